@@ -1,0 +1,522 @@
+//! Events to and from messages: attributes in headers, the rest in the body.
+
+use fleetcast_core::ack::{Batch, BatchBody, Seen};
+use fleetcast_core::change::{Change, Content, Origin};
+use fleetcast_core::decision::{self, Decision};
+use fleetcast_core::digest;
+use fleetcast_core::epoch::{Beginning, Epoch};
+use fleetcast_core::log::{ClusterEvent, ClusterNews, Entry, Event};
+use fleetcast_core::model::{ClusterName, ObjectKey};
+use fleetcast_core::placer::Fence;
+use fleetcast_core::time::Time;
+use fleetcast_core::work::{self, Stamp, Work};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::codec;
+use crate::envelope::{
+    CAUSATION, CORRELATION, DECISION, DIGEST, DecodeError, EPOCH, Headers, ID, INCARNATION, MSG_ID,
+    Message, N, OURS, REVISION, SOURCE, SPECVERSION, SUBJECT, TERM, TIME, TYPE, format_time,
+    malformed,
+};
+use crate::subject::{self, Lane, Parsed};
+
+/// A sign of life from a cluster's agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Heartbeat {
+    /// The agent's version.
+    pub version: String,
+    /// The count of work that it has read up to.
+    pub n: u64,
+    /// How much of it is not done.
+    pub open: u64,
+}
+
+/// A message that nobody could read, with the reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeadLetter {
+    /// Where it stood.
+    pub subject: String,
+    /// Its sequence there; 0 where it came live.
+    pub sequence: u64,
+    /// Why it could not be read.
+    pub reason: String,
+    /// Its headers.
+    pub headers: std::collections::BTreeMap<String, String>,
+    /// Its payload, cut to 64 KiB, as bytes.
+    pub payload: Vec<u8>,
+}
+
+fn headers(event: &str, id: impl Into<String>, source: &str, subject: &str, time: Time) -> Headers {
+    Headers::default()
+        .with(SPECVERSION, "1.0")
+        .with(TYPE, format!("dev.fleetcast.{event}.v1"))
+        .with(ID, id)
+        .with(SOURCE, source)
+        .with(SUBJECT, subject)
+        .with(TIME, format_time(time))
+}
+
+/// Says that `headers` are those of version 1 of `event`, the only one so far.
+fn expect(headers: &Headers, event: &str) -> Result<(), DecodeError> {
+    let (found, version) = headers.event()?;
+    if found != event {
+        return Err(DecodeError::UnknownType(headers.required(TYPE)?.to_owned()));
+    }
+    if version != 1 {
+        return Err(DecodeError::NewerVersion {
+            event: found.to_owned(),
+            version,
+            newest: 1,
+        });
+    }
+    Ok(())
+}
+
+fn object(headers: &Headers) -> Result<ObjectKey, DecodeError> {
+    let value = headers.required(SUBJECT)?;
+    value.parse().map_err(|_| malformed(SUBJECT, value))
+}
+
+fn epoch(headers: &Headers) -> Result<Epoch, DecodeError> {
+    let value = headers.required(EPOCH)?;
+    Epoch::try_from(value.to_owned()).map_err(|_| malformed(EPOCH, value))
+}
+
+/// A change as a message. Its message id is object, revision and content digest.
+pub fn change(change: &Change) -> Message {
+    let Change {
+        object,
+        revision,
+        origin,
+        time,
+        content,
+    } = change;
+    let text = object.to_string();
+    let digest = content.digest();
+    let mut headers = headers("change", origin.id.clone(), &origin.source, &text, *time)
+        .with(REVISION, revision.to_string())
+        .with(DIGEST, digest.clone())
+        .with(
+            MSG_ID,
+            format!("change {} {revision} {digest}", object.digest()),
+        );
+    Message {
+        subject: subject::change(object),
+        payload: codec::encode(content, &mut headers),
+        headers,
+    }
+}
+
+/// A decision as a message. Its message id is object, decision and body digest.
+pub fn decision(decision: &Decision) -> Message {
+    let Decision {
+        object,
+        number,
+        revision,
+        epoch,
+        term,
+        time,
+        causation,
+        correlation,
+        body,
+    } = decision;
+    let mut headers = headers(
+        "decision",
+        decision_id(object, epoch, *number),
+        OURS,
+        &object.to_string(),
+        *time,
+    )
+    .with(REVISION, revision.to_string())
+    .with(DECISION, number.to_string())
+    .with(EPOCH, epoch.to_string())
+    .with(TERM, term.to_string())
+    .with(CAUSATION, causation)
+    .with(CORRELATION, correlation);
+    let payload = codec::encode(body, &mut headers);
+    headers.set(
+        MSG_ID,
+        format!(
+            "decision {} {number} {}",
+            object.digest(),
+            digest::short(&payload)
+        ),
+    );
+    Message {
+        subject: subject::decision(object),
+        headers,
+        payload,
+    }
+}
+
+/// The id of a decision's event: the same for whoever computes it.
+pub fn decision_id(object: &ObjectKey, epoch: &Epoch, number: u64) -> String {
+    digest::short(format!("decision {object} {epoch} {number}").as_bytes())
+}
+
+/// News about a cluster as a message.
+pub fn cluster(event: &ClusterEvent) -> Message {
+    let ClusterEvent {
+        cluster,
+        time,
+        news,
+    } = event;
+    let mut headers = headers("cluster", "", OURS, cluster.as_str(), *time);
+    let payload = codec::encode(news, &mut headers);
+    let id = digest::short(
+        format!(
+            "cluster {cluster} {} {}",
+            time.0,
+            digest::of_bytes(&payload)
+        )
+        .as_bytes(),
+    );
+    headers.set(MSG_ID, id.clone());
+    headers.set(ID, id);
+    Message {
+        subject: subject::cluster(cluster),
+        headers,
+        payload,
+    }
+}
+
+/// The beginning of a hub's history as a message.
+pub fn epoch_begins(beginning: &Beginning, time: Time) -> Message {
+    let id = digest::short(format!("epoch {}", beginning.epoch).as_bytes());
+    let mut headers = headers("epoch", id.clone(), OURS, "epoch", time)
+        .with(EPOCH, beginning.epoch.to_string())
+        .with(MSG_ID, id);
+    Message {
+        subject: subject::EPOCH.to_owned(),
+        payload: codec::encode(beginning, &mut headers),
+        headers,
+    }
+}
+
+/// Reads an event of the log that stands at `sequence`.
+///
+/// # Errors
+/// Where the message is none of the log's events or malformed.
+pub fn log_entry(message: &Message, sequence: u64) -> Result<Entry, DecodeError> {
+    let Message {
+        subject,
+        headers,
+        payload,
+    } = message;
+    let parsed = subject::parse(subject).ok_or_else(|| DecodeError::Subject(subject.clone()))?;
+    let wrong_subject = || DecodeError::Subject(subject.clone());
+    let event = match parsed {
+        Parsed::Change(of_subject) => {
+            expect(headers, "change")?;
+            let object = object(headers)?;
+            if object != of_subject {
+                return Err(wrong_subject());
+            }
+            Event::Change(Change {
+                object,
+                revision: headers.parsed(REVISION)?,
+                origin: Origin {
+                    source: headers.required(SOURCE)?.to_owned(),
+                    id: headers.required(ID)?.to_owned(),
+                },
+                time: headers.time()?,
+                content: codec::decode::<Content>(payload, headers)?,
+            })
+        }
+        Parsed::Decision(of_subject) => {
+            expect(headers, "decision")?;
+            let object = object(headers)?;
+            if object != of_subject {
+                return Err(wrong_subject());
+            }
+            Event::Decision(Decision {
+                object,
+                number: headers.parsed(DECISION)?,
+                revision: headers.parsed(REVISION)?,
+                epoch: epoch(headers)?,
+                term: headers.parsed(TERM)?,
+                time: headers.time()?,
+                causation: headers.required(CAUSATION)?.to_owned(),
+                correlation: headers.required(CORRELATION)?.to_owned(),
+                body: codec::decode::<decision::Body>(payload, headers)?,
+            })
+        }
+        Parsed::Cluster(cluster) => {
+            expect(headers, "cluster")?;
+            Event::Cluster(ClusterEvent {
+                cluster,
+                time: headers.time()?,
+                news: codec::decode::<ClusterNews>(payload, headers)?,
+            })
+        }
+        Parsed::Epoch => {
+            expect(headers, "epoch")?;
+            Event::Epoch(codec::decode::<Beginning>(payload, headers)?)
+        }
+        Parsed::Work(..)
+        | Parsed::Fence(_)
+        | Parsed::Ack(_)
+        | Parsed::Heartbeat(_)
+        | Parsed::Sync(_)
+        | Parsed::Seen(_)
+        | Parsed::Apply(_)
+        | Parsed::Delete(_)
+        | Parsed::Query(..) => return Err(wrong_subject()),
+    };
+    Ok(Entry {
+        sequence,
+        id: headers.required(ID)?.to_owned(),
+        event,
+    })
+}
+
+/// An item of work as a message.
+pub fn work(work: &Work, partition: u16) -> Message {
+    let Work {
+        cluster,
+        object,
+        revision,
+        decision,
+        digest,
+        stamp:
+            Stamp {
+                epoch,
+                term,
+                incarnation,
+                n,
+            },
+        time,
+        causation,
+        correlation,
+        body,
+    } = work;
+    let id = work::id(object, cluster, epoch, *decision);
+    let mut headers = headers("work", id, OURS, &object.to_string(), *time)
+        .with(REVISION, revision.to_string())
+        .with(DECISION, decision.to_string())
+        .with(EPOCH, epoch.to_string())
+        .with(TERM, term.to_string())
+        .with(INCARNATION, incarnation)
+        .with(N, n.to_string())
+        .with(CAUSATION, causation)
+        .with(CORRELATION, correlation);
+    if let Some(digest) = digest {
+        headers.set(DIGEST, digest);
+    }
+    let lane = Lane {
+        partition,
+        cluster: cluster.clone(),
+    };
+    Message {
+        subject: lane.work(object),
+        payload: codec::encode(body, &mut headers),
+        headers,
+    }
+}
+
+/// The attributes of an item of work, without its body.
+///
+/// # Errors
+/// Where the headers are not those of work.
+pub fn work_stamp(headers: &Headers) -> Result<(ObjectKey, u64, Stamp), DecodeError> {
+    expect(headers, "work")?;
+    let stamp = Stamp {
+        epoch: epoch(headers)?,
+        term: headers.parsed(TERM)?,
+        incarnation: headers.required(INCARNATION)?.to_owned(),
+        n: headers.parsed(N)?,
+    };
+    Ok((object(headers)?, headers.parsed(DECISION)?, stamp))
+}
+
+/// Reads an item of `cluster`'s work; the subject does not matter, since it may come to an inbox.
+///
+/// # Errors
+/// Where the message is no work or malformed.
+pub fn read_work(
+    cluster: &ClusterName,
+    headers: &Headers,
+    payload: &[u8],
+) -> Result<Work, DecodeError> {
+    let (object, decision, stamp) = work_stamp(headers)?;
+    Ok(Work {
+        cluster: cluster.clone(),
+        object,
+        revision: headers.parsed(REVISION)?,
+        decision,
+        digest: headers.get(DIGEST).map(str::to_owned),
+        stamp,
+        time: headers.time()?,
+        causation: headers.required(CAUSATION)?.to_owned(),
+        correlation: headers.required(CORRELATION)?.to_owned(),
+        body: codec::decode::<work::Body>(payload, headers)?,
+    })
+}
+
+/// A fence as a message.
+pub fn fence(fence: &Fence, partition: u16, time: Time) -> Message {
+    let id = digest::short(
+        format!(
+            "fence {partition} {} {} {}",
+            fence.epoch, fence.term, fence.incarnation
+        )
+        .as_bytes(),
+    );
+    let mut headers = headers(
+        "fence",
+        id,
+        OURS,
+        &subject::partition_token(partition),
+        time,
+    );
+    Message {
+        subject: subject::fence(partition),
+        payload: codec::encode(fence, &mut headers),
+        headers,
+    }
+}
+
+/// Reads a fence.
+///
+/// # Errors
+/// Where the message is none or malformed.
+pub fn read_fence(headers: &Headers, payload: &[u8]) -> Result<Fence, DecodeError> {
+    expect(headers, "fence")?;
+    codec::decode(payload, headers)
+}
+
+/// A batch of acknowledgements as a message. It has no message id: agents share a stream, and one could shadow another's.
+pub fn acks(batch: &Batch, lane: &Lane, time: Time) -> Message {
+    let last = batch
+        .body
+        .acks
+        .last()
+        .map_or(batch.body.after, |ack| ack.count);
+    let id = digest::short(
+        format!("ack {} {} {last}", batch.cluster, batch.body.transitions).as_bytes(),
+    );
+    let mut headers = headers(
+        "ack",
+        id,
+        &format!("{OURS}/agent/{}", batch.cluster),
+        batch.cluster.as_str(),
+        time,
+    );
+    Message {
+        subject: lane.ack(),
+        payload: codec::encode(&batch.body, &mut headers),
+        headers,
+    }
+}
+
+/// Reads a batch of acknowledgements: whose it is, the subject says, since only that is checked by the server.
+///
+/// # Errors
+/// Where the message is none or malformed, or its acknowledgements are not in order.
+pub fn read_acks(message: &Message) -> Result<(u16, Batch), DecodeError> {
+    let Some(Parsed::Ack(lane)) = subject::parse(&message.subject) else {
+        return Err(DecodeError::Subject(message.subject.clone()));
+    };
+    expect(&message.headers, "ack")?;
+    let body: BatchBody = codec::decode(&message.payload, &message.headers)?;
+    let in_order = body
+        .acks
+        .windows(2)
+        .all(|pair| pair[0].count < pair[1].count);
+    if !in_order
+        || body
+            .acks
+            .first()
+            .is_some_and(|first| first.count <= body.after)
+    {
+        return Err(DecodeError::Body(
+            "acknowledgements are not in the order of their counts".to_owned(),
+        ));
+    }
+    Ok((
+        lane.partition,
+        Batch {
+            cluster: lane.cluster,
+            body,
+        },
+    ))
+}
+
+/// A heartbeat as a message.
+pub fn heartbeat(heartbeat: &Heartbeat, lane: &Lane, time: Time) -> Message {
+    let id = digest::short(format!("heartbeat {} {}", lane.cluster, time.0).as_bytes());
+    let mut headers = headers(
+        "heartbeat",
+        id,
+        &format!("{OURS}/agent/{}", lane.cluster),
+        lane.cluster.as_str(),
+        time,
+    );
+    Message {
+        subject: lane.heartbeat(),
+        payload: codec::encode(heartbeat, &mut headers),
+        headers,
+    }
+}
+
+/// Reads a heartbeat.
+///
+/// # Errors
+/// Where the message is none or malformed.
+pub fn read_heartbeat(headers: &Headers, payload: &[u8]) -> Result<Heartbeat, DecodeError> {
+    expect(headers, "heartbeat")?;
+    codec::decode(payload, headers)
+}
+
+/// A confirmation as a message.
+pub fn seen(seen: Seen, lane: &Lane, time: Time) -> Message {
+    let id = digest::short(
+        format!("seen {} {} {}", lane.cluster, seen.transitions, seen.count).as_bytes(),
+    );
+    let mut headers = headers("seen", id, OURS, lane.cluster.as_str(), time);
+    Message {
+        subject: lane.seen(),
+        payload: codec::encode(&seen, &mut headers),
+        headers,
+    }
+}
+
+/// Reads a confirmation.
+///
+/// # Errors
+/// Where the message is none or malformed.
+pub fn read_seen(headers: &Headers, payload: &[u8]) -> Result<Seen, DecodeError> {
+    expect(headers, "seen")?;
+    codec::decode(payload, headers)
+}
+
+/// A dead letter as a message: `service` could not read what stood at `letter.subject`.
+pub fn dead(letter: &DeadLetter, service: &str, time: Time) -> Message {
+    let id =
+        digest::short(format!("dead {service} {} {}", letter.subject, letter.sequence).as_bytes());
+    let mut headers = headers(
+        "dead",
+        id.clone(),
+        &format!("{OURS}/{service}"),
+        &letter.subject,
+        time,
+    );
+    if letter.sequence > 0 {
+        headers.set(MSG_ID, id);
+    }
+    Message {
+        subject: subject::dead(service, &letter.subject),
+        payload: codec::encode(letter, &mut headers),
+        headers,
+    }
+}
+
+/// Reads a dead letter.
+///
+/// # Errors
+/// Where the message is none or malformed.
+pub fn read_dead(headers: &Headers, payload: &[u8]) -> Result<DeadLetter, DecodeError> {
+    expect(headers, "dead")?;
+    codec::decode(payload, headers)
+}

@@ -1,0 +1,22 @@
+//! Everything that travels: subjects, envelope, codec, and each event with its version.
+//!
+//! | what | file |
+//! |---|---|
+//! | subjects, built and parsed | [`subject`] |
+//! | headers (CloudEvents in binary mode, and ours) | [`envelope`] |
+//! | bodies: MessagePack with field names or JSON, compressed over 1 KB | [`codec`] |
+//! | events to and from messages | [`event`] |
+//! | the list of events with their JSON Schemas | [`catalog`] |
+//! | requests and their answers | [`request`] |
+//!
+//! A new event is a function pair in [`event`], a line in [`catalog`] and a frozen sample; a changed one is a new version beside the old,
+//! with an upcaster. No sample that was ever written may stop being readable.
+
+pub mod catalog;
+pub mod codec;
+pub mod envelope;
+pub mod event;
+pub mod request;
+pub mod subject;
+
+pub use envelope::{DecodeError, Headers, Message};

@@ -1,0 +1,287 @@
+//! One member cluster: carries out one item of work at a time per object, with server-side apply.
+//!
+//! An attempt looks (discovery, GET), decides ([`decide`], without IO) and does. What it does names the state that it was decided on
+//! (uid, resourceVersion), so that nothing is overwritten which came in between; then it looks again. Only the creation of an object that was not there has
+//! no such guard, since server-side apply knows none.
+
+mod answer;
+mod decide;
+mod ignore;
+mod kinds;
+pub mod lease;
+mod manifest;
+pub mod memory;
+mod own;
+mod subset;
+
+use std::time::Duration;
+
+use fleetcast_core::ack::Outcome;
+use fleetcast_core::document::Document;
+use fleetcast_core::model::federated::OnDelete;
+use fleetcast_core::model::{ApplyPolicy, ObjectKey};
+use fleetcast_core::work::{Body, Work};
+use kube::Client;
+use kube::api::{DeleteParams, GetParams, Patch, PatchParams, Preconditions};
+use kube::core::Request;
+use serde::Serialize;
+use serde_json::Value;
+
+use answer::No;
+use decide::{ToApply, ToRemove, Version};
+use kinds::{Kind, Kinds};
+use manifest::Manifest;
+
+pub use decide::Report;
+
+/// Our field manager.
+pub(crate) const MANAGER: &str = "fleetcast";
+/// The namespace in which an agent keeps what it needs in its cluster.
+pub const NAMESPACE: &str = "fleetcast-system";
+/// How long one attempt may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often one attempt looks again because the object changed in between.
+const LOOKS: usize = 3;
+
+/// One member cluster.
+pub struct Cluster {
+    client: Client,
+    kinds: Kinds,
+}
+
+impl Cluster {
+    /// The cluster that `client` speaks to.
+    pub fn new(client: Client) -> Self {
+        Self {
+            kinds: Kinds::new(client.clone()),
+            client,
+        }
+    }
+
+    /// Attempts an item of work and says how that ended. Attempts may be repeated and cut off at any point.
+    pub async fn attempt(&self, work: &Work) -> Report {
+        tokio::time::timeout(PATIENCE, self.look_until_it_stands_still(work))
+            .await
+            .unwrap_or_else(|_| {
+                Report::retrying(format!(
+                    "the cluster's API server did not answer within {} s",
+                    PATIENCE.as_secs()
+                ))
+            })
+    }
+
+    async fn look_until_it_stands_still(&self, work: &Work) -> Report {
+        let mut last = String::new();
+        for _ in 0..LOOKS {
+            let outcome = match &work.body {
+                Body::Apply { manifest, policy } => self.apply(work, manifest, policy).await,
+                Body::Remove { mode, api_version } => self.remove(work, *mode, api_version).await,
+            };
+            match outcome {
+                Ok(report) => return report,
+                Err(No::Refuse(message) | No::Immutable(message)) => {
+                    return Report::refused(message);
+                }
+                Err(No::Retry(message)) => return Report::retrying(message),
+                Err(No::Changed(message) | No::Unserved(message)) => last = message,
+                Err(No::Absent) => last = "it went away in between".to_owned(),
+            }
+        }
+        Report::retrying(last)
+    }
+
+    async fn apply(
+        &self,
+        work: &Work,
+        document: &Document,
+        policy: &ApplyPolicy,
+    ) -> Result<Report, No> {
+        let manifest = Manifest::parse(&work.object, document).map_err(No::Refuse)?;
+        let name = work.object.kind();
+        let found = self.kinds.find(&manifest.api_version, name).await;
+        let Some(kind) = found.map_err(|error| answer::read(&error, false))? else {
+            return Ok(Report::retrying(format!(
+                "waits for kind {name} of {}: the cluster does not serve it yet",
+                manifest.api_version
+            )));
+        };
+        let place = Place::new(self, &work.object, kind)?;
+        let live = place.get().await?;
+        match decide::apply(work, &manifest, policy, live.as_ref()) {
+            ToApply::Answer(report) => Ok(report),
+            ToApply::Write {
+                object,
+                force,
+                recreate,
+            } => match (place.apply(&object, force).await, recreate) {
+                (Ok(()), _) => Ok(Report::wrote(Outcome::Applied, "")),
+                (Err(No::Immutable(message)), Some(version)) => {
+                    place.delete(&version).await?;
+                    Ok(Report::wrote(
+                        Outcome::Retrying,
+                        format!("recreating: {message}"),
+                    ))
+                }
+                (Err(no), _) => Err(no),
+            },
+        }
+    }
+
+    async fn remove(&self, work: &Work, mode: OnDelete, api_version: &str) -> Result<Report, No> {
+        let (group, version) = manifest::split(api_version);
+        if group != work.object.group() || !manifest::is_version(version) {
+            return Ok(Report::refused(format!(
+                "the removal's apiVersion is {api_version:?}, the work is about {}",
+                work.object
+            )));
+        }
+        let found = self
+            .kinds
+            .find_in_any_version(api_version, work.object.kind())
+            .await;
+        let Some(kind) = found.map_err(|error| answer::read(&error, false))? else {
+            return Ok(Report::unchanged(Outcome::Removed, ""));
+        };
+        let place = Place::new(self, &work.object, kind)?;
+        let live = place.get().await?;
+        match decide::remove(work, mode, live.as_ref()) {
+            ToRemove::Answer(report) => Ok(report),
+            ToRemove::Delete(version) => {
+                place.delete(&version).await?;
+                Ok(match place.get().await? {
+                    None => Report::wrote(Outcome::Removed, ""),
+                    Some(left) => Report::wrote(Outcome::Retrying, decide::waits_for(&left)),
+                })
+            }
+            ToRemove::Release(patch) => {
+                place.merge(&patch).await?;
+                Ok(Report::wrote(Outcome::Orphaned, ""))
+            }
+        }
+    }
+}
+
+/// The place of one object in one cluster: what is asked of the API server about it.
+struct Place<'a> {
+    cluster: &'a Cluster,
+    kind: Kind,
+    requests: Request,
+    /// The name as one step of a path.
+    name: String,
+    is_secret: bool,
+    is_namespace: bool,
+}
+
+impl<'a> Place<'a> {
+    /// The place of `object`; a refusal where its scope is not that of its kind.
+    fn new(cluster: &'a Cluster, object: &ObjectKey, kind: Kind) -> Result<Self, No> {
+        match (kind.namespaced, object.namespace()) {
+            (true, Some(_)) | (false, None) => {}
+            (false, Some(_)) => {
+                return Err(No::Refuse(format!(
+                    "{} is cluster-scoped in this cluster, the work puts it into a namespace",
+                    object.kind()
+                )));
+            }
+            (true, None) => {
+                return Err(No::Refuse(format!(
+                    "{} is namespaced in this cluster, the work names no namespace",
+                    object.kind()
+                )));
+            }
+        }
+        Ok(Self {
+            cluster,
+            requests: kind.requests(object.namespace()),
+            kind,
+            name: path_step(object.name()),
+            is_secret: object.kind() == "Secret" && object.group().is_empty(),
+            is_namespace: object.kind() == "Namespace" && object.group().is_empty(),
+        })
+    }
+
+    async fn get(&self) -> Result<Option<Value>, No> {
+        let request = self.requests.get(&self.name, &GetParams::default());
+        match self.send(request).await {
+            Ok(live) => Ok(Some(live)),
+            Err(No::Absent) => Ok(None),
+            Err(no) => Err(no),
+        }
+    }
+
+    async fn apply(&self, object: &Value, force: bool) -> Result<(), No> {
+        let params = PatchParams {
+            force,
+            ..PatchParams::apply(MANAGER)
+        };
+        self.patch(&params, &Patch::Apply(object)).await
+    }
+
+    async fn merge(&self, patch: &Value) -> Result<(), No> {
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        self.patch(&params, &Patch::Merge(patch)).await
+    }
+
+    async fn patch<P: Serialize>(&self, params: &PatchParams, patch: &Patch<P>) -> Result<(), No> {
+        self.send(self.requests.patch(&self.name, params, patch))
+            .await
+            .map(drop)
+    }
+
+    /// Deletes this state in the background; what is gone already is deleted.
+    async fn delete(&self, version: &Version) -> Result<(), No> {
+        let Version {
+            uid,
+            resource_version,
+        } = version.clone();
+        let params = DeleteParams::background().preconditions(Preconditions {
+            resource_version: Some(resource_version),
+            uid: Some(uid),
+        });
+        match self.send(self.requests.delete(&self.name, &params)).await {
+            Ok(_) | Err(No::Absent) => Ok(()),
+            Err(no) => Err(no),
+        }
+    }
+
+    async fn send(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<Value, No> {
+        let outcome = match request.map_err(kube::Error::BuildRequest) {
+            Ok(request) => self.cluster.client.request(request).await,
+            Err(error) => Err(error),
+        };
+        outcome.map_err(|error| {
+            let no = match answer::read(&error, self.is_secret) {
+                // A namespace that is not there is the object itself, not where it should stand.
+                No::Retry(_) if self.is_namespace && is_not_found(&error) => No::Absent,
+                no => no,
+            };
+            if let No::Unserved(_) = no {
+                self.cluster.kinds.forget(&self.kind.api_version);
+            }
+            no
+        })
+    }
+}
+
+fn is_not_found(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
+/// `name` as one step of a path: kube writes names into paths as they are.
+fn path_step(name: &str) -> String {
+    let mut step = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
+            step.push(char::from(byte));
+        } else {
+            step.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    step
+}

@@ -1,0 +1,135 @@
+//! Objects that an agent keeps for itself in its cluster, in [`NAMESPACE`].
+
+use std::time::Duration;
+
+use kube::api::{GetParams, PostParams};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind, Request, Resource};
+use kube::{Client, Error};
+use serde_json::{Value, json};
+
+use super::{MANAGER, NAMESPACE};
+
+/// How long one request may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One object of the agent's own; every kind of them is served by every cluster.
+#[derive(Clone)]
+pub(super) struct Own {
+    client: Client,
+    group: &'static str,
+    kind: &'static str,
+    name: &'static str,
+}
+
+impl Own {
+    /// The object `name` of a kind in version `v1` of its group.
+    pub(super) fn new(
+        client: Client,
+        group: &'static str,
+        kind: &'static str,
+        name: &'static str,
+    ) -> Self {
+        Self {
+            client,
+            group,
+            kind,
+            name,
+        }
+    }
+
+    /// The object; none where it is not there.
+    pub(super) async fn get(&self) -> Result<Option<Value>, Error> {
+        let request = self.requests().get(self.name, &GetParams::default());
+        match self.send(request).await {
+            Ok(object) => Ok(Some(object)),
+            Err(Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the object over the state `resource_version`, or creates it (and the namespace) where there is none; none where somebody was faster.
+    pub(super) async fn put(
+        &self,
+        resource_version: Option<&str>,
+        content: &Value,
+    ) -> Result<Option<Value>, Error> {
+        let mut object = content.clone();
+        object["metadata"]["name"] = json!(self.name);
+        object["metadata"]["namespace"] = json!(NAMESPACE);
+        object["kind"] = json!(self.kind);
+        object["apiVersion"] = json!(self.resource().api_version);
+        if let Some(resource_version) = resource_version {
+            object["metadata"]["resourceVersion"] = json!(resource_version);
+        }
+        let body = object.to_string().into_bytes();
+        let write = || match resource_version {
+            Some(_) => self
+                .requests()
+                .replace(self.name, &parameters(), body.clone()),
+            None => self.requests().create(&parameters(), body.clone()),
+        };
+        let mut outcome = self.send(write()).await;
+        if let (Err(Error::Api(status)), None) = (&outcome, resource_version)
+            && status.code == 404
+        {
+            self.create_namespace().await?;
+            outcome = self.send(write()).await;
+        }
+        match outcome {
+            Ok(object) => Ok(Some(object)),
+            // Another state (409), or gone (404).
+            Err(Error::Api(status)) if status.code == 409 || status.code == 404 => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn create_namespace(&self) -> Result<(), Error> {
+        let namespace = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Namespace"));
+        let body =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
+        let request = Request::new(DynamicObject::url_path(&namespace, None))
+            .create(&parameters(), body.to_string().into_bytes());
+        match self.send(request).await {
+            Ok(_) => Ok(()),
+            Err(Error::Api(status)) if status.code == 409 => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn send(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<Value, Error> {
+        let answer = self.client.request(request.map_err(Error::BuildRequest)?);
+        tokio::time::timeout(PATIENCE, answer)
+            .await
+            .unwrap_or_else(|_| {
+                Err(Error::Service(
+                    format!("no answer within {} s", PATIENCE.as_secs()).into(),
+                ))
+            })
+    }
+
+    fn resource(&self) -> ApiResource {
+        ApiResource::from_gvk(&GroupVersionKind::gvk(self.group, "v1", self.kind))
+    }
+
+    fn requests(&self) -> Request {
+        Request::new(DynamicObject::url_path(&self.resource(), Some(NAMESPACE)))
+    }
+}
+
+/// The text of an error without the server's whole answer.
+pub(super) fn brief(error: &Error) -> String {
+    match error {
+        Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn parameters() -> PostParams {
+    PostParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PostParams::default()
+    }
+}

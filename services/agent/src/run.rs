@@ -1,0 +1,95 @@
+//! The loop of one agent: facts into the machine ([`fleetcast_core::reconcile`]), effects out of it.
+
+mod session;
+mod told;
+
+use fleetcast_bus::{Bus, Connect};
+use fleetcast_core::model::ClusterName;
+use fleetcast_schemas::subject::Lane;
+use tokio::sync::watch;
+
+use crate::cluster::lease::Lease;
+use crate::cluster::memory::{Kept, Store};
+use session::{End, Session};
+
+/// What an agent is told.
+pub struct Options {
+    /// The cluster that it makes true.
+    pub cluster: ClusterName,
+    /// Over how many partitions work is spread.
+    pub partitions: u16,
+    /// Where the bus is, and who we are there; the agent sets the inbox prefix itself.
+    pub bus: Connect,
+    /// The cluster's API server.
+    pub client: kube::Client,
+    /// Who holds the cluster's lease: the same after a restart, different for each agent that may act at the same time.
+    pub identity: String,
+}
+
+/// Why an agent ended without having been asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bus is not fit, or the connection was closed for good: not worth retrying.
+    #[error(transparent)]
+    Bus(#[from] fleetcast_bus::Error),
+}
+
+/// Makes one cluster true until `stop` holds true or its sender is gone; then the memory is saved and the lease released.
+///
+/// What cannot be reached, bus or cluster, is waited for. Cancelling instead of stopping is safe; the next agent then waits for the lease to run out.
+///
+/// # Errors
+/// Only where the bus is not fit or the connection was closed for good.
+pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
+    let Options {
+        cluster,
+        partitions,
+        mut bus,
+        client,
+        identity,
+    } = options;
+    let lane = Lane::new(cluster, partitions);
+    bus.inbox_prefix = Some(lane.inbox_prefix());
+    let Some(bus) = until_stopped(&mut stop, Bus::connect_patiently(&bus)).await else {
+        return Ok(());
+    };
+    let bus = bus?;
+    let store = Store::new(client.clone());
+    loop {
+        let Some((lease, kept)) = until_stopped(&mut stop, begin(&client, &store, &identity)).await
+        else {
+            return Ok(());
+        };
+        let session = Session::new(&bus, &lane, &client, &store, kept);
+        match session.run(lease, &mut stop).await? {
+            End::Stopped => return Ok(()),
+            End::Lost(reason) => {
+                tracing::warn!(cluster = %lane.cluster, reason, "the cluster's lease is lost");
+            }
+        }
+    }
+}
+
+/// Waits for the cluster's lease, then reads what the holder before us kept.
+async fn begin(client: &kube::Client, store: &Store, identity: &str) -> (Lease, Kept) {
+    let floor = store.load_patiently().await.transitions;
+    let lease = Lease::take(client.clone(), identity, floor).await;
+    let kept = Kept {
+        memory: store.load_patiently().await.memory,
+        transitions: lease.transitions,
+    };
+    store.save_patiently(&kept).await;
+    (lease, kept)
+}
+
+/// The outcome of `what`, unless the agent is stopped before.
+async fn until_stopped<T>(
+    stop: &mut watch::Receiver<bool>,
+    what: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        biased;
+        _ = stop.wait_for(|stop| *stop) => None,
+        outcome = what => Some(outcome),
+    }
+}

@@ -1,0 +1,347 @@
+//! One agent's time with the cluster's lease.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleetcast_bus::{Bus, Subscription, bodies, now};
+use fleetcast_core::ack::Batch;
+use fleetcast_core::reconcile::{Agent, Effect, Fact, Memory, SyncAnswer};
+use fleetcast_core::work::Work;
+use fleetcast_schemas::event::{self, Heartbeat};
+use fleetcast_schemas::subject::Lane;
+use fleetcast_schemas::{DecodeError, Message};
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+use tracing::{Instrument, Span};
+
+use super::told::Told;
+use crate::cluster::lease::Lease;
+use crate::cluster::memory::{Kept, Store};
+use crate::cluster::{Cluster, Report};
+use crate::sync::{self, Asker};
+
+/// Between two ticks of the machine.
+const TICK: Duration = Duration::from_millis(200);
+/// How many facts are taken in before effects are carried out.
+const AT_ONCE: usize = 1_024;
+/// How long one publish may wait for room, and how long the end may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest reason in an acknowledgement, bytes: 256 of them go into one message.
+const MESSAGE_LIMIT: usize = 1_500;
+
+/// The header with the stream sequence of a republished message.
+const SEQUENCE: &str = "Nats-Sequence";
+/// The header of a marker that stands for a message that aged out.
+const MARKER: &str = "Nats-Marker-Reason";
+
+/// Why a session ended.
+pub(super) enum End {
+    /// It was asked to.
+    Stopped,
+    /// The lease is lost.
+    Lost(String),
+}
+
+/// What comes from outside.
+enum Event {
+    Live(Message),
+    Seen(Message),
+    Fact(Fact),
+    Attempted(Attempted),
+    Connection(bool),
+    Synced(Result<SyncAnswer, sync::Error>),
+    Saved,
+    Closed,
+}
+
+/// An attempt that ended.
+type Attempted = (Box<Work>, Report, Span);
+
+/// One agent's time with the cluster's lease.
+pub(super) struct Session {
+    bus: Bus,
+    lane: Lane,
+    cluster: Arc<Cluster>,
+    asker: Arc<Asker>,
+    store: Store,
+    transitions: u64,
+    agent: Agent,
+    attempts: FuturesUnordered<BoxFuture<'static, Attempted>>,
+    /// Live work whose large body is on its way.
+    fetches: FuturesUnordered<BoxFuture<'static, Fact>>,
+    sync: Option<BoxFuture<'static, Result<SyncAnswer, sync::Error>>>,
+    saving: Option<BoxFuture<'static, ()>>,
+    told: Told,
+}
+
+impl Session {
+    pub(super) fn new(
+        bus: &Bus,
+        lane: &Lane,
+        client: &kube::Client,
+        store: &Store,
+        kept: Kept,
+    ) -> Self {
+        let Kept {
+            memory,
+            transitions,
+        } = kept;
+        Self {
+            bus: bus.clone(),
+            lane: lane.clone(),
+            cluster: Arc::new(Cluster::new(client.clone())),
+            asker: Arc::new(Asker::new(bus.clone(), lane.clone())),
+            store: store.clone(),
+            transitions,
+            agent: Agent::new(lane.cluster.clone(), memory, transitions, now()),
+            attempts: FuturesUnordered::new(),
+            fetches: FuturesUnordered::new(),
+            sync: None,
+            saving: None,
+            told: Told::new(lane.cluster.clone()),
+        }
+    }
+
+    /// Makes the cluster true until the lease is lost or the agent is stopped.
+    pub(super) async fn run(
+        mut self,
+        mut lease: Lease,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<End, super::Error> {
+        let end = {
+            let lost = lease.hold();
+            tokio::pin!(lost);
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => End::Stopped,
+                reason = &mut lost => End::Lost(reason),
+                error = self.serve() => return Err(error),
+            }
+        };
+        if let End::Stopped = end {
+            let kept = self.kept(self.agent.memory());
+            let (store, bus) = (self.store.clone(), self.bus.clone());
+            let (saved, _) = tokio::join!(
+                tokio::time::timeout(PATIENCE, store.save_patiently(&kept)),
+                tokio::time::timeout(PATIENCE, bus.flush()),
+            );
+            if saved.is_err() {
+                tracing::warn!(cluster = %self.lane.cluster, "the agent's memory was not saved in time");
+            }
+            lease.release().await;
+        }
+        Ok(end)
+    }
+
+    /// Never ends unless the connection is closed for good.
+    async fn serve(&mut self) -> super::Error {
+        let mut live = match self.bus.subscribe(&self.lane.live()).await {
+            Ok(live) => live,
+            Err(error) => return error.into(),
+        };
+        let mut seen = match self.bus.subscribe(&self.lane.seen()).await {
+            Ok(seen) => seen,
+            Err(error) => return error.into(),
+        };
+        let mut connected = self.bus.connected();
+        let is_connected = *connected.borrow_and_update();
+        self.take(Event::Connection(is_connected));
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            while let Some(effect) = self.agent.poll(now()) {
+                self.carry_out(effect).await;
+            }
+            let event = tokio::select! {
+                _ = tick.tick() => Event::Fact(Fact::Tick),
+                changed = connected.changed() => match changed {
+                    Ok(()) => Event::Connection(*connected.borrow_and_update()),
+                    Err(_) => Event::Closed,
+                },
+                event = self.next(&mut live, &mut seen) => event,
+            };
+            if let Event::Closed = event {
+                return fleetcast_bus::Error::Unavailable("the connection was closed".to_owned())
+                    .into();
+            }
+            self.take(event);
+            for _ in 0..AT_ONCE {
+                match self.next(&mut live, &mut seen).now_or_never() {
+                    Some(Event::Closed) | None => break,
+                    Some(event) => self.take(event),
+                }
+            }
+        }
+    }
+
+    /// The next that comes; nothing is lost where it is not waited for.
+    async fn next(&mut self, live: &mut Subscription, seen: &mut Subscription) -> Event {
+        tokio::select! {
+            delivery = live.next() => delivery.map_or(Event::Closed, |delivery| Event::Live(delivery.message)),
+            delivery = seen.next() => delivery.map_or(Event::Closed, |delivery| Event::Seen(delivery.message)),
+            Some(attempted) = self.attempts.next() => Event::Attempted(attempted),
+            Some(fact) = self.fetches.next() => Event::Fact(fact),
+            answer = end_of(&mut self.sync) => Event::Synced(answer),
+            () = end_of(&mut self.saving) => Event::Saved,
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        let fact = match event {
+            Event::Live(message) => self.read_live(message),
+            Event::Seen(message) => self.read_seen(&message),
+            Event::Fact(fact) => Some(fact),
+            Event::Attempted(attempted) => Some(self.read_attempt(attempted)),
+            Event::Synced(answer) => Some(self.read_answer(answer)),
+            Event::Connection(true) => Some(Fact::Connected),
+            Event::Connection(false) => Some(Fact::Disconnected),
+            Event::Saved | Event::Closed => None,
+        };
+        if let Some(fact) = fact {
+            self.agent.handle(fact, now());
+        }
+    }
+
+    /// Reads live work. What cannot be read is left to the next sync, which finds the gap.
+    fn read_live(&mut self, message: Message) -> Option<Fact> {
+        if message.headers.get(MARKER).is_some()
+            || event::read_fence(&message.headers, &message.payload).is_ok()
+        {
+            return None;
+        }
+        if bodies::dataref(&message).is_none() {
+            return live(&self.lane, &message)
+                .map_err(|error| self.told.unreadable(&message.subject, &error))
+                .ok();
+        }
+        let (asker, lane) = (Arc::clone(&self.asker), self.lane.clone());
+        let fetch = async move {
+            let outcome = match asker.complete(message).await {
+                Ok(message) => live(&lane, &message).map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            outcome.unwrap_or_else(|error| {
+                tracing::debug!(cluster = %lane.cluster, error, "a large body could not be fetched");
+                Fact::Tick
+            })
+        };
+        self.fetches.push(fetch.boxed());
+        None
+    }
+
+    fn read_seen(&mut self, message: &Message) -> Option<Fact> {
+        event::read_seen(&message.headers, &message.payload)
+            .map(Fact::Seen)
+            .map_err(|error| self.told.unreadable(&message.subject, &error))
+            .ok()
+    }
+
+    fn read_answer(&mut self, answer: Result<SyncAnswer, sync::Error>) -> Fact {
+        self.told
+            .synced(answer.as_ref().err().map(ToString::to_string));
+        answer.map_or(Fact::SyncFailed, Fact::Synced)
+    }
+
+    fn read_attempt(&mut self, (work, mut report, span): Attempted) -> Fact {
+        truncate(&mut report.message);
+        self.told.attempted(&work.object, &report, &span);
+        Fact::Done {
+            object: work.object,
+            decision: work.decision,
+            outcome: report.outcome,
+            message: report.message,
+        }
+    }
+
+    async fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Sync(request) => {
+                let asker = Arc::clone(&self.asker);
+                self.sync = Some(async move { asker.since(request).await }.boxed());
+            }
+            Effect::Do(work) => self.begin_attempt(work),
+            Effect::Publish(body) => {
+                let cluster = self.lane.cluster.clone();
+                let batch = Batch { cluster, body };
+                self.publish(event::acks(&batch, &self.lane, now())).await;
+            }
+            Effect::Remember(memory) => {
+                let (store, kept) = (self.store.clone(), self.kept(memory));
+                self.saving = Some(async move { store.save_patiently(&kept).await }.boxed());
+            }
+            Effect::Heartbeat => {
+                let (n, open) = self.agent.standing();
+                let heartbeat = Heartbeat {
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    n,
+                    open: u64::try_from(open).unwrap_or(u64::MAX),
+                };
+                self.publish(event::heartbeat(&heartbeat, &self.lane, now()))
+                    .await;
+            }
+            Effect::Fenced(reason) => self.told.fenced(reason),
+        }
+    }
+
+    fn begin_attempt(&mut self, work: Box<Work>) {
+        let span = self.told.attempt(&work);
+        let cluster = Arc::clone(&self.cluster);
+        let attempt = async move {
+            let report = cluster.attempt(&work).instrument(span.clone()).await;
+            (work, report, span)
+        };
+        self.attempts.push(attempt.boxed());
+    }
+
+    /// Publishes; what does not go out is repeated by the machine.
+    async fn publish(&mut self, message: Message) {
+        let outcome = tokio::time::timeout(PATIENCE, self.bus.publish(message)).await;
+        if let Ok(Err(error)) = outcome {
+            tracing::debug!(cluster = %self.lane.cluster, %error, "a message was not published");
+        }
+    }
+
+    fn kept(&self, memory: Memory) -> Kept {
+        Kept {
+            memory,
+            transitions: self.transitions,
+        }
+    }
+}
+
+fn live(lane: &Lane, message: &Message) -> Result<Fact, DecodeError> {
+    let Message {
+        subject: _,
+        headers,
+        payload,
+    } = message;
+    let sequence = headers.parsed(SEQUENCE)?;
+    let work = event::read_work(&lane.cluster, headers, payload)?;
+    Ok(Fact::Live(sequence, Box::new(work)))
+}
+
+/// Waits for the end of what is in `slot` and empties it; forever where there is nothing.
+async fn end_of<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
+    match slot {
+        Some(future) => {
+            let outcome = future.await;
+            *slot = None;
+            outcome
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Cuts a message at [`MESSAGE_LIMIT`], between characters.
+fn truncate(message: &mut String) {
+    if message.len() > MESSAGE_LIMIT {
+        let mut end = MESSAGE_LIMIT;
+        while !message.is_char_boundary(end) {
+            end -= 1;
+        }
+        message.truncate(end);
+        message.push('…');
+    }
+}

@@ -1,0 +1,85 @@
+//! The lease: one agent acts, a restarted one at once, another one after it.
+
+use std::time::Duration;
+
+use fleetcast_agent::cluster::lease::Lease;
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::World;
+
+const SHORT: Duration = Duration::from_millis(1_500);
+
+/// Each taking raises the transitions: by the same identity at once, by another when the lease was released.
+#[tokio::test]
+async fn a_lease_is_handed_over() {
+    let world = World::bare();
+    let take = |identity: &'static str| Lease::take(world.simulated.client(), identity, 0);
+    let first = take("a").await;
+    assert_eq!(first.transitions, 1);
+    let again = take("a").await;
+    assert_eq!(again.transitions, 2);
+    assert!(timeout(SHORT, take("b")).await.is_err(), "it is held");
+    again.release().await;
+    let second = timeout(SHORT, take("b")).await.unwrap();
+    assert_eq!(second.transitions, 3);
+}
+
+/// The first of two with one identity, and whoever was taken over, loses the lease at the next renewal.
+#[tokio::test(start_paused = true)]
+async fn whoever_was_taken_over_loses_the_lease() {
+    let world = World::bare();
+    let mut first = Lease::take(world.simulated.client(), "a", 0).await;
+    let mut second = Lease::take(world.simulated.client(), "a", 0).await;
+    assert_eq!(first.hold().await, "another took it");
+    assert!(
+        timeout(Duration::from_secs(60), second.hold())
+            .await
+            .is_err()
+    );
+}
+
+/// A lease that cannot be renewed is lost when its time is up, and is taken again when the cluster is back.
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_is_cut_off_loses_its_agent() {
+    let world = World::bare();
+    let mut lease = Lease::take(world.simulated.client(), "a", 0).await;
+    world.simulated.faults().cut_off(true);
+    assert_eq!(lease.hold().await, "it could not be renewed in time");
+    world.simulated.faults().cut_off(false);
+    assert_eq!(
+        Lease::take(world.simulated.client(), "a", 0)
+            .await
+            .transitions,
+        2
+    );
+}
+
+/// A lease whose holder does not renew it runs out, also where its clock is ahead; a deleted one begins above what was remembered.
+#[tokio::test(start_paused = true)]
+async fn an_abandoned_lease_runs_out() {
+    let world = World::bare();
+    Lease::take(world.simulated.client(), "a", 0).await;
+    let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "fleetcast-agent", "namespace": "fleetcast-system"}});
+    for renewed in ["2020-01-01T00:00:00.000000Z", "2100-01-01T00:00:00.000000Z"] {
+        world
+            .edit(
+                &lease,
+                json!({"spec": {"holderIdentity": "gone", "renewTime": renewed}}),
+            )
+            .await;
+        timeout(
+            Duration::from_secs(30),
+            Lease::take(world.simulated.client(), "b", 0),
+        )
+        .await
+        .unwrap();
+    }
+    world
+        .api_of(&lease)
+        .delete("fleetcast-agent", &kube::api::DeleteParams::default())
+        .await
+        .unwrap();
+    let anew = Lease::take(world.simulated.client(), "b", 41).await;
+    assert_eq!(anew.transitions, 42);
+}

@@ -1,0 +1,213 @@
+//! Builds answers from the view: pure, and without a copy of any document.
+
+use std::collections::BTreeMap;
+
+use fleetcast_core::fold::{self, Condition, View};
+use fleetcast_core::model::{Cluster, ClusterName, ObjectKey};
+use fleetcast_schemas::subject;
+
+use super::{AsOf, ClusterSummary, Clusters, Counts, Digest, ObjectSummary, Objects, Row};
+
+/// Up to where `view` is folded.
+pub(crate) fn as_of(view: &View) -> AsOf {
+    AsOf {
+        log: view.log,
+        acks: view
+            .acks
+            .iter()
+            .map(|(partition, sequence)| (subject::partition_token(*partition), *sequence))
+            .collect(),
+        time: view.time,
+    }
+}
+
+/// All objects or the one named, all their rows or those of one cluster.
+pub(crate) fn objects(
+    view: &View,
+    named: Option<&ObjectKey>,
+    cluster: Option<&ClusterName>,
+) -> Objects {
+    let objects = match named {
+        Some(key) => view
+            .object(key)
+            .map(|object| summary(view, key, object, cluster))
+            .into_iter()
+            .collect(),
+        None => view
+            .objects()
+            .map(|(key, object)| summary(view, key, object, cluster))
+            .filter(|summary| {
+                let is_gone = summary.withdrawn && summary.rows.is_empty();
+                let is_elsewhere = cluster.is_some() && summary.rows.is_empty();
+                !is_gone && !is_elsewhere
+            })
+            .collect(),
+    };
+    Objects {
+        as_of: as_of(view),
+        objects,
+    }
+}
+
+fn summary(
+    view: &View,
+    key: &ObjectKey,
+    object: &fold::Object,
+    cluster: Option<&ClusterName>,
+) -> ObjectSummary {
+    let mut counts = Counts::default();
+    let rows = view
+        .rows(key)
+        .into_iter()
+        .filter(|row| cluster.is_none_or(|cluster| row.cluster == *cluster))
+        .map(|row| {
+            counts.add(&row);
+            Row::from(row)
+        })
+        .collect();
+    ObjectSummary {
+        object: key.clone(),
+        name: key.for_people(),
+        dialect: object.change.dialect,
+        revision: object.change.revision,
+        decision: object.decision.as_ref().map(|decision| decision.number),
+        withdrawn: object.change.withdrawn,
+        time: object.change.time,
+        counts,
+        rows,
+    }
+}
+
+impl Counts {
+    fn add(&mut self, row: &fold::Row) {
+        // Only a row that should hold a manifest has its digest.
+        self.clusters += u64::from(row.digest.is_some());
+        *match row.condition {
+            Condition::Deciding => &mut self.deciding,
+            Condition::Applied => &mut self.applied,
+            Condition::Pending => &mut self.pending,
+            Condition::Retrying => &mut self.retrying,
+            Condition::Refused => &mut self.refused,
+            Condition::Removing => &mut self.removing,
+            Condition::Ahead => &mut self.ahead,
+            Condition::Excluded => &mut self.excluded,
+        } += 1;
+    }
+}
+
+impl From<fold::Row> for Row {
+    fn from(row: fold::Row) -> Self {
+        let fold::Row {
+            cluster,
+            condition,
+            revision,
+            applied_revision,
+            decision,
+            replicas,
+            digest,
+            message,
+            attempts,
+            answered_at,
+            behind,
+        } = row;
+        Self {
+            cluster,
+            condition,
+            revision,
+            applied_revision,
+            decision,
+            replicas,
+            digest,
+            message,
+            attempts,
+            answered_at,
+            behind,
+        }
+    }
+}
+
+/// All clusters, or the one asked for.
+pub(crate) fn clusters(view: &View, cluster: Option<&ClusterName>) -> Clusters {
+    let mut all: BTreeMap<&ClusterName, ClusterSummary> = view
+        .clusters()
+        .filter(|(name, _)| cluster.is_none_or(|cluster| *name == cluster))
+        .map(|(name, known)| (name, empty_summary(name, known)))
+        .collect();
+    for (key, object) in view.objects() {
+        for row in view.rows(key) {
+            let Some(summary) = all.get_mut(&row.cluster) else {
+                continue;
+            };
+            summary.objects += u64::from(row.digest.is_some());
+            match row.condition {
+                Condition::Applied => summary.applied += 1,
+                Condition::Refused => summary.refused += 1,
+                Condition::Deciding
+                | Condition::Pending
+                | Condition::Retrying
+                | Condition::Removing => summary.pending += 1,
+                Condition::Ahead | Condition::Excluded => {}
+            }
+            if !row.condition.is_settled() {
+                summary.behind += 1;
+                let since = object.change.time;
+                summary.oldest_pending_since = Some(
+                    summary
+                        .oldest_pending_since
+                        .map_or(since, |oldest| oldest.min(since)),
+                );
+            }
+        }
+    }
+    Clusters {
+        as_of: as_of(view),
+        clusters: all.into_values().collect(),
+    }
+}
+
+fn empty_summary(name: &ClusterName, known: &fold::ClusterView) -> ClusterSummary {
+    let fold::ClusterView {
+        registered,
+        online,
+        since,
+    } = known;
+    let Cluster {
+        name,
+        labels,
+        region,
+        zone,
+        provider,
+        taints,
+        cordoned,
+    } = registered
+        .clone()
+        .unwrap_or_else(|| Cluster::named(name.clone()));
+    ClusterSummary {
+        cluster: name,
+        labels,
+        region,
+        zone,
+        provider,
+        taints,
+        cordoned,
+        registered: registered.is_some(),
+        online: *online,
+        since: *since,
+        objects: 0,
+        applied: 0,
+        pending: 0,
+        refused: 0,
+        behind: 0,
+        oldest_pending_since: None,
+    }
+}
+
+/// The digest over all rows.
+pub(crate) fn digest(view: &View) -> Digest {
+    let rows: usize = view.objects().map(|(key, _)| view.rows(key).len()).sum();
+    Digest {
+        as_of: as_of(view),
+        digest: view.digest(),
+        rows: u64::try_from(rows).unwrap_or(u64::MAX),
+    }
+}

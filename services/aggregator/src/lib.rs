@@ -1,0 +1,71 @@
+//! Folds the log and the acknowledgements into the view, confirms acknowledgements, and answers queries.
+//!
+//! | what | file |
+//! |---|---|
+//! | what is answered, as types that the asker reads back | [`answer`] |
+//! | asking | [`client`] |
+//! | reading the streams and folding them | `follow`, with one `reader` a stream |
+//! | answering | `query` |
+//! | the checkpoint | `keeper` |
+//!
+//! The view is never the truth: where its checkpoint does not fit the log it is folded anew. A query that is added is a type and a builder
+//! under [`answer`] and a line in `query`.
+
+pub mod answer;
+pub mod client;
+mod follow;
+mod keeper;
+mod query;
+mod reader;
+mod shared;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use fleetcast_bus::{Bus, Connect};
+use fleetcast_schemas::subject;
+use tokio::sync::watch;
+
+use keeper::Keeper;
+use shared::Shared;
+
+/// What the aggregator needs to know.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The bus.
+    pub bus: Connect,
+    /// Where the checkpoint is kept.
+    pub directory: PathBuf,
+}
+
+/// Why the aggregator ended; repeating changes nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bus is not fit, or the connection was closed for good.
+    #[error(transparent)]
+    Bus(#[from] fleetcast_bus::Error),
+}
+
+/// Folds and answers until `stop` becomes true, and then keeps a checkpoint.
+///
+/// # Errors
+/// Where the server is not fit or the connection is closed for good; anything else is tried again.
+pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
+    let Options { bus, directory } = options;
+    // A sender that is gone will not ask any more: that ends it, too.
+    let mut stopped = std::pin::pin!(async move { drop(stop.wait_for(|stop| *stop).await) });
+    let bus = tokio::select! {
+        bus = Bus::connect_patiently(&bus) => bus?,
+        () = &mut stopped => return Ok(()),
+    };
+    let shared = Arc::new(Shared::default());
+    let mut keeper = Keeper::new(&directory);
+    let queries = bus.subscribe_queue(subject::QUERY, "aggregator").await?;
+    let outcome = tokio::select! {
+        error = query::serve(&bus, &shared, queries) => Err(error),
+        never = follow::follow(&bus, &shared, &mut keeper) => match never {},
+        () = &mut stopped => Ok(()),
+    };
+    keeper.finish(&shared).await;
+    outcome
+}

@@ -1,0 +1,24 @@
+//! What folding and answering share: the view, and how far it is.
+
+use fleetcast_core::fold::View;
+use tokio::sync::{RwLock, watch};
+
+/// The view, and how far it is folded.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Written by the fold in short turns; whoever reads it does so off the async threads and does not hold it while it waits for anything.
+    pub(crate) view: RwLock<View>,
+    /// How far it is.
+    pub(crate) progress: watch::Sender<Progress>,
+}
+
+/// How far the view is folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Progress {
+    /// The log sequence up to which it is folded.
+    pub(crate) log: u64,
+    /// Where the log ended when folding began; none before the log is there.
+    pub(crate) end: Option<u64>,
+    /// Whether everything that stood in the streams when folding began is folded.
+    pub(crate) is_whole: bool,
+}

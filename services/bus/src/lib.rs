@@ -1,0 +1,36 @@
+//! JetStream made safe to use: the only user of the NATS client.
+//!
+//! | what | file |
+//! |---|---|
+//! | connecting, subscribing, publishing without storage | [`connect`](Bus) |
+//! | the streams as data, and the one function that makes them so | [`streams`] |
+//! | storing with an expected sequence | [`append`] |
+//! | reading from a sequence, reading the newest | [`read`] |
+//! | bodies over the message limit, by digest | [`bodies`] |
+//! | requests and answers over the message limit, in parts | [`parts`] |
+//! | who leads | [`lease`] |
+//! | fold positions on disk | [`checkpoint`] |
+//! | a NATS server as a child process | [`server`] |
+//! | a line that can be cut | [`relay`] |
+
+pub mod append;
+pub mod bodies;
+pub mod checkpoint;
+mod connect;
+mod error;
+pub mod lease;
+pub mod parts;
+pub mod read;
+pub mod relay;
+pub mod server;
+pub mod streams;
+
+pub use connect::{Bus, Connect, Credentials, Delivery, Subscription};
+pub use error::Error;
+
+use fleetcast_core::time::Time;
+
+/// The time now: the one place where services read the clock for events.
+pub fn now() -> Time {
+    Time(chrono::Utc::now().timestamp_millis())
+}

@@ -1,0 +1,156 @@
+//! The streams and buckets as data, and the one function that makes them so.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{kv, object_store, stream};
+use fleetcast_schemas::subject;
+
+use crate::{Bus, Error};
+
+/// The stream of what was wanted and decided.
+pub const LOG: &str = "FC_LOG";
+/// The stream of signs of life.
+pub const HEARTBEAT: &str = "FC_HEARTBEAT";
+/// The stream of what nobody could read.
+pub const DEAD: &str = "FC_DEAD";
+/// The object store of large bodies.
+pub const BODIES: &str = "fc_bodies";
+/// The bucket of leases.
+pub const LEADER: &str = "fc_leader";
+
+/// How long a lease holds after it was last renewed.
+pub const LEASE: Duration = Duration::from_secs(6);
+/// After how long without a heartbeat a cluster is offline.
+pub const HEARTBEAT_AGE: Duration = Duration::from_secs(25);
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long acknowledgements are kept (DESIGN, section 4).
+const ACK_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long message ids are remembered; only saves work, ids come from content.
+const DUPLICATES: Duration = Duration::from_secs(120);
+
+/// The stream of a partition's work.
+pub fn work(partition: u16) -> String {
+    format!("FC_WORK_{}", subject::partition_token(partition))
+}
+
+/// The stream of a partition's acknowledgements.
+pub fn acks(partition: u16) -> String {
+    format!("FC_ACK_{}", subject::partition_token(partition))
+}
+
+/// How the bus is laid out.
+#[derive(Debug, Clone, Copy)]
+pub struct Layout {
+    /// Over how many partitions work and acknowledgements are spread.
+    pub partitions: u16,
+    /// How many NATS servers hold each stream.
+    pub replicas: usize,
+}
+
+/// Every stream, as it should be.
+fn streams(layout: Layout) -> Vec<stream::Config> {
+    let base = stream::Config {
+        num_replicas: layout.replicas,
+        storage: stream::StorageType::File,
+        discard: stream::DiscardPolicy::New,
+        duplicate_window: DUPLICATES,
+        allow_direct: true,
+        ..stream::Config::default()
+    };
+    let mut all = vec![
+        stream::Config {
+            name: LOG.to_owned(),
+            subjects: vec![subject::LOG.to_owned()],
+            description: Some("What was wanted and decided: the truth".to_owned()),
+            deny_delete: true,
+            ..base.clone()
+        },
+        stream::Config {
+            name: HEARTBEAT.to_owned(),
+            subjects: vec![subject::HEARTBEATS.to_owned()],
+            description: Some("Signs of life, the newest per cluster".to_owned()),
+            storage: stream::StorageType::Memory,
+            max_messages_per_subject: 1,
+            max_age: HEARTBEAT_AGE,
+            duplicate_window: HEARTBEAT_AGE,
+            discard: stream::DiscardPolicy::Old,
+            no_ack: true,
+            allow_message_ttl: true,
+            subject_delete_marker_ttl: Some(HEARTBEAT_AGE),
+            ..base.clone()
+        },
+        stream::Config {
+            name: DEAD.to_owned(),
+            subjects: vec![subject::DEAD.to_owned()],
+            description: Some("What nobody could read, with the reason".to_owned()),
+            max_age: 30 * DAY,
+            discard: stream::DiscardPolicy::Old,
+            ..base.clone()
+        },
+    ];
+    for partition in 0..layout.partitions {
+        all.push(stream::Config {
+            name: work(partition),
+            subjects: vec![subject::works(partition)],
+            description: Some("The newest work per object and cluster: rebuildable".to_owned()),
+            max_messages_per_subject: 1,
+            republish: Some(stream::Republish {
+                source: subject::works(partition),
+                destination: subject::lives(partition),
+                headers_only: false,
+            }),
+            ..base.clone()
+        });
+        all.push(stream::Config {
+            name: acks(partition),
+            subjects: vec![subject::acks(partition)],
+            description: Some("What clusters answered: truth".to_owned()),
+            max_age: ACK_AGE,
+            discard: stream::DiscardPolicy::Old,
+            no_ack: true,
+            ..base.clone()
+        });
+    }
+    all
+}
+
+impl Bus {
+    /// Makes streams and buckets as they should be; what is there already is changed only where it differs.
+    ///
+    /// # Errors
+    /// Where the server does not answer, or refuses a change.
+    pub async fn prepare(&self, layout: Layout) -> Result<(), Error> {
+        for config in streams(layout) {
+            let name = config.name.clone();
+            self.jetstream
+                .create_or_update_stream(config)
+                .await
+                .map_err(|error| Error::Unavailable(format!("stream {name}: {error}")))?;
+        }
+        let leases = kv::Config {
+            bucket: LEADER.to_owned(),
+            description: "Who leads; nothing else".to_owned(),
+            max_age: LEASE,
+            num_replicas: layout.replicas,
+            ..kv::Config::default()
+        };
+        self.jetstream
+            .create_or_update_key_value(leases)
+            .await
+            .map_err(|error| Error::Unavailable(format!("bucket {LEADER}: {error}")))?;
+        if self.jetstream.get_object_store(BODIES).await.is_err() {
+            let bodies = object_store::Config {
+                bucket: BODIES.to_owned(),
+                description: Some("Bodies over the message limit, by digest".to_owned()),
+                num_replicas: layout.replicas,
+                ..object_store::Config::default()
+            };
+            self.jetstream
+                .create_object_store(bodies)
+                .await
+                .map_err(|error| Error::Unavailable(format!("object store {BODIES}: {error}")))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,395 @@
+//! What can be typed: commands, arguments, examples.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use fleetcast_core::model::ClusterName;
+
+/// Carries Kubernetes objects to every cluster that should have them, and proves that they got there.
+#[derive(Debug, Parser)]
+#[command(
+    name = "fleetcast",
+    version,
+    propagate_version = true,
+    after_help = "Examples:\n  fleetcast up                                   the fleet of workspace.toml on this machine\n  fleetcast apply -f shop.yaml --clusters eu-1,us-1\n  fleetcast get deployment/shop/web              where it is, revision by cluster\n  fleetcast explain deployment/shop/web --cluster us-1\n\nExit status: 0 done, 1 refused or not converged, 2 wrong usage, 3 cannot reach the bus."
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) bus: BusArgs,
+
+    /// What is logged on stderr: error, warn, info, debug, trace, or a filter such as fleetcast_ingest=debug
+    #[arg(long, global = true, env = "FLEETCAST_LOG", value_name = "LEVEL")]
+    pub(crate) log: Option<String>,
+
+    /// Log in JSON, a line each
+    #[arg(long, global = true, env = "FLEETCAST_LOG_JSON")]
+    pub(crate) log_json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where the bus is.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct BusArgs {
+    /// The NATS servers [default: what `fleetcast up` runs here, else nats://127.0.0.1:4222]
+    #[arg(long, global = true, env = "FLEETCAST_NATS", value_name = "URL")]
+    pub(crate) nats: Option<String>,
+
+    /// A NATS credentials file
+    #[arg(long, global = true, env = "FLEETCAST_CREDS", value_name = "FILE")]
+    pub(crate) creds: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the whole fleet of a workspace on this machine until Ctrl-C
+    Up(UpArgs),
+    /// Show a change travel through a fleet of simulated clusters
+    Demo(DemoArgs),
+    /// Run the service that takes changes in, places them and writes work
+    Ingest(IngestArgs),
+    /// Run the agent of one cluster
+    Agent(AgentArgs),
+    /// Run the service that folds acknowledgements into the view
+    Aggregator(AggregatorArgs),
+    /// Hand in changes: federated objects of any dialect, or plain objects with --clusters
+    #[command(
+        after_help = "Examples:\n  fleetcast apply -f shop.yaml\n  fleetcast apply -f manifests/ --clusters eu-1,us-1 --wait\n  kustomize build . | fleetcast apply -f - --clusters eu-1"
+    )]
+    Apply(ApplyArgs),
+    /// Withdraw objects
+    #[command(
+        after_help = "Examples:\n  fleetcast delete deployment/shop/web\n  fleetcast delete -f shop.yaml --orphan     the members keep their copies"
+    )]
+    Delete(DeleteArgs),
+    /// Show where objects are
+    #[command(
+        after_help = "Examples:\n  fleetcast get\n  fleetcast get deployment/shop/web -o wide\n  fleetcast get --cluster eu-1 -o json"
+    )]
+    Get(GetArgs),
+    /// Show the causal chain of one object: change, decision, work, acknowledgement, and the first broken link
+    #[command(
+        after_help = "Examples:\n  fleetcast explain deployment/shop/web\n  fleetcast explain deployment/shop/web --cluster us-1"
+    )]
+    Explain(ExplainArgs),
+    /// Show acknowledgements as they come
+    Watch(WatchArgs),
+    /// Show the log: every change, decision, item of work and acknowledgement, with the ids that link them
+    #[command(
+        after_help = "Examples:\n  fleetcast events\n  fleetcast events --from 120 -o json\n  fleetcast events --from 2026-11-01T12:00:00Z --follow"
+    )]
+    Events(EventsArgs),
+    /// Look at clusters, register and remove them
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// Print the schemas of what travels
+    #[command(subcommand)]
+    Schema(SchemaCommand),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  source <(fleetcast completions bash)")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct UpArgs {
+    /// The fleet
+    #[arg(long, default_value = "workspace.toml", value_name = "FILE")]
+    pub(crate) workspace: PathBuf,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct DemoArgs {
+    /// The fleet
+    #[arg(long, default_value = "workspace.toml", value_name = "FILE")]
+    pub(crate) workspace: PathBuf,
+    /// Leave the fleet running at the end, until Ctrl-C
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct IngestArgs {
+    /// Where the checkpoint is kept
+    #[arg(
+        long,
+        env = "FLEETCAST_STATE",
+        default_value = ".run/ingest",
+        value_name = "DIR"
+    )]
+    pub(crate) state: PathBuf,
+    /// Who holds the lease: a process that comes back under the same identity leads again at once [default: a new one each time]
+    #[arg(long, env = "FLEETCAST_IDENTITY")]
+    pub(crate) identity: Option<String>,
+    /// Over how many partitions work is spread, on a new bus
+    #[arg(long, env = "FLEETCAST_PARTITIONS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) partitions: u16,
+    /// How many NATS servers hold each stream, on a new bus
+    #[arg(long, env = "FLEETCAST_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub(crate) replicas: u8,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct AgentArgs {
+    /// The name that the cluster is registered under
+    #[arg(long, env = "FLEETCAST_CLUSTER", value_parser = cluster_name)]
+    pub(crate) cluster: ClusterName,
+    /// The cluster's kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod's service account]
+    #[arg(long, env = "FLEETCAST_KUBECONFIG", value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// The context in the kubeconfig [default: its current one]
+    #[arg(long, env = "FLEETCAST_CONTEXT", requires = "kubeconfig")]
+    pub(crate) context: Option<String>,
+    /// Who holds the cluster's lease [default: the host's name]
+    #[arg(long, env = "FLEETCAST_IDENTITY")]
+    pub(crate) identity: Option<String>,
+    /// Over how many partitions the bus spreads work
+    #[arg(long, env = "FLEETCAST_PARTITIONS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) partitions: u16,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct AggregatorArgs {
+    /// Where the checkpoint is kept
+    #[arg(
+        long,
+        env = "FLEETCAST_STATE",
+        default_value = ".run/aggregator",
+        value_name = "DIR"
+    )]
+    pub(crate) state: PathBuf,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct ApplyArgs {
+    /// A file, a folder of .yaml, .yml and .json files, or - for standard input; may be repeated
+    #[arg(short, long = "filename", required = true, value_name = "FILE|DIR|-")]
+    pub(crate) filename: Vec<PathBuf>,
+    /// The clusters that plain objects go to
+    #[arg(long, value_delimiter = ',', value_parser = cluster_name, value_name = "NAME,…")]
+    pub(crate) clusters: Vec<ClusterName>,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+    /// How the answers are printed
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Lines,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct WaitArgs {
+    /// Wait until every cluster has answered
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// How long to wait
+    #[arg(long, default_value = "60s", value_parser = duration, requires = "wait", value_name = "TIME")]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct DeleteArgs {
+    /// The objects: kind[.group]/namespace/name, or kind[.group]/name for cluster scope
+    #[arg(
+        required_unless_present = "filename",
+        conflicts_with = "filename",
+        value_name = "OBJECT"
+    )]
+    pub(crate) objects: Vec<String>,
+    /// The documents that declared them
+    #[arg(short, long = "filename", value_name = "FILE|DIR|-")]
+    pub(crate) filename: Vec<PathBuf>,
+    /// Keep the members' copies
+    #[arg(long)]
+    pub(crate) orphan: bool,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+    /// How the answers are printed
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Lines,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct GetArgs {
+    /// The object: kind[.group]/namespace/name, or kind[.group]/name for cluster scope
+    pub(crate) object: Option<String>,
+    /// Only what is in this cluster
+    #[arg(long, value_parser = cluster_name)]
+    pub(crate) cluster: Option<ClusterName>,
+    /// Wait until the view is folded up to this log sequence
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) min_seq: Option<u64>,
+    /// How it is printed
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct ExplainArgs {
+    /// The object
+    pub(crate) object: String,
+    /// Only this cluster
+    #[arg(long, value_parser = cluster_name)]
+    pub(crate) cluster: Option<ClusterName>,
+    /// How it is printed
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Lines,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct WatchArgs {
+    /// Only this object
+    pub(crate) object: Option<String>,
+    /// How it is printed
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Lines,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct EventsArgs {
+    /// Where to begin: a log sequence, or a time (RFC 3339)
+    #[arg(long, value_name = "SEQ|TIME")]
+    pub(crate) from: Option<String>,
+    /// Only this object
+    #[arg(long)]
+    pub(crate) object: Option<String>,
+    /// Go on with what comes
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// How it is printed; json is a document a line
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Lines,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum ClusterCommand {
+    /// List the clusters
+    List {
+        /// How it is printed
+        #[arg(short, long, default_value = "table")]
+        output: Format,
+    },
+    /// Register a cluster, or change what is registered of it
+    #[command(
+        after_help = "Example:\n  fleetcast cluster register eu-1 --labels tier=prod,team=shop --region eu"
+    )]
+    Register {
+        /// Its name
+        #[arg(value_parser = cluster_name)]
+        name: ClusterName,
+        /// Its labels
+        #[arg(long, value_delimiter = ',', value_parser = label, value_name = "KEY=VALUE,…")]
+        labels: Vec<(String, String)>,
+        /// Its region
+        #[arg(long)]
+        region: Option<String>,
+        /// Its zone
+        #[arg(long)]
+        zone: Option<String>,
+        /// Its provider
+        #[arg(long)]
+        provider: Option<String>,
+    },
+    /// Let nothing new onto a cluster; what is there stays
+    Cordon {
+        /// Its name
+        #[arg(value_parser = cluster_name)]
+        name: ClusterName,
+    },
+    /// Let new objects onto a cluster again
+    Uncordon {
+        /// Its name
+        #[arg(value_parser = cluster_name)]
+        name: ClusterName,
+    },
+    /// Take a cluster out of the fleet; the copies in it stay
+    Remove {
+        /// Its name
+        #[arg(value_parser = cluster_name)]
+        name: ClusterName,
+    },
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum SchemaCommand {
+    /// The JSON Schema of every event and request, or of one
+    Events {
+        /// `change.v1`, `decision.v1`, …; all where none is named
+        name: Option<String>,
+    },
+}
+
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns
+    Table,
+    /// More columns
+    Wide,
+    /// One JSON document
+    Json,
+    /// The same in YAML
+    Yaml,
+}
+
+/// How lines are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Lines {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+}
+
+fn cluster_name(text: &str) -> Result<ClusterName, String> {
+    ClusterName::parse(text).map_err(|refusal| refusal.message)
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("{text:?} is not key=value"))?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// Reads `500ms`, `10s`, `5m`, `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wanted = || format!("{text:?} is no time: 500ms, 10s, 5m or 1h");
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .ok_or_else(wanted)?;
+    let number: u64 = text[..split].parse().map_err(|_| wanted())?;
+    let millis = match &text[split..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wanted()),
+    };
+    number
+        .checked_mul(millis)
+        .map(Duration::from_millis)
+        .ok_or_else(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_fit_together() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_read() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for text in ["", "5", "s", "5d", "-1s", "99999999999999999999s"] {
+            assert!(duration(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What each command does, one file each.
+
+mod apply;
+mod cluster;
+mod delete;
+mod demo;
+mod events;
+mod explain;
+mod get;
+mod schema;
+mod service;
+mod up;
+mod wait;
+mod watch;
+
+use clap::CommandFactory;
+
+use crate::args::{Args, Command};
+use crate::failure::Failure;
+
+/// Carries out what was typed.
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    let Args {
+        bus,
+        log: _,
+        log_json: _,
+        command,
+    } = args;
+    match command {
+        Command::Up(up) => up::run(&up).await,
+        Command::Demo(demo) => demo::run(&demo).await,
+        Command::Ingest(ingest) => service::ingest(&bus, ingest).await,
+        Command::Agent(agent) => service::agent(&bus, agent).await,
+        Command::Aggregator(aggregator) => service::aggregator(&bus, aggregator).await,
+        Command::Apply(apply) => apply::run(&bus, &apply).await,
+        Command::Delete(delete) => delete::run(&bus, &delete).await,
+        Command::Get(get) => get::run(&bus, &get).await,
+        Command::Explain(explain) => explain::run(&bus, &explain).await,
+        Command::Watch(watch) => watch::run(&bus, &watch).await,
+        Command::Events(events) => events::run(&bus, &events).await,
+        Command::Cluster(cluster) => cluster::run(&bus, &cluster).await,
+        Command::Schema(schema) => schema::run(&schema),
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Args::command(),
+                "fleetcast",
+                &mut std::io::stdout(),
+            );
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! `fleetcast cluster`: the members of the fleet.
+
+use fleetcast_aggregator::answer::{ClusterSummary, Clusters, Request};
+use fleetcast_aggregator::client;
+use fleetcast_bus::Bus;
+use fleetcast_core::model::{Cluster, ClusterName};
+use fleetcast_schemas::request::Answer;
+
+use crate::args::{BusArgs, ClusterCommand, Format};
+use crate::command::service;
+use crate::failure::Failure;
+use crate::output::{self, Paint, Table, age};
+use crate::submit;
+
+pub(crate) async fn run(bus: &BusArgs, command: &ClusterCommand) -> Result<(), Failure> {
+    let bus = service::bus(bus).await?;
+    match command {
+        ClusterCommand::List { output } => list(&bus, *output).await,
+        ClusterCommand::Register {
+            name,
+            labels,
+            region,
+            zone,
+            provider,
+        } => {
+            let cluster = Cluster {
+                labels: labels.iter().cloned().collect(),
+                region: region.clone(),
+                zone: zone.clone(),
+                provider: provider.clone(),
+                ..Cluster::named(name.clone())
+            };
+            register(&bus, &cluster, "registered").await?;
+            output::print(&format!(
+                "next: fleetcast agent --cluster {name} --kubeconfig FILE\n"
+            ))
+        }
+        ClusterCommand::Cordon { name } => set_cordoned(&bus, name, true).await,
+        ClusterCommand::Uncordon { name } => set_cordoned(&bus, name, false).await,
+        ClusterCommand::Remove { name } => {
+            match submit::delete(&bus, &submit::cluster_key(name), true).await? {
+                Answer::Accepted(_) => {
+                    output::print(&format!("{name} left the fleet; the copies in it stay\n"))
+                }
+                Answer::Refused { refusal } => Err(Failure::Refused(refusal.message)),
+            }
+        }
+    }
+}
+
+async fn list(bus: &Bus, format: Format) -> Result<(), Failure> {
+    let answer: Clusters = client::query(bus, "clusters", None, &Request::default()).await?;
+    match format {
+        Format::Json => output::print_json(&answer),
+        Format::Yaml => output::print_yaml(&answer),
+        Format::Table | Format::Wide if answer.clusters.is_empty() => {
+            output::print("no cluster is registered yet; next: fleetcast cluster register NAME\n")
+        }
+        Format::Table | Format::Wide => {
+            output::print(&table(&answer.clusters, format == Format::Wide))
+        }
+    }
+}
+
+/// One line a cluster.
+pub(crate) fn table(clusters: &[ClusterSummary], wide: bool) -> String {
+    let paint = Paint::stdout();
+    let mut header = vec![
+        "CLUSTER",
+        "AGENT",
+        "SINCE",
+        "OBJECTS",
+        "APPLIED",
+        "BEHIND",
+        "BEHIND SINCE",
+        "REGION",
+    ];
+    if wide {
+        header.extend(["ZONE", "PROVIDER", "LABELS", "TAINTS"]);
+    }
+    let mut table = Table::new(&header);
+    for summary in clusters {
+        let agent = match (summary.registered, summary.online) {
+            (false, _) => paint.dim("not registered"),
+            (true, None) => paint.waiting("never heard"),
+            (true, Some(true)) => paint.good("online"),
+            (true, Some(false)) => paint.bad("offline"),
+        };
+        let agent = if summary.cordoned {
+            format!("{agent},cordoned")
+        } else {
+            agent
+        };
+        let mut cells = vec![
+            summary.cluster.to_string(),
+            agent,
+            age(summary.since),
+            summary.objects.to_string(),
+            summary.applied.to_string(),
+            if summary.behind == 0 {
+                "-".to_owned()
+            } else {
+                paint.waiting(&summary.behind.to_string())
+            },
+            summary
+                .oldest_pending_since
+                .map_or_else(|| "-".to_owned(), age),
+            summary.region.clone().unwrap_or_default(),
+        ];
+        if wide {
+            let labels: Vec<String> = summary
+                .labels
+                .iter()
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect();
+            let taints: Vec<String> = summary
+                .taints
+                .iter()
+                .map(|taint| format!("{}={}:{:?}", taint.key, taint.value, taint.effect))
+                .collect();
+            cells.extend([
+                summary.zone.clone().unwrap_or_default(),
+                summary.provider.clone().unwrap_or_default(),
+                labels.join(","),
+                taints.join(","),
+            ]);
+        }
+        table.row(cells);
+    }
+    table.text("")
+}
+
+async fn register(bus: &Bus, cluster: &Cluster, what: &str) -> Result<(), Failure> {
+    match submit::apply(
+        bus,
+        &submit::cluster_key(&cluster.name),
+        &cluster.document(),
+    )
+    .await?
+    {
+        Answer::Accepted(accepted) => output::print(&format!(
+            "{} {what} (log {})\n",
+            cluster.name, accepted.sequence
+        )),
+        Answer::Refused { refusal } => Err(Failure::Refused(format!(
+            "{}: {}",
+            refusal.field, refusal.message
+        ))),
+    }
+}
+
+async fn set_cordoned(bus: &Bus, name: &ClusterName, cordoned: bool) -> Result<(), Failure> {
+    let answer: Clusters = client::query(bus, "clusters", None, &Request::default()).await?;
+    let Some(summary) = answer
+        .clusters
+        .into_iter()
+        .find(|summary| summary.cluster == *name && summary.registered)
+    else {
+        return Err(Failure::Refused(format!(
+            "{name} is not registered; `fleetcast cluster list` lists what there is"
+        )));
+    };
+    let cluster = Cluster {
+        name: summary.cluster,
+        labels: summary.labels,
+        region: summary.region,
+        zone: summary.zone,
+        provider: summary.provider,
+        taints: summary.taints,
+        cordoned,
+    };
+    register(
+        bus,
+        &cluster,
+        if cordoned {
+            "takes nothing new from now on"
+        } else {
+            "takes new objects again"
+        },
+    )
+    .await
+}

@@ -1,0 +1,61 @@
+//! `fleetcast delete`: withdraws objects.
+
+use fleetcast_aggregator::answer::Request;
+use fleetcast_schemas::request::Answer;
+
+use crate::args::{BusArgs, DeleteArgs, Lines};
+use crate::command::apply::{Tally, refused};
+use crate::command::{service, wait};
+use crate::failure::Failure;
+use crate::output::{self, Paint};
+use crate::select;
+use crate::submit;
+
+pub(crate) async fn run(bus: &BusArgs, args: &DeleteArgs) -> Result<(), Failure> {
+    let bus = service::bus(bus).await?;
+    if args.filename.is_empty() {
+        return by_name(&bus, args).await;
+    }
+    let mut tally = Tally::default();
+    for document in submit::read(&args.filename, &[])? {
+        let answer = match &document.content {
+            Ok((key, _)) => submit::delete(&bus, key, args.orphan).await?,
+            Err(refusal) => refused(&document, refusal.field.clone(), refusal.message.clone()),
+        };
+        tally.note(&document, answer, args.output)?;
+    }
+    tally.finish(&bus, &args.wait, args.output).await
+}
+
+async fn by_name(bus: &fleetcast_bus::Bus, args: &DeleteArgs) -> Result<(), Failure> {
+    let mut withdrawn = Vec::new();
+    let mut sequence = 0;
+    for text in &args.objects {
+        let key = select::one(bus, text, &Request::default()).await?;
+        let answer = submit::delete(bus, &key, args.orphan).await?;
+        if args.output == Lines::Json {
+            output::print_json_line(&answer)?;
+        }
+        match answer {
+            Answer::Refused { refusal } => {
+                return Err(Failure::Refused(format!("{text}: {}", refusal.message)));
+            }
+            Answer::Accepted(accepted) => {
+                if args.output == Lines::Table {
+                    let paint = Paint::stdout();
+                    output::print(&format!(
+                        "{} withdrawn in revision {}\n",
+                        paint.bold(&key.for_people()),
+                        accepted.revision
+                    ))?;
+                }
+                sequence = sequence.max(accepted.sequence);
+                withdrawn.push(key);
+            }
+        }
+    }
+    if args.wait.wait {
+        wait::until_settled(bus, &withdrawn, sequence, args.wait.timeout, args.output).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! `fleetcast explain`: the causal chain of one object, and the first broken link.
+
+use fleetcast_aggregator::answer::{ClusterLink, Explanation, Request, Standing};
+use fleetcast_aggregator::client;
+
+use crate::args::{BusArgs, ExplainArgs, Lines};
+use crate::command::service;
+use crate::failure::Failure;
+use crate::output::{self, Paint, age};
+use crate::select;
+
+pub(crate) async fn run(bus: &BusArgs, args: &ExplainArgs) -> Result<(), Failure> {
+    let bus = service::bus(bus).await?;
+    let object = select::one(&bus, &args.object, &Request::default()).await?;
+    let request = Request {
+        cluster: args.cluster.clone(),
+        ..Request::default()
+    };
+    let explanation: Explanation = client::query(&bus, "explain", Some(&object), &request).await?;
+    match args.output {
+        Lines::Json => output::print_json(&explanation),
+        Lines::Table => output::print(&describe(&explanation)),
+    }
+}
+
+fn describe(explanation: &Explanation) -> String {
+    let paint = Paint::stdout();
+    let Explanation {
+        as_of,
+        object: _,
+        name,
+        change,
+        decision,
+        clusters,
+        broken_link,
+    } = explanation;
+    let what = if change.withdrawn {
+        "withdrawn"
+    } else {
+        "declared"
+    };
+    let mut text = format!("{}\n", paint.bold(name));
+    text += &format!(
+        "change     revision {} {what} by {} {} ago  {}\n",
+        change.revision,
+        change.source,
+        age(change.time),
+        paint.dim(&format!("log {} id {}", change.sequence, change.id))
+    );
+    match decision {
+        Some(decision) => {
+            text += &format!(
+                "decision   {} for revision {}, {} ago, knowing the clusters as of log {}  {}\n",
+                decision.number,
+                decision.revision,
+                age(decision.time),
+                decision.inputs.cluster_sequence,
+                paint.dim(&format!("log {} id {}", decision.sequence, decision.id))
+            );
+        }
+        None => text += &format!("decision   {}\n", paint.waiting("none yet")),
+    }
+    for link in clusters {
+        text += &describe_cluster(link, paint);
+    }
+    match broken_link {
+        Some(broken) => text += &format!("first broken link: {}\n", paint.bad(broken)),
+        None => text += &format!("{}\n", paint.good("no broken link")),
+    }
+    text + &paint.dim(&format!("as of log {}", as_of.log)) + "\n"
+}
+
+fn describe_cluster(link: &ClusterLink, paint: Paint) -> String {
+    let ClusterLink {
+        cluster,
+        standing,
+        work,
+        acknowledgement,
+        condition,
+        broken_link,
+    } = link;
+    let condition = condition
+        .map(|condition| paint.condition(condition))
+        .unwrap_or_default();
+    let mut text = format!("{} {condition}\n", paint.bold(cluster.as_str()));
+    match standing {
+        Standing::Assigned {
+            digest,
+            replicas,
+            reasons,
+            kept,
+            ..
+        } => {
+            text += &format!("  placed           {}\n", reasons.join("; "));
+            let replicas = replicas
+                .map(|replicas| format!(", {replicas} replicas"))
+                .unwrap_or_default();
+            text += &format!(
+                "  manifest         {}{replicas}\n",
+                digest.chars().take(12).collect::<String>()
+            );
+            if let Some(rule) = kept {
+                text += &format!(
+                    "  not carried out  {:?} {} {}\n",
+                    rule.reason, rule.field, rule.message
+                );
+            }
+        }
+        Standing::Removing { reason, mode, .. } => {
+            text += &format!("  to go            {reason} ({mode:?})\n")
+        }
+        Standing::Excluded(rule) => {
+            text += &format!(
+                "  not placed       {:?} {} {}\n",
+                rule.reason, rule.field, rule.message
+            )
+        }
+    }
+    if let Some(work) = work {
+        text += &format!(
+            "  work             of decision {}  {}\n",
+            work.decision,
+            paint.dim(&format!("id {}", work.id))
+        );
+    }
+    if let Some(ack) = acknowledgement {
+        let message = if ack.message.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", ack.message)
+        };
+        text += &format!(
+            "  acknowledgement  {} revision {} (decision {}, attempt {}) {} ago{message}\n",
+            ack.outcome.word(),
+            ack.revision,
+            ack.decision,
+            ack.attempts,
+            age(ack.time)
+        );
+    }
+    if let Some(broken) = broken_link {
+        text += &format!("  {}\n", paint.bad(broken));
+    }
+    text
+}

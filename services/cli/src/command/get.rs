@@ -1,0 +1,164 @@
+//! `fleetcast get`: where objects are.
+
+use fleetcast_aggregator::answer::{ObjectSummary, Objects, Request};
+use fleetcast_aggregator::client;
+
+use crate::args::{BusArgs, Format, GetArgs};
+use crate::command::service;
+use crate::failure::Failure;
+use crate::output::{self, Paint, Table, age};
+use crate::select;
+
+pub(crate) async fn run(bus: &BusArgs, args: &GetArgs) -> Result<(), Failure> {
+    let bus = service::bus(bus).await?;
+    let request = Request {
+        min_log: args.min_seq,
+        cluster: args.cluster.clone(),
+        ..Request::default()
+    };
+    let object = match &args.object {
+        Some(text) => Some(
+            select::one(
+                &bus,
+                text,
+                &Request {
+                    cluster: None,
+                    ..request.clone()
+                },
+            )
+            .await?,
+        ),
+        None => None,
+    };
+    let answer: Objects = client::query(&bus, "objects", object.as_ref(), &request).await?;
+    let wide = args.output == Format::Wide;
+    match args.output {
+        Format::Json => output::print_json(&answer),
+        Format::Yaml => output::print_yaml(&answer),
+        Format::Table | Format::Wide if object.is_some() || args.cluster.is_some() => {
+            output::print(&rows(&answer.objects, wide, object.is_none()))
+        }
+        Format::Table | Format::Wide if answer.objects.is_empty() => output::print(
+            "nothing is declared yet; next: fleetcast apply -f FILE --clusters NAME,…\n",
+        ),
+        Format::Table | Format::Wide => output::print(&table(&answer.objects, wide)),
+    }
+}
+
+/// One line an object.
+pub(crate) fn table(objects: &[ObjectSummary], wide: bool) -> String {
+    let paint = Paint::stdout();
+    let mut header = vec!["OBJECT", "REVISION", "APPLIED", "STATUS", "AGE"];
+    if wide {
+        header.extend(["DIALECT", "DECISION", "CLUSTERS"]);
+    }
+    let mut table = Table::new(&header);
+    for summary in objects {
+        let mut cells = vec![
+            summary.name.clone(),
+            summary.revision.to_string(),
+            format!("{}/{}", summary.counts.applied, summary.counts.clusters),
+            status(summary, paint),
+            age(summary.time),
+        ];
+        if wide {
+            cells.push(
+                summary
+                    .dialect
+                    .map(|dialect| format!("{dialect:?}").to_lowercase())
+                    .unwrap_or_default(),
+            );
+            cells.push(
+                summary
+                    .decision
+                    .map(|decision| decision.to_string())
+                    .unwrap_or_default(),
+            );
+            let clusters: Vec<String> = summary
+                .rows
+                .iter()
+                .map(|row| format!("{}={}", row.cluster, row.condition.word()))
+                .collect();
+            cells.push(clusters.join(" "));
+        }
+        table.row(cells);
+    }
+    table.text("")
+}
+
+fn status(summary: &ObjectSummary, paint: Paint) -> String {
+    let counts = &summary.counts;
+    let open = [
+        (counts.refused, "refused"),
+        (counts.ahead, "ahead"),
+        (counts.retrying, "retrying"),
+        (counts.pending, "pending"),
+        (counts.deciding, "deciding"),
+        (counts.removing, "removing"),
+    ];
+    let open: Vec<String> = open
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    match open.is_empty() {
+        false if counts.refused + counts.ahead > 0 => paint.bad(&open.join(", ")),
+        false => paint.waiting(&open.join(", ")),
+        true if summary.withdrawn => paint.dim("withdrawn"),
+        true if summary.decision.is_none() => paint.waiting("not decided yet"),
+        true if counts.clusters == 0 => paint.waiting("nowhere"),
+        true => paint.good("applied everywhere"),
+    }
+}
+
+/// One line an object and cluster.
+pub(crate) fn rows(objects: &[ObjectSummary], wide: bool, with_object: bool) -> String {
+    let paint = Paint::stdout();
+    let mut header = vec![
+        "CLUSTER", "STATUS", "REVISION", "BEHIND", "REPLICAS", "ANSWERED", "REASON",
+    ];
+    if with_object {
+        header.insert(0, "OBJECT");
+    }
+    if wide {
+        header.extend(["DECISION", "ATTEMPTS", "DIGEST"]);
+    }
+    let mut table = Table::new(&header);
+    for summary in objects {
+        for row in &summary.rows {
+            let mut cells = Vec::new();
+            if with_object {
+                cells.push(summary.name.clone());
+            }
+            cells.extend([
+                row.cluster.to_string(),
+                paint.condition(row.condition),
+                format!("{}/{}", row.applied_revision, row.revision),
+                if row.behind == 0 {
+                    "-".to_owned()
+                } else {
+                    paint.waiting(&row.behind.to_string())
+                },
+                row.replicas
+                    .map_or_else(|| "-".to_owned(), |replicas| replicas.to_string()),
+                row.answered_at
+                    .map_or_else(|| "never".to_owned(), |time| format!("{} ago", age(time))),
+                row.message.clone(),
+            ]);
+            if wide {
+                let digest: String = row
+                    .digest
+                    .iter()
+                    .flat_map(|digest| digest.chars().take(12))
+                    .collect();
+                cells.extend([row.decision.to_string(), row.attempts.to_string(), digest]);
+            }
+            table.row(cells);
+        }
+    }
+    if table.is_empty() {
+        "it is in no cluster\n".to_owned()
+    } else {
+        table.text("")
+    }
+}

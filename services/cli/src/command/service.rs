@@ -1,0 +1,93 @@
+//! `fleetcast ingest | agent | aggregator`: one service alone, against any bus.
+
+use fleetcast_bus::Bus;
+use fleetcast_bus::streams::Layout;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::args::{AgentArgs, AggregatorArgs, BusArgs, IngestArgs};
+use crate::connection;
+use crate::failure::Failure;
+use crate::fleet;
+
+pub(crate) async fn ingest(bus: &BusArgs, args: IngestArgs) -> Result<(), Failure> {
+    let options = fleetcast_ingest::Options {
+        bus: connection::options(bus, "ingest"),
+        directory: args.state,
+        identity: args.identity.unwrap_or_else(|| Uuid::now_v7().to_string()),
+        layout: Layout {
+            partitions: args.partitions,
+            replicas: usize::from(args.replicas),
+        },
+    };
+    Ok(fleetcast_ingest::run(options, stop()).await?)
+}
+
+pub(crate) async fn agent(bus: &BusArgs, args: AgentArgs) -> Result<(), Failure> {
+    let client = match &args.kubeconfig {
+        Some(path) => fleet::client_of(path, args.context.as_deref()).await?,
+        None => kube::Client::try_default()
+            .await
+            .map_err(anyhow::Error::from)?,
+    };
+    let options = fleetcast_agent::Options {
+        bus: connection::options(bus, &format!("agent {}", args.cluster)),
+        cluster: args.cluster,
+        partitions: args.partitions,
+        client,
+        identity: args.identity.unwrap_or_else(host_name),
+    };
+    fleetcast_agent::run(options, stop())
+        .await
+        .map_err(|error| Failure::Refused(error.to_string()))
+}
+
+pub(crate) async fn aggregator(bus: &BusArgs, args: AggregatorArgs) -> Result<(), Failure> {
+    let options = fleetcast_aggregator::Options {
+        bus: connection::options(bus, "aggregator"),
+        directory: args.state,
+    };
+    fleetcast_aggregator::run(options, stop())
+        .await
+        .map_err(|error| Failure::Refused(error.to_string()))
+}
+
+/// Turns true when somebody asks the process to stop.
+fn stop() -> watch::Receiver<bool> {
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        asked_to_stop().await;
+        tracing::info!("stopping");
+        sender.send_replace(true);
+        // A second request is an order.
+        asked_to_stop().await;
+        std::process::exit(130);
+    });
+    receiver
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+pub(crate) async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(
+        |_| Uuid::now_v7().to_string(),
+        |name| name.trim().to_owned(),
+    )
+}
+
+/// Connects a command to the bus.
+pub(crate) async fn bus(args: &BusArgs) -> Result<Bus, Failure> {
+    connection::connect(args).await
+}

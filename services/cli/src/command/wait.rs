@@ -1,0 +1,80 @@
+//! Waiting until every cluster has answered about some objects.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use fleetcast_aggregator::answer::{ObjectSummary, Objects, Request};
+use fleetcast_aggregator::client;
+use fleetcast_bus::Bus;
+use fleetcast_core::model::ObjectKey;
+use tokio::time::Instant;
+
+use crate::args::Lines;
+use crate::command::get;
+use crate::failure::Failure;
+use crate::output;
+
+/// How often the view is asked.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// Waits until the view knows the log up to `sequence` and every cluster has answered about `keys`.
+pub(crate) async fn until_settled(
+    bus: &Bus,
+    keys: &[ObjectKey],
+    sequence: u64,
+    timeout: Duration,
+    output: Lines,
+) -> Result<(), Failure> {
+    let begin = Instant::now();
+    let request = Request {
+        min_log: Some(sequence),
+        ..Request::default()
+    };
+    let terminal = std::io::stderr().is_terminal();
+    loop {
+        let all: Objects = client::query(bus, "objects", None, &request).await?;
+        let open: Vec<&ObjectSummary> = all
+            .objects
+            .iter()
+            .filter(|summary| keys.contains(&summary.object) && !is_settled(summary))
+            .collect();
+        if terminal {
+            eprint!(
+                "\r{} of {} objects settled, {}s ",
+                keys.len() - open.len(),
+                keys.len(),
+                begin.elapsed().as_secs()
+            );
+            let _ = std::io::stderr().flush();
+        }
+        if open.is_empty() || begin.elapsed() >= timeout {
+            if terminal {
+                eprint!("\r\u{1b}[K");
+            }
+            if open.is_empty() {
+                if output == Lines::Table {
+                    output::print(&format!(
+                        "all clusters answered after {:.1} s\n",
+                        begin.elapsed().as_secs_f64()
+                    ))?;
+                }
+                return Ok(());
+            }
+            if output == Lines::Table {
+                output::print(&get::table(
+                    &open.into_iter().cloned().collect::<Vec<_>>(),
+                    false,
+                ))?;
+            }
+            return Err(Failure::Refused(format!(
+                "not every cluster answered within {timeout:?}; `fleetcast explain OBJECT` tells why"
+            )));
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// Whether the newest revision is decided, and every cluster has what it should.
+pub(crate) fn is_settled(summary: &ObjectSummary) -> bool {
+    summary.decision.is_some() && summary.rows.iter().all(|row| row.condition.is_settled())
+}

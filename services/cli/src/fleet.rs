@@ -1,0 +1,304 @@
+//! A whole fleet on this machine: the NATS server as a child, the services and the clusters' agents as tasks.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use fleetcast_bus::relay::Relay;
+use fleetcast_bus::server::{self, Server};
+use fleetcast_bus::streams::Layout;
+use fleetcast_bus::{Bus, Connect};
+use fleetcast_core::model::ClusterName;
+use fleetcast_schemas::request::Answer;
+use fleetcast_simulator as simulator;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::connection::Running;
+use crate::submit;
+use crate::workspace::{Member, Workspace};
+
+/// One machine needs one partition.
+const LAYOUT: Layout = Layout {
+    partitions: 1,
+    replicas: 1,
+};
+/// The service that leads under this name leads again at once when the fleet is started again.
+const IDENTITY: &str = "up";
+/// How long changes of a simulated cluster gather before they are written to disk.
+const SAVE_EVERY: Duration = Duration::from_millis(500);
+/// How long the services may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running fleet.
+pub(crate) struct Fleet {
+    /// Where its bus is.
+    pub(crate) url: String,
+    /// Its clusters, in the order of the workspace.
+    pub(crate) members: Vec<RunningMember>,
+    tasks: JoinSet<anyhow::Result<()>>,
+    stop: watch::Sender<bool>,
+    state: PathBuf,
+    running: PathBuf,
+    // Dropped last: the services say goodbye to it.
+    _server: Server,
+    _lock: File,
+}
+
+/// A cluster of a running fleet.
+pub(crate) struct RunningMember {
+    /// Its name.
+    pub(crate) name: ClusterName,
+    /// A kubeconfig that leads to it.
+    pub(crate) kubeconfig: PathBuf,
+    /// Its line to the bus.
+    pub(crate) line: Relay,
+    simulated: Option<(simulator::Cluster, simulator::HttpServer)>,
+}
+
+impl Fleet {
+    /// Starts the fleet of `workspace`, with everything that it keeps under `.run/<name>`.
+    pub(crate) async fn start(workspace: &Workspace, name: &str) -> anyhow::Result<Self> {
+        let state = workspace.directory.join(".run").join(name);
+        std::fs::create_dir_all(&state)?;
+        let lock = File::create(workspace.directory.join(".run/lock"))?;
+        if lock.try_lock().is_err() {
+            bail!(
+                "the fleet of {} is running already",
+                workspace.directory.display()
+            );
+        }
+        let options = server::Options {
+            binary: brought_server(),
+            directory: state.join("nats"),
+            port: workspace.nats.port,
+            configuration: String::new(),
+        };
+        let server = tokio::task::spawn_blocking(move || Server::start(&options)).await??;
+        let url = server.url();
+        let (stop, stopped) = watch::channel(false);
+        let mut fleet = Self {
+            running: Running::path(&workspace.directory),
+            url: url.clone(),
+            members: Vec::new(),
+            tasks: JoinSet::new(),
+            stop,
+            state,
+            _server: server,
+            _lock: lock,
+        };
+        fleet.start_services(&stopped);
+        for member in &workspace.clusters {
+            fleet
+                .start_member(member, &workspace.directory, &stopped)
+                .await
+                .with_context(|| format!("cluster {}", member.name))?;
+        }
+        fleet.register(&workspace.clusters).await?;
+        let running = serde_json::to_vec(&Running { nats: url })?;
+        std::fs::write(&fleet.running, running)?;
+        Ok(fleet)
+    }
+
+    fn start_services(&mut self, stopped: &watch::Receiver<bool>) {
+        let ingest = fleetcast_ingest::Options {
+            bus: Connect::new(&self.url, "ingest"),
+            directory: self.state.join("state"),
+            identity: IDENTITY.to_owned(),
+            layout: LAYOUT,
+        };
+        let aggregator = fleetcast_aggregator::Options {
+            bus: Connect::new(&self.url, "aggregator"),
+            directory: self.state.join("state"),
+        };
+        let (stop_ingest, stop_aggregator) = (stopped.clone(), stopped.clone());
+        self.tasks.spawn(async move {
+            fleetcast_ingest::run(ingest, stop_ingest)
+                .await
+                .context("ingest")
+        });
+        self.tasks.spawn(async move {
+            fleetcast_aggregator::run(aggregator, stop_aggregator)
+                .await
+                .context("aggregator")
+        });
+    }
+
+    async fn start_member(
+        &mut self,
+        member: &Member,
+        directory: &Path,
+        stopped: &watch::Receiver<bool>,
+    ) -> anyhow::Result<()> {
+        let line = Relay::to(self.url.trim_start_matches("nats://")).await?;
+        let (client, kubeconfig, simulated) = match &member.kubeconfig {
+            Some(path) => {
+                let path = directory.join(path);
+                (
+                    client_of(&path, member.context.as_deref()).await?,
+                    path,
+                    None,
+                )
+            }
+            None => {
+                let (cluster, http, kubeconfig) =
+                    self.simulate(&member.name, directory, stopped)?;
+                (cluster.client(), kubeconfig, Some((cluster, http)))
+            }
+        };
+        let agent = fleetcast_agent::Options {
+            cluster: member.name.clone(),
+            partitions: LAYOUT.partitions,
+            bus: Connect::new(line.url(), format!("agent {}", member.name)),
+            client,
+            identity: IDENTITY.to_owned(),
+        };
+        let stopped = stopped.clone();
+        self.tasks.spawn(async move {
+            let name = agent.cluster.clone();
+            fleetcast_agent::run(agent, stopped)
+                .await
+                .with_context(|| format!("the agent of {name}"))
+        });
+        self.members.push(RunningMember {
+            name: member.name.clone(),
+            kubeconfig,
+            line,
+            simulated,
+        });
+        Ok(())
+    }
+
+    /// A cluster in this process, with what it held last time, and a kubeconfig for kubectl.
+    fn simulate(
+        &mut self,
+        name: &ClusterName,
+        directory: &Path,
+        stopped: &watch::Receiver<bool>,
+    ) -> anyhow::Result<(simulator::Cluster, simulator::HttpServer, PathBuf)> {
+        let content = self.state.join(format!("{name}.cluster.json"));
+        let cluster = match std::fs::read(&content) {
+            Ok(bytes) => {
+                simulator::Cluster::import(name.as_str(), serde_json::from_slice(&bytes)?)?
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                simulator::Cluster::new(name.as_str())
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let http = cluster.serve_http(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let kubeconfig = directory.join(".run").join(format!("{name}.kubeconfig"));
+        std::fs::write(&kubeconfig, http.kubeconfig())?;
+        let (saved, mut stopped) = (cluster.clone(), stopped.clone());
+        self.tasks.spawn(async move {
+            let mut changes = saved.changes();
+            let mut ended = false;
+            while !ended {
+                tokio::select! {
+                    changed = changes.changed() => ended = changed.is_err(),
+                    _ = stopped.wait_for(|stop| *stop) => ended = true,
+                }
+                tokio::time::sleep(SAVE_EVERY).await;
+                changes.mark_unchanged();
+                let bytes = serde_json::to_vec(&saved.export())?;
+                let next = content.with_extension("next");
+                tokio::fs::write(&next, bytes).await?;
+                tokio::fs::rename(&next, &content).await?;
+            }
+            Ok(())
+        });
+        Ok((cluster, http, kubeconfig))
+    }
+
+    /// Registers the clusters as the workspace describes them; what is registered so already makes no event.
+    async fn register(&mut self, members: &[Member]) -> anyhow::Result<()> {
+        let bus = Bus::connect_patiently(&Connect::new(&self.url, "up")).await?;
+        for member in members {
+            let cluster = member.cluster();
+            let (key, document) = (submit::cluster_key(&cluster.name), cluster.document());
+            let registered = tokio::select! {
+                registered = submit::apply(&bus, &key, &document) => registered?,
+                ended = self.ended() => return ended,
+            };
+            if let Answer::Refused { refusal } = registered {
+                bail!(
+                    "cluster {} is refused: {}: {}",
+                    member.name,
+                    refusal.field,
+                    refusal.message
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends only when a service ends that should not.
+    pub(crate) async fn ended(&mut self) -> anyhow::Result<()> {
+        match self.tasks.join_next().await {
+            Some(Ok(Ok(()))) | None => bail!("a service ended"),
+            Some(Ok(Err(error))) => Err(error),
+            Some(Err(error)) => Err(error.into()),
+        }
+    }
+
+    /// Stops everything in order: the services say goodbye, then the server ends.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        self.stop.send_replace(true);
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let mut outcome = Ok(());
+        loop {
+            match tokio::time::timeout_at(deadline, self.tasks.join_next()).await {
+                Ok(Some(ended)) => {
+                    if let Err(error) = ended.map_err(anyhow::Error::from).and_then(|ended| ended) {
+                        outcome = Err(error);
+                    }
+                }
+                Ok(None) => break,
+                Err(_) => {
+                    tracing::warn!("a service did not end in time");
+                    break;
+                }
+            }
+        }
+        for member in self.members.drain(..) {
+            if let Some((_, http)) = member.simulated {
+                http.stop();
+            }
+        }
+        let _ = std::fs::remove_file(&self.running);
+        outcome
+    }
+}
+
+/// The NATS server that `cargo xtask tools` brought for a binary that Cargo built, where nothing else is said.
+fn brought_server() -> Option<PathBuf> {
+    if std::env::var_os(server::BINARY).is_some() {
+        return None;
+    }
+    let binary = std::env::current_exe().ok()?;
+    let tools = binary.parent()?.parent()?.join("tools");
+    let mut brought: Vec<PathBuf> = std::fs::read_dir(tools)
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path().join("nats-server")))
+        .filter(|server| server.is_file())
+        .collect();
+    brought.sort();
+    brought.pop()
+}
+
+/// A client for the cluster behind a kubeconfig.
+pub(crate) async fn client_of(
+    kubeconfig: &Path,
+    context: Option<&str>,
+) -> anyhow::Result<kube::Client> {
+    let config = kube::config::Kubeconfig::read_from(kubeconfig)
+        .with_context(|| format!("cannot read {}", kubeconfig.display()))?;
+    let options = kube::config::KubeConfigOptions {
+        context: context.map(str::to_owned),
+        ..kube::config::KubeConfigOptions::default()
+    };
+    let config = kube::Config::from_custom_kubeconfig(config, &options).await?;
+    Ok(kube::Client::try_from(config)?)
+}

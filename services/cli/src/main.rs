@@ -1,0 +1,31 @@
+//! `fleetcast`: the one binary. What the commands are is in [`args`], what each does in a file of its own under [`command`].
+
+mod args;
+mod command;
+mod connection;
+mod failure;
+mod fleet;
+mod output;
+mod select;
+mod submit;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    output::start_logging(&args);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(command::run(args)),
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,191 @@
+//! Handing in: documents from files, and their answers from the bus.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use backon::{ConstantBuilder, Retryable};
+use fleetcast_bus::{Bus, Error};
+use fleetcast_core::dialect::{self, Input};
+use fleetcast_core::model::{ClusterName, ObjectKey};
+use fleetcast_core::{Refusal, dialect::native};
+use fleetcast_ingest::documents;
+use fleetcast_schemas::envelope::{DATACONTENTTYPE, Headers, ID, SOURCE};
+use fleetcast_schemas::request::{Answer, Withdrawal};
+use fleetcast_schemas::{Message, codec, subject};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::failure::Failure;
+
+/// How long one attempt may take before the same submission is repeated.
+const ATTEMPT: Duration = Duration::from_secs(2);
+/// Nobody listens yet, or nobody leads: that is not worth waiting a whole attempt for.
+const PAUSE: Duration = Duration::from_millis(300);
+/// How often a submission is repeated: long enough for another ingest process to take over.
+const REPEATS: usize = 20;
+
+/// A document with its place.
+pub(crate) struct Document {
+    /// The file, `-` for standard input.
+    pub(crate) file: String,
+    /// Its place in the file, counted from 0.
+    pub(crate) index: usize,
+    /// What it is about and what is handed in, or why it cannot be.
+    pub(crate) content: Result<(ObjectKey, Value), Refusal>,
+}
+
+impl Document {
+    /// `shop.yaml document 2`.
+    pub(crate) fn place(&self) -> String {
+        format!("{} document {}", self.file, self.index)
+    }
+}
+
+/// Reads every document of `paths`. Plain objects are wrapped for `clusters`; what declares the same object twice is refused the second time.
+pub(crate) fn read(paths: &[PathBuf], clusters: &[ClusterName]) -> Result<Vec<Document>, Failure> {
+    let mut seen: BTreeMap<ObjectKey, String> = BTreeMap::new();
+    let mut all = Vec::new();
+    for path in files(paths)? {
+        let file = path.display().to_string();
+        let text = match text(&path) {
+            Ok(text) => text,
+            Err(refusal) => {
+                all.push(Document {
+                    file,
+                    index: 0,
+                    content: Err(refusal),
+                });
+                continue;
+            }
+        };
+        for (index, document) in documents::read(&text) {
+            let mut document = Document {
+                file: file.clone(),
+                index,
+                content: document.and_then(|value| identify(value, clusters)),
+            };
+            if let Ok((key, _)) = &document.content {
+                match seen.get(key) {
+                    Some(first) => {
+                        let message =
+                            format!("{} is declared already by {first}", key.for_people());
+                        document.content = Err(Refusal::new("metadata.name", message));
+                    }
+                    None => drop(seen.insert(key.clone(), document.place())),
+                }
+            }
+            all.push(document);
+        }
+    }
+    Ok(all)
+}
+
+/// The files that `paths` name, those of a folder by name.
+fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            let mut inside: Vec<PathBuf> = std::fs::read_dir(path)?
+                .map(|entry| Ok(entry?.path()))
+                .collect::<std::io::Result<_>>()?;
+            inside.retain(|file| {
+                file.extension().is_some_and(|e| {
+                    ["yaml", "yml", "json"]
+                        .iter()
+                        .any(|wanted| e.eq_ignore_ascii_case(wanted))
+                })
+            });
+            if inside.is_empty() {
+                return Err(Failure::Refused(format!(
+                    "{} holds no .yaml, .yml or .json file",
+                    path.display()
+                )));
+            }
+            inside.sort();
+            files.extend(inside);
+        } else {
+            files.push(path.clone());
+        }
+    }
+    Ok(files)
+}
+
+fn text(path: &Path) -> Result<String, Refusal> {
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().read_to_end(&mut bytes).map(drop)
+    } else {
+        std::fs::read(path).map(|read| bytes = read)
+    };
+    read.map_err(|error| Refusal::new("", format!("cannot be read: {error}")))?;
+    String::from_utf8(bytes).map_err(|_| Refusal::new("", "is no text in UTF-8"))
+}
+
+/// What a document is about; a plain object is wrapped for `clusters`, where some are given.
+fn identify(value: Value, clusters: &[ClusterName]) -> Result<(ObjectKey, Value), Refusal> {
+    let is_plain = value
+        .get("apiVersion")
+        .and_then(Value::as_str)
+        .is_some_and(|version| {
+            let group = version.rsplit_once('/').map_or("", |(group, _)| group);
+            !["kubefed.io", "karmada.io", "fleetcast.dev"]
+                .iter()
+                .any(|domain| group.ends_with(domain))
+        });
+    let value = if is_plain && !clusters.is_empty() {
+        native::wrap(&value, clusters)?
+    } else {
+        value
+    };
+    let key = match dialect::read(&value)? {
+        Input::Object(object) => object.target,
+        Input::Cluster(cluster) => cluster_key(&cluster.name),
+    };
+    Ok((key, value))
+}
+
+/// The object that stands for a cluster among what is handed in.
+pub(crate) fn cluster_key(cluster: &ClusterName) -> ObjectKey {
+    ObjectKey::new("MemberCluster", "fleetcast.dev", None, cluster.as_str())
+        .expect("a cluster's name is an object's name")
+}
+
+/// Hands a document in.
+pub(crate) async fn apply(bus: &Bus, key: &ObjectKey, document: &Value) -> Result<Answer, Error> {
+    let payload = serde_json::to_vec(document).expect("a JSON value has only string keys");
+    request(bus, subject::apply(key), payload).await
+}
+
+/// Withdraws an object.
+pub(crate) async fn delete(bus: &Bus, key: &ObjectKey, orphan: bool) -> Result<Answer, Error> {
+    let payload =
+        serde_json::to_vec(&Withdrawal { orphan }).expect("a withdrawal has only string keys");
+    request(bus, subject::delete(key), payload).await
+}
+
+/// Sends a submission, and the same again where nobody answers: its id makes a repeat harmless.
+async fn request(bus: &Bus, subject: String, payload: Vec<u8>) -> Result<Answer, Error> {
+    let mut headers = Headers::default()
+        .with(ID, Uuid::now_v7().to_string())
+        .with(SOURCE, "fleetcast/cli")
+        .with(DATACONTENTTYPE, codec::JSON);
+    let payload = codec::compress(payload, &mut headers);
+    let message = Message {
+        subject,
+        headers,
+        payload,
+    };
+    let answer = (|| bus.request(message.clone(), codec::BODY_LIMIT, ATTEMPT))
+        .retry(
+            ConstantBuilder::default()
+                .with_delay(PAUSE)
+                .with_max_times(REPEATS),
+        )
+        .when(Error::is_worth_retrying)
+        .notify(|error, _| tracing::debug!(%error, "nobody answered, repeating"))
+        .await?;
+    serde_json::from_slice(&answer.payload)
+        .map_err(|error| Error::Refused(format!("the answer cannot be read: {error}")))
+}

@@ -1,0 +1,107 @@
+//! What a cluster answered about one decision.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::epoch::Epoch;
+use crate::model::{ClusterName, ObjectKey};
+use crate::time::Time;
+
+/// What a cluster answered about one decision for one object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Ack {
+    /// What it is about.
+    pub object: ObjectKey,
+    /// Whose history the decision belongs to.
+    pub epoch: Epoch,
+    /// The decision.
+    pub decision: u64,
+    /// The revision which the decision carried out.
+    pub revision: u64,
+    /// 1, 2, 3 … per agent start: with the batch's lease transitions, the order among answers about one decision.
+    pub count: u64,
+    /// How it ended, or how it stands.
+    pub outcome: Outcome,
+    /// The reason, for a person; empty where all is well.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// The digest of the manifest that the cluster holds; none where it holds none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// The id of the work that it answers.
+    pub work_id: String,
+    /// When, by the agent's clock.
+    pub time: Time,
+}
+
+/// How an item of work ended, or how it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The cluster holds the manifest.
+    Applied,
+    /// The copy is gone.
+    Removed,
+    /// The copy stays without our marks.
+    Orphaned,
+    /// The cluster's answer is no; it is asked again, ever more rarely.
+    Refused,
+    /// It could not be done yet and is tried again.
+    Retrying,
+}
+
+impl Outcome {
+    /// Whether nothing more is to come for this decision.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Applied | Self::Removed | Self::Orphaned => true,
+            Self::Refused | Self::Retrying => false,
+        }
+    }
+
+    /// The word for it, as in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Removed => "removed",
+            Self::Orphaned => "orphaned",
+            Self::Refused => "refused",
+            Self::Retrying => "retrying",
+        }
+    }
+}
+
+/// Several acknowledgements of one cluster in one message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Whose they are.
+    pub cluster: ClusterName,
+    /// What they say.
+    pub body: BatchBody,
+}
+
+/// The body of a batch's event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BatchBody {
+    /// How often the cluster's lease changed hands: a later agent's answers win.
+    pub transitions: u64,
+    /// The highest count that was confirmed to this agent.
+    pub confirmed: u64,
+    /// The highest count sent before this batch: what lies between was superseded, or a batch is missing.
+    pub after: u64,
+    /// The acknowledgements, by count.
+    pub acks: Vec<Ack>,
+}
+
+/// Up to which of its acknowledgements an agent is confirmed; the body of `fc.seen`.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
+)]
+pub struct Seen {
+    /// The agent's lease transitions.
+    pub transitions: u64,
+    /// The highest count up to which nothing is missing.
+    pub count: u64,
+}

@@ -1,0 +1,385 @@
+//! Where one object goes and as what: numbered per object, recorded as a difference to the decision before.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Refusal;
+use crate::epoch::Epoch;
+use crate::model::federated::OnDelete;
+use crate::model::{ClusterName, ObjectKey};
+use crate::placement::Exclusion;
+use crate::plan::Verdict;
+use crate::time::Time;
+
+/// A decision with its place in the object's order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// What it is about.
+    pub object: ObjectKey,
+    /// 1, 2, 3 … per object, also across withdrawal and re-creation.
+    pub number: u64,
+    /// The change that it carries out.
+    pub revision: u64,
+    /// Whose history it belongs to.
+    pub epoch: Epoch,
+    /// The term of the placer that made it.
+    pub term: u64,
+    /// When it was made.
+    pub time: Time,
+    /// The id of the event that asked for it.
+    pub causation: String,
+    /// The id of the change at the beginning of the chain.
+    pub correlation: String,
+    /// What it says.
+    pub body: Body,
+}
+
+/// What a decision says; the body of its event.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Body {
+    /// What it looked at.
+    pub inputs: Inputs,
+    /// Clusters that should hold a manifest other than before, by manifest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assigned: Vec<Assigned>,
+    /// Clusters that should hold it no longer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<Removed>,
+    /// Clusters that were asked for and do not get it, where that or its reason is new.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded: Vec<Excluded>,
+    /// Clusters of which nothing is to be said any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<ClusterName>,
+}
+
+/// What a decision looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Inputs {
+    /// The log sequence of the change.
+    pub change_sequence: u64,
+    /// The log sequence of the newest event about any cluster.
+    pub cluster_sequence: u64,
+}
+
+/// Clusters that get the same manifest for the same reasons.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Assigned {
+    /// The digest of the rendered manifest.
+    pub digest: String,
+    /// Its replicas; none for kinds without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i64>,
+    /// Why there and so.
+    pub reasons: Vec<String>,
+    /// The clusters.
+    pub clusters: Vec<ClusterName>,
+}
+
+/// Clusters that should hold the object no longer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Removed {
+    /// Whether their copies go or stay.
+    pub mode: OnDelete,
+    /// Why.
+    pub reason: String,
+    /// The clusters.
+    pub clusters: Vec<ClusterName>,
+}
+
+/// Clusters that were asked for and do not get the object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Excluded {
+    /// The rule.
+    pub reason: Exclusion,
+    /// The field that is refused, where one is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub field: String,
+    /// The rule applied, for a person.
+    pub message: String,
+    /// The clusters.
+    pub clusters: Vec<ClusterName>,
+}
+
+/// Where an object stands in one cluster after all decisions so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    /// The cluster should hold the manifest.
+    Assigned {
+        /// The decision since which it should.
+        decision: u64,
+        /// The revision which that decision carried out.
+        revision: u64,
+        /// The manifest's digest.
+        digest: String,
+        /// Its replicas.
+        replicas: Option<i64>,
+        /// Why.
+        reasons: Vec<String>,
+        /// Why the newest change is not carried out here, where it is not.
+        kept: Option<(Exclusion, Refusal)>,
+    },
+    /// The cluster should hold it no longer.
+    Removing {
+        /// The decision that took it away.
+        decision: u64,
+        /// The revision which that decision carried out.
+        revision: u64,
+        /// Whether the copy goes or stays.
+        mode: OnDelete,
+        /// Why.
+        reason: String,
+    },
+    /// The cluster was asked for and does not get it.
+    Excluded {
+        /// The rule.
+        reason: Exclusion,
+        /// The field and the message.
+        refusal: Refusal,
+    },
+}
+
+impl Standing {
+    /// The decision and revision whose work the cluster should answer; none where there is no work.
+    pub fn due(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::Assigned {
+                decision, revision, ..
+            }
+            | Self::Removing {
+                decision, revision, ..
+            } => Some((*decision, *revision)),
+            Self::Excluded { .. } => None,
+        }
+    }
+}
+
+/// Where an object stands in every cluster of which something is to be said.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Standings(BTreeMap<ClusterName, Standing>);
+
+impl Standings {
+    /// Where it stands in `cluster`.
+    pub fn get(&self, cluster: &ClusterName) -> Option<&Standing> {
+        self.0.get(cluster)
+    }
+
+    /// Every cluster of which something is to be said, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&ClusterName, &Standing)> {
+        self.0.iter()
+    }
+
+    /// Whether the cluster holds it, as far as was decided.
+    pub fn holds(&self, cluster: &ClusterName) -> bool {
+        matches!(self.0.get(cluster), Some(Standing::Assigned { .. }))
+    }
+
+    /// Forgets `cluster`: its removal was acknowledged.
+    pub fn settle(&mut self, cluster: &ClusterName) {
+        self.0.remove(cluster);
+    }
+
+    /// Takes over what `decision` says.
+    pub fn apply(&mut self, decision: &Decision) {
+        let (number, revision) = (decision.number, decision.revision);
+        let Body {
+            inputs: _,
+            assigned,
+            removed,
+            excluded,
+            dropped,
+        } = &decision.body;
+        for group in assigned {
+            for cluster in &group.clusters {
+                let since = match self.0.get(cluster) {
+                    Some(Standing::Assigned {
+                        decision,
+                        revision,
+                        digest,
+                        ..
+                    }) if *digest == group.digest => (*decision, *revision),
+                    _ => (number, revision),
+                };
+                self.0.insert(
+                    cluster.clone(),
+                    Standing::Assigned {
+                        decision: since.0,
+                        revision: since.1,
+                        digest: group.digest.clone(),
+                        replicas: group.replicas,
+                        reasons: group.reasons.clone(),
+                        kept: None,
+                    },
+                );
+            }
+        }
+        for group in removed {
+            for cluster in &group.clusters {
+                self.0.insert(
+                    cluster.clone(),
+                    Standing::Removing {
+                        decision: number,
+                        revision,
+                        mode: group.mode,
+                        reason: group.reason.clone(),
+                    },
+                );
+            }
+        }
+        for group in excluded {
+            let refusal = Refusal::new(group.field.clone(), group.message.clone());
+            for cluster in &group.clusters {
+                match self.0.get_mut(cluster) {
+                    Some(Standing::Assigned { kept, .. }) if group.reason.keeps_what_is_there() => {
+                        *kept = Some((group.reason, refusal.clone()));
+                    }
+                    _ => {
+                        self.0.insert(
+                            cluster.clone(),
+                            Standing::Excluded {
+                                reason: group.reason,
+                                refusal: refusal.clone(),
+                            },
+                        );
+                    }
+                }
+            }
+        }
+        for cluster in dropped {
+            self.0.remove(cluster);
+        }
+    }
+
+    /// What has to be recorded so that these standings become what `verdicts` say. `on_delete` is what happens to copies that are to go.
+    ///
+    /// A cluster that is not `registered` any more keeps its copy: removing a cluster orphans.
+    pub fn difference(
+        &self,
+        verdicts: &BTreeMap<ClusterName, Verdict>,
+        registered: impl Fn(&ClusterName) -> bool,
+        on_delete: OnDelete,
+        gone_because: &str,
+    ) -> Body {
+        let mut body = Body::default();
+        for (cluster, verdict) in verdicts {
+            let standing = self.0.get(cluster);
+            match verdict {
+                Verdict::Assigned {
+                    rendered,
+                    replicas,
+                    reasons,
+                } => {
+                    let same = matches!(standing, Some(Standing::Assigned { digest, replicas: r, reasons: why, kept: None, .. })
+                        if *digest == rendered.digest && r == replicas && why == reasons);
+                    if !same {
+                        body.assign(cluster, &rendered.digest, *replicas, reasons);
+                    }
+                }
+                Verdict::Excluded { reason, refusal } => match standing {
+                    Some(Standing::Assigned { kept, .. }) if reason.keeps_what_is_there() => {
+                        if kept.as_ref() != Some(&(*reason, refusal.clone())) {
+                            body.exclude(cluster, *reason, refusal);
+                        }
+                    }
+                    Some(Standing::Assigned { .. }) if *reason != Exclusion::Unknown => {
+                        body.remove(
+                            cluster,
+                            on_delete,
+                            &format!("{reason:?}: {}", refusal.message),
+                        );
+                    }
+                    Some(Standing::Removing { .. }) => {}
+                    Some(Standing::Excluded {
+                        reason: r,
+                        refusal: f,
+                    }) if r == reason && f == refusal => {}
+                    Some(Standing::Assigned { .. } | Standing::Excluded { .. }) | None => {
+                        body.exclude(cluster, *reason, refusal);
+                    }
+                },
+            }
+        }
+        for (cluster, standing) in &self.0 {
+            if verdicts.contains_key(cluster) {
+                continue;
+            }
+            match standing {
+                Standing::Assigned { .. } if registered(cluster) => {
+                    body.remove(cluster, on_delete, gone_because)
+                }
+                Standing::Removing { .. } if registered(cluster) => {}
+                Standing::Assigned { .. }
+                | Standing::Excluded { .. }
+                | Standing::Removing { .. } => {
+                    body.dropped.push(cluster.clone());
+                }
+            }
+        }
+        body
+    }
+}
+
+impl Body {
+    /// Whether nothing differs from the decision before.
+    pub fn changes_nothing(&self) -> bool {
+        self.assigned.is_empty()
+            && self.removed.is_empty()
+            && self.excluded.is_empty()
+            && self.dropped.is_empty()
+    }
+
+    fn assign(
+        &mut self,
+        cluster: &ClusterName,
+        digest: &str,
+        replicas: Option<i64>,
+        reasons: &[String],
+    ) {
+        let group = self.assigned.iter_mut().find(|group| {
+            group.digest == digest && group.replicas == replicas && group.reasons == reasons
+        });
+        match group {
+            Some(group) => group.clusters.push(cluster.clone()),
+            None => self.assigned.push(Assigned {
+                digest: digest.to_owned(),
+                replicas,
+                reasons: reasons.to_vec(),
+                clusters: vec![cluster.clone()],
+            }),
+        }
+    }
+
+    fn remove(&mut self, cluster: &ClusterName, mode: OnDelete, reason: &str) {
+        match self
+            .removed
+            .iter_mut()
+            .find(|group| group.mode == mode && group.reason == reason)
+        {
+            Some(group) => group.clusters.push(cluster.clone()),
+            None => self.removed.push(Removed {
+                mode,
+                reason: reason.to_owned(),
+                clusters: vec![cluster.clone()],
+            }),
+        }
+    }
+
+    fn exclude(&mut self, cluster: &ClusterName, reason: Exclusion, refusal: &Refusal) {
+        let group = self.excluded.iter_mut().find(|group| {
+            group.reason == reason
+                && group.field == refusal.field
+                && group.message == refusal.message
+        });
+        match group {
+            Some(group) => group.clusters.push(cluster.clone()),
+            None => self.excluded.push(Excluded {
+                reason,
+                field: refusal.field.clone(),
+                message: refusal.message.clone(),
+                clusters: vec![cluster.clone()],
+            }),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! From a document to the model, or to a refusal that names the field.
+//!
+//! | dialect | documents | file |
+//! |---|---|---|
+//! | native | `fleetcast.dev/v1alpha1` FederatedObject, ClusterFederatedObject, MemberCluster | [`native`] |
+//! | KubeFed | `types.kubefed.io/v1beta1` `Federated<Kind>` | [`kubefed`] |
+//!
+//! A new dialect is one file with a `read`, one variant of [`Dialect`](crate::model::Dialect) and one arm in [`read`].
+
+pub mod kinds;
+pub mod kubefed;
+pub mod native;
+
+use serde_json::Value;
+
+use crate::Refusal;
+use crate::field::Field;
+use crate::model::{Cluster, ClusterName, FederatedObject};
+
+/// What a document turned out to be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// A federated object.
+    Object(Box<FederatedObject>),
+    /// A member cluster.
+    Cluster(Cluster),
+}
+
+/// Reads a document of any dialect.
+///
+/// # Errors
+/// A refusal that names the field; a plain Kubernetes object is refused with the advice to place it.
+pub fn read(document: &Value) -> Result<Input, Refusal> {
+    let root = Field::root(document);
+    root.object()?;
+    let (api_version, kind) = (root.get("apiVersion").string()?, root.get("kind").string()?);
+    match (api_version, kind) {
+        (native::API_VERSION, "MemberCluster") => Ok(Input::Cluster(Cluster::read(document)?)),
+        (native::API_VERSION, _) => native::read(document).map(Box::new).map(Input::Object),
+        (kubefed::API_VERSION, _) => kubefed::read(document).map(Box::new).map(Input::Object),
+        _ if ["kubefed.io", "karmada.io", "fleetcast.dev"]
+            .iter()
+            .any(|domain| group_of(api_version).ends_with(domain)) =>
+        {
+            Err(root
+                .get("kind")
+                .refuse(format!("{api_version} {kind} is not read by this version")))
+        }
+        _ => Err(Refusal::new(
+            "",
+            format!(
+                "a plain {kind} says nothing about clusters: hand it in with --clusters, or wrap it in a FederatedObject"
+            ),
+        )),
+    }
+}
+
+/// The group in an apiVersion: empty for the core group (`v1`).
+pub(crate) fn group_of(api_version: &str) -> &str {
+    api_version.rsplit_once('/').map_or("", |(group, _)| group)
+}
+
+/// The list of cluster names that may stand at `field`, each named once: as its elements, or as their `member`.
+fn cluster_names(
+    field: &Field<'_>,
+    member: Option<&str>,
+) -> Result<Option<Vec<ClusterName>>, Refusal> {
+    if !field.is_present() {
+        return Ok(None);
+    }
+    let mut names = Vec::new();
+    for element in field.list()? {
+        let name = member.map_or_else(|| element.clone(), |member| element.get(member));
+        let parsed =
+            ClusterName::parse(name.string()?).map_err(|refusal| name.refuse(refusal.message))?;
+        if names.contains(&parsed) {
+            return Err(name.refuse(format!("{parsed} is named twice")));
+        }
+        names.push(parsed);
+    }
+    Ok(Some(names))
+}
+
+/// Turns a template into the object that is rendered: identity set, what only an API server writes taken out.
+fn complete(
+    mut template: Value,
+    api_version: &str,
+    kind: &str,
+    namespace: Option<&str>,
+    name: &str,
+) -> Value {
+    let object = template.as_object_mut().expect("callers pass an object");
+    object.remove("status");
+    object.insert("apiVersion".into(), api_version.into());
+    object.insert("kind".into(), kind.into());
+    let metadata = object
+        .entry("metadata")
+        .or_insert_with(|| Value::Object(Default::default()));
+    if let Some(metadata) = metadata.as_object_mut() {
+        for key in [
+            "uid",
+            "resourceVersion",
+            "generation",
+            "creationTimestamp",
+            "managedFields",
+            "selfLink",
+            "namespace",
+        ] {
+            metadata.remove(key);
+        }
+        metadata.insert("name".into(), name.into());
+        if let Some(namespace) = namespace {
+            metadata.insert("namespace".into(), namespace.into());
+        }
+    }
+    template
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_no_dialect_reads_is_refused_with_a_reason() {
+        for (document, field, part) in [
+            (json!("text"), "", "must be an object"),
+            (json!({"kind": "Pod"}), "apiVersion", "is required"),
+            (json!({"apiVersion": "v1"}), "kind", "is required"),
+            (json!({"apiVersion": "v1", "kind": "Pod"}), "", "--clusters"),
+            (
+                json!({"apiVersion": "scheduling.kubefed.io/v1alpha1", "kind": "ReplicaSchedulingPreference"}),
+                "kind",
+                "not read by this version",
+            ),
+            (
+                json!({"apiVersion": "fleetcast.dev/v1alpha1", "kind": "Wave", "metadata": {"name": "w"}}),
+                "kind",
+                "is none of",
+            ),
+        ] {
+            let refusal = read(&document).expect_err("refused");
+            assert_eq!(refusal.field, field, "{document}");
+            assert!(refusal.message.contains(part), "{refusal}");
+        }
+    }
+}

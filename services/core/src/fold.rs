@@ -1,0 +1,357 @@
+//! Folds the log and the acknowledgements into the view: per object and cluster what should be, what was answered, and how far behind it is.
+//!
+//! Acknowledgements of different partitions come in any order against each other and against the log; the greatest answer by
+//! (epoch, decision, lease transitions, count) wins, so every order folds to the same view.
+
+mod rows;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ack::{Batch, Outcome, Seen};
+use crate::change::{Content, Origin};
+use crate::decision::{Inputs, Standings};
+use crate::document::Document;
+use crate::epoch::{Beginning, Epoch};
+use crate::log::{ClusterNews, Entry, Event};
+use crate::model::{Cluster, ClusterName, Dialect, ObjectKey};
+use crate::time::Time;
+
+pub use rows::{CanonicalRow, Condition, Row};
+
+/// The view, with the positions that it is folded to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct View {
+    /// The log sequence up to which it is folded.
+    pub log: u64,
+    /// The acknowledgement sequence up to which it is folded, by partition.
+    pub acks: BTreeMap<u16, u64>,
+    /// The newest time met in the log; agents' clocks do not count, one that is wrong would be everybody's.
+    pub time: Time,
+    beginning: Option<Beginning>,
+    objects: BTreeMap<ObjectKey, Object>,
+    answers: BTreeMap<ObjectKey, BTreeMap<ClusterName, Answer>>,
+    clusters: BTreeMap<ClusterName, ClusterView>,
+    seen: BTreeMap<ClusterName, Seen>,
+}
+
+/// What the log says about one object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Object {
+    /// Its newest change.
+    pub change: ChangeView,
+    /// Its newest decision; none before the first.
+    pub decision: Option<DecisionView>,
+    /// Where it stands after that decision.
+    pub standings: Standings,
+}
+
+/// The newest change of an object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeView {
+    /// Its revision.
+    pub revision: u64,
+    /// Its place in the log.
+    pub sequence: u64,
+    /// Its event's id.
+    pub id: String,
+    /// Who handed it in.
+    pub origin: Origin,
+    /// When it was taken in.
+    pub time: Time,
+    /// Its dialect; the last one where it is a withdrawal.
+    pub dialect: Option<Dialect>,
+    /// The document that declared it last.
+    pub document: Option<Document>,
+    /// Whether it is withdrawn.
+    pub withdrawn: bool,
+}
+
+/// The newest decision about an object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionView {
+    /// Its number.
+    pub number: u64,
+    /// The revision that it carries out.
+    pub revision: u64,
+    /// Its place in the log.
+    pub sequence: u64,
+    /// Its event's id.
+    pub id: String,
+    /// The event that asked for it.
+    pub causation: String,
+    /// When it was made.
+    pub time: Time,
+    /// What it looked at.
+    pub inputs: Inputs,
+}
+
+/// The greatest answer of one cluster about one object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Whose decision it answers.
+    pub epoch: Epoch,
+    /// The decision.
+    pub decision: u64,
+    /// The agent's lease transitions.
+    pub transitions: u64,
+    /// Its count.
+    pub count: u64,
+    /// The revision which the decision carried out.
+    pub revision: u64,
+    /// How it ended or stands.
+    pub outcome: Outcome,
+    /// The reason.
+    pub message: String,
+    /// The digest of what the cluster holds.
+    pub digest: Option<String>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// The work that it answers.
+    pub work_id: String,
+    /// When, by the agent's clock.
+    pub time: Time,
+    holds: Holds,
+}
+
+/// What a cluster is known to hold: whatever order its answers come in, the last of them by place counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Holds {
+    /// Where it answered last that it applied, and which revision.
+    applied: Option<(Place, u64)>,
+    /// Where it answered last that the copy is gone, or without our marks.
+    gone: Option<Place>,
+}
+
+/// The order of one cluster's answers about one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Place {
+    epoch: u64,
+    decision: u64,
+    transitions: u64,
+    count: u64,
+}
+
+/// What is known of one cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterView {
+    /// What is registered; none where it left the fleet.
+    pub registered: Option<Cluster>,
+    /// Whether its agent is heard; none before it was heard of.
+    pub online: Option<bool>,
+    /// Since when that is so.
+    pub since: Time,
+}
+
+impl View {
+    /// Whose history it tells, once known.
+    pub fn epoch(&self) -> Option<&Epoch> {
+        self.beginning.as_ref().map(|beginning| &beginning.epoch)
+    }
+
+    /// Over how many partitions acknowledgements are spread, once known.
+    pub fn partitions(&self) -> Option<u16> {
+        self.beginning
+            .as_ref()
+            .map(|beginning| beginning.partitions)
+    }
+
+    /// All objects of the log, by key.
+    pub fn objects(&self) -> impl Iterator<Item = (&ObjectKey, &Object)> {
+        self.objects.iter()
+    }
+
+    /// One object of the log.
+    pub fn object(&self, key: &ObjectKey) -> Option<&Object> {
+        self.objects.get(key)
+    }
+
+    /// All clusters, by name.
+    pub fn clusters(&self) -> impl Iterator<Item = (&ClusterName, &ClusterView)> {
+        self.clusters.iter()
+    }
+
+    /// The greatest answer of `cluster` about `object`.
+    pub fn answer(&self, object: &ObjectKey, cluster: &ClusterName) -> Option<&Answer> {
+        self.answers.get(object)?.get(cluster)
+    }
+
+    /// Up to which of its acknowledgements `cluster` is confirmed.
+    pub fn seen(&self, cluster: &ClusterName) -> Option<Seen> {
+        self.seen.get(cluster).copied()
+    }
+
+    /// Folds the next event of the log; one already folded is ignored.
+    pub fn logged(&mut self, entry: &Entry) {
+        if entry.sequence <= self.log {
+            return;
+        }
+        self.log = entry.sequence;
+        match &entry.event {
+            Event::Epoch(beginning) => self.beginning = Some(beginning.clone()),
+            Event::Change(change) => {
+                self.time = self.time.max(change.time);
+                let before = self.objects.remove(&change.object);
+                let (dialect, document, withdrawn) = match &change.content {
+                    Content::Declared { dialect, document } => {
+                        (Some(*dialect), Some(document.clone()), false)
+                    }
+                    Content::Withdrawn { orphan: _ } => {
+                        let last = before
+                            .as_ref()
+                            .map(|object| (object.change.dialect, object.change.document.clone()));
+                        let (dialect, document) = last.unwrap_or_default();
+                        (dialect, document, true)
+                    }
+                };
+                let (decision, standings) = before
+                    .map(|object| (object.decision, object.standings))
+                    .unwrap_or_default();
+                self.objects.insert(
+                    change.object.clone(),
+                    Object {
+                        change: ChangeView {
+                            revision: change.revision,
+                            sequence: entry.sequence,
+                            id: entry.id.clone(),
+                            origin: change.origin.clone(),
+                            time: change.time,
+                            dialect,
+                            document,
+                            withdrawn,
+                        },
+                        decision,
+                        standings,
+                    },
+                );
+            }
+            Event::Decision(decision) => {
+                self.time = self.time.max(decision.time);
+                if let Some(object) = self.objects.get_mut(&decision.object) {
+                    object.standings.apply(decision);
+                    object.decision = Some(DecisionView {
+                        number: decision.number,
+                        revision: decision.revision,
+                        sequence: entry.sequence,
+                        id: entry.id.clone(),
+                        causation: decision.causation.clone(),
+                        time: decision.time,
+                        inputs: decision.body.inputs.clone(),
+                    });
+                }
+            }
+            Event::Cluster(event) => {
+                self.time = self.time.max(event.time);
+                let cluster = self
+                    .clusters
+                    .entry(event.cluster.clone())
+                    .or_insert(ClusterView {
+                        registered: None,
+                        online: None,
+                        since: event.time,
+                    });
+                match &event.news {
+                    ClusterNews::Registered(registered) => {
+                        cluster.registered = Some(registered.clone())
+                    }
+                    ClusterNews::Removed {} => cluster.registered = None,
+                    ClusterNews::Online {} => {
+                        (cluster.online, cluster.since) = (Some(true), event.time)
+                    }
+                    ClusterNews::Offline {} => {
+                        (cluster.online, cluster.since) = (Some(false), event.time)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Folds the next batch of `partition`'s acknowledgements; one already folded only repeats the confirmation.
+    ///
+    /// Returns what the agent may be told; nothing while a batch before this one is missing.
+    pub fn acknowledged(&mut self, partition: u16, sequence: u64, batch: &Batch) -> Option<Seen> {
+        let folded = self.acks.entry(partition).or_default();
+        if sequence > *folded {
+            *folded = sequence;
+            for ack in &batch.body.acks {
+                self.answered(&batch.cluster, batch.body.transitions, ack);
+            }
+        }
+        let last = batch
+            .body
+            .acks
+            .last()
+            .map_or(batch.body.after, |ack| ack.count);
+        let known = self.seen.get(&batch.cluster).copied().unwrap_or_default();
+        let told = match batch.body.transitions.cmp(&known.transitions) {
+            std::cmp::Ordering::Less => return None,
+            std::cmp::Ordering::Equal => known.count.max(batch.body.confirmed),
+            std::cmp::Ordering::Greater => batch.body.confirmed,
+        };
+        if batch.body.after > told {
+            return None;
+        }
+        let seen = Seen {
+            transitions: batch.body.transitions,
+            count: told.max(last),
+        };
+        self.seen.insert(batch.cluster.clone(), seen);
+        Some(seen)
+    }
+
+    fn answered(&mut self, cluster: &ClusterName, transitions: u64, ack: &crate::ack::Ack) {
+        let answers = self.answers.entry(ack.object.clone()).or_default();
+        let known = answers.get(cluster);
+        let place = Place {
+            epoch: ack.epoch.number,
+            decision: ack.decision,
+            transitions,
+            count: ack.count,
+        };
+        let mut holds = known.map(|answer| answer.holds).unwrap_or_default();
+        match ack.outcome {
+            Outcome::Applied => holds.applied = holds.applied.max(Some((place, ack.revision))),
+            Outcome::Removed | Outcome::Orphaned => holds.gone = holds.gone.max(Some(place)),
+            Outcome::Refused | Outcome::Retrying => {}
+        }
+        let newer = known.is_none_or(|known| {
+            (&known.epoch, known.decision, known.transitions, known.count)
+                < (&ack.epoch, ack.decision, transitions, ack.count)
+        });
+        if newer {
+            answers.insert(
+                cluster.clone(),
+                Answer {
+                    epoch: ack.epoch.clone(),
+                    decision: ack.decision,
+                    transitions,
+                    count: ack.count,
+                    revision: ack.revision,
+                    outcome: ack.outcome,
+                    message: ack.message.clone(),
+                    digest: ack.digest.clone(),
+                    attempts: ack.attempts,
+                    work_id: ack.work_id.clone(),
+                    time: ack.time,
+                    holds,
+                },
+            );
+        } else if let Some(answer) = answers.get_mut(cluster) {
+            answer.holds = holds;
+        }
+    }
+}
+
+impl Answer {
+    /// The newest revision that the cluster is known to hold; 0 for none.
+    pub fn applied_revision(&self) -> u64 {
+        match (self.holds.applied, self.holds.gone) {
+            (Some((applied, revision)), gone) if Some(applied) > gone => revision,
+            (Some(_) | None, _) => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

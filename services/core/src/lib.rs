@@ -1,0 +1,38 @@
+//! Decides everything that Fleetcast does, without doing any of it.
+//!
+//! Facts come in, effects go out, and time is a value: nothing here awaits, logs, reads a clock, draws a random number or iterates a
+//! hash map. The services carry out what these modules decide, and the simulation runs a thousand fleets of them by seed.
+//!
+//! | machine | facts in | effects out |
+//! |---|---|---|
+//! | [`intake`] | submissions, changes found in the log | a change to append, an answer |
+//! | [`placer`] | log events, work found or stored, removals acknowledged | decisions to append, work to write |
+//! | [`reconcile`] | work, sync answers, outcomes, ticks | applies, removals, acknowledgements, sync requests |
+//! | [`fold`] | log events, acknowledgements | the view, and what an agent is told was seen |
+//!
+//! The nouns are in [`model`] (what users write) and in [`change`], [`decision`], [`work`], [`ack`] (what travels).
+
+pub mod ack;
+pub mod change;
+pub mod decision;
+pub mod dialect;
+pub mod digest;
+pub mod document;
+pub mod epoch;
+pub mod field;
+pub mod fold;
+pub mod intake;
+pub mod log;
+pub mod model;
+pub mod overrides;
+pub mod placement;
+pub mod placer;
+pub mod plan;
+pub mod reconcile;
+pub mod refusal;
+pub mod report;
+pub mod sync;
+pub mod time;
+pub mod work;
+
+pub use refusal::Refusal;

@@ -1,0 +1,59 @@
+//! What stands in the log: the truth about what was wanted and decided.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::change::Change;
+use crate::decision::Decision;
+use crate::epoch::Beginning;
+use crate::model::{Cluster, ClusterName};
+use crate::time::Time;
+
+/// One event of the log with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its sequence in the log.
+    pub sequence: u64,
+    /// Its CloudEvents id, which later events name as their cause.
+    pub id: String,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// An object was declared or withdrawn.
+    Change(Change),
+    /// A placement was decided.
+    Decision(Decision),
+    /// Something became known about a cluster.
+    Cluster(ClusterEvent),
+    /// A hub's history began: first start, restore, promotion.
+    Epoch(Beginning),
+}
+
+/// Something that became known about a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterEvent {
+    /// Which cluster.
+    pub cluster: ClusterName,
+    /// When.
+    pub time: Time,
+    /// What.
+    pub news: ClusterNews,
+}
+
+/// What became known about a cluster; the body of its event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClusterNews {
+    /// It was registered, or what is registered of it changed.
+    Registered(Cluster),
+    /// It left the fleet; copies in it stay.
+    Removed {},
+    /// Its agent is heard.
+    Online {},
+    /// Its agent is no longer heard; nothing is removed because of that.
+    Offline {},
+}

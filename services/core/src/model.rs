@@ -1,0 +1,21 @@
+//! The nouns that users write, valid once built.
+//!
+//! | noun | file |
+//! |---|---|
+//! | names: cluster, namespace, kind, … | [`name`] |
+//! | the target of a federated object | [`object`] |
+//! | a member cluster | [`cluster`] |
+//! | a label selector, a toleration | [`selector`] |
+//! | a federated object, whatever dialect it came in | [`federated`] |
+
+pub mod cluster;
+pub mod federated;
+pub mod name;
+pub mod object;
+pub mod selector;
+
+pub use cluster::{Cluster, Taint, TaintEffect};
+pub use federated::{ApplyPolicy, Dialect, FederatedObject, Override, Placement};
+pub use name::ClusterName;
+pub use object::ObjectKey;
+pub use selector::{Selector, Toleration};

@@ -1,0 +1,229 @@
+//! What differs in one cluster: operations on the rendered object, in order, all or nothing.
+//!
+//! | operation | file |
+//! |---|---|
+//! | RFC 6902 patch, and KubeFed's variant of it | [`patch`] |
+//! | image components | [`image`] |
+//! | labels and annotations | here |
+//!
+//! A new operation is a variant of [`Operation`], a `read_…` and an arm in [`Operation::apply`].
+
+mod image;
+mod patch;
+
+use serde_json::{Map, Value};
+
+use crate::Refusal;
+use crate::field::Field;
+
+pub use image::ImageComponent;
+
+/// One change to a rendered object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Operation {
+    /// Where in the document it stands, for refusals.
+    field: String,
+    action: Action,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Action {
+    Patch(json_patch::PatchOperation),
+    /// KubeFed's replace: inserts a missing key into an object that exists.
+    Upsert(json_patch::ReplaceOperation),
+    Image {
+        component: ImageComponent,
+        op: Op,
+        value: String,
+    },
+    Metadata {
+        /// `labels` or `annotations`.
+        map: &'static str,
+        op: Op,
+        value: Map<String, Value>,
+    },
+}
+
+/// What an operation does with its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Op {
+    Add,
+    Replace,
+    Remove,
+}
+
+impl Op {
+    fn read(field: &Field<'_>) -> Result<Self, Refusal> {
+        match field.string()? {
+            "add" => Ok(Self::Add),
+            "replace" => Ok(Self::Replace),
+            "remove" => Ok(Self::Remove),
+            other => Err(field.refuse(format!("{other:?} is none of add, replace, remove"))),
+        }
+    }
+}
+
+impl Operation {
+    /// Reads an RFC 6902 operation `{op, path, value | from}`.
+    ///
+    /// # Errors
+    /// Refuses an operation that does not exist and a path that is no JSON pointer.
+    pub fn read_patch(field: &Field<'_>) -> Result<Self, Refusal> {
+        Ok(Self {
+            field: field.path().to_owned(),
+            action: Action::Patch(patch::read(field)?),
+        })
+    }
+
+    /// Reads KubeFed's `{op: add|remove|replace|"", path, value}`; no `op` means replace.
+    ///
+    /// # Errors
+    /// Refuses an operation that does not exist and a path that is no JSON pointer.
+    pub fn read_kubefed_patch(field: &Field<'_>) -> Result<Self, Refusal> {
+        Ok(Self {
+            field: field.path().to_owned(),
+            action: patch::read_kubefed(field)?,
+        })
+    }
+
+    /// Reads an image operation `{component: registry|repository|tag|digest, op, value}`.
+    ///
+    /// # Errors
+    /// Refuses a component or an operation that does not exist, and a missing value.
+    pub fn read_image(field: &Field<'_>) -> Result<Self, Refusal> {
+        field.only(&["component", "op", "value"])?;
+        let op = Op::read(&field.get("op"))?;
+        let value = match op {
+            Op::Remove => field.get("value").optional_string()?.unwrap_or_default(),
+            Op::Add | Op::Replace => field.get("value").string()?,
+        };
+        Ok(Self {
+            field: field.path().to_owned(),
+            action: Action::Image {
+                component: ImageComponent::read(&field.get("component"))?,
+                op,
+                value: value.to_owned(),
+            },
+        })
+    }
+
+    /// Reads an operation on labels or annotations `{op, value: {key: value}}`.
+    ///
+    /// # Errors
+    /// Refuses an operation that does not exist and values that are no strings.
+    pub fn read_metadata(map: &str, field: &Field<'_>) -> Result<Self, Refusal> {
+        field.only(&["op", "value"])?;
+        let value = field
+            .get("value")
+            .strings()?
+            .into_iter()
+            .map(|(key, value)| (key, Value::from(value)));
+        Ok(Self {
+            field: field.path().to_owned(),
+            action: Action::Metadata {
+                map: if map == "labels" {
+                    "labels"
+                } else {
+                    "annotations"
+                },
+                op: Op::read(&field.get("op"))?,
+                value: value.collect(),
+            },
+        })
+    }
+
+    /// Changes `object`.
+    ///
+    /// # Errors
+    /// A refusal that names the operation's field (its `path` where the path is what fails); `object` is then in no defined state.
+    pub fn apply(&self, object: &mut Value) -> Result<(), Refusal> {
+        match &self.action {
+            Action::Patch(operation) => {
+                patch::apply(operation, object).map_err(|message| self.refuse("path", message))
+            }
+            Action::Upsert(operation) => {
+                patch::upsert(operation, object).map_err(|message| self.refuse("path", message))
+            }
+            Action::Image {
+                component,
+                op,
+                value,
+            } => image::apply(*component, *op, value, object)
+                .map_err(|message| self.refuse("component", message)),
+            Action::Metadata { map, op, value } => apply_metadata(map, *op, value, object),
+        }
+    }
+
+    fn refuse(&self, member: &str, message: String) -> Refusal {
+        Refusal::new(format!("{}.{member}", self.field), message)
+    }
+}
+
+/// Add sets every key, replace only those that exist, remove takes them away (whatever their value).
+fn apply_metadata(
+    map: &str,
+    op: Op,
+    value: &Map<String, Value>,
+    object: &mut Value,
+) -> Result<(), Refusal> {
+    let metadata = &mut object["metadata"];
+    if op == Op::Add && !metadata[map].is_object() {
+        metadata[map] = Value::Object(Map::new());
+    }
+    let Some(existing) = metadata.get_mut(map).and_then(Value::as_object_mut) else {
+        return Ok(());
+    };
+    for (key, value) in value {
+        match op {
+            Op::Remove => {
+                existing.remove(key);
+            }
+            Op::Replace if !existing.contains_key(key) => {}
+            Op::Add | Op::Replace => {
+                existing.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn labels_and_annotations_change_as_asked() {
+        for (before, op, after) in [
+            (
+                json!({"a": "1"}),
+                json!({"op": "add", "value": {"a": "2", "b": "3"}}),
+                json!({"a": "2", "b": "3"}),
+            ),
+            (
+                json!({"a": "1"}),
+                json!({"op": "replace", "value": {"a": "2", "b": "3"}}),
+                json!({"a": "2"}),
+            ),
+            (
+                json!({"a": "1"}),
+                json!({"op": "remove", "value": {"a": ""}}),
+                json!({}),
+            ),
+        ] {
+            let mut object = json!({"metadata": {"labels": before}});
+            Operation::read_metadata("labels", &Field::root(&op))
+                .expect("valid")
+                .apply(&mut object)
+                .expect("applies");
+            assert_eq!(object["metadata"]["labels"], after, "{op}");
+        }
+        let mut bare = json!({"metadata": {"name": "x"}});
+        let op = json!({"op": "add", "value": {"a": "1"}});
+        Operation::read_metadata("annotations", &Field::root(&op))
+            .expect("valid")
+            .apply(&mut bare)
+            .expect("applies");
+        assert_eq!(bare["metadata"]["annotations"], json!({"a": "1"}));
+    }
+}

@@ -1,0 +1,652 @@
+//! Folds the log into placements and says what to append and what to write.
+//!
+//! **Order.** A decision is made on a prefix of the log and expects to be the next about its object. Work is written only for objects about
+//! which nothing is undecided, from the decisions that stand in the log: whoever leads next comes to the same work.
+//!
+//! **One leader.** Each write expects the sequence of the one before, so that a predecessor that was paused cannot write any more.
+//! [`Placer::take_over`] starts from what the work stream holds; [`Placer::lose`] ends leading after any write that failed.
+
+mod lane;
+mod object;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::decision::{Body, Decision, Inputs, Standing};
+use crate::epoch::{Beginning, Epoch};
+use crate::log::{ClusterNews, Entry, Event};
+use crate::model::federated::OnDelete;
+use crate::model::{Cluster, ClusterName, ObjectKey};
+use crate::plan::{self, Verdict};
+use crate::time::Time;
+use crate::work::{self, Stamp, Work};
+use crate::{change, digest};
+
+use object::Object;
+
+pub use lane::{Fence, Found, Lane};
+
+/// What is to be done next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Append a decision, if the newest decision about the object still stands at `expected` (0: none).
+    Append {
+        /// The decision.
+        decision: Decision,
+        /// The expected last sequence of the object's decision subject.
+        expected: u64,
+    },
+    /// Write an item of work, if the last message of its partition's stream still has the sequence `expected`.
+    Write {
+        /// The work.
+        work: Box<Work>,
+        /// Its partition.
+        partition: u16,
+        /// The expected last sequence of the stream.
+        expected: u64,
+    },
+    /// Take away removal work that was acknowledged, up to `sequence`.
+    Forget {
+        /// The cluster.
+        cluster: ClusterName,
+        /// The object.
+        object: ObjectKey,
+        /// The sequence of the work that was answered.
+        sequence: u64,
+    },
+    /// All work of a partition is written anew: say so behind it, if the stream's last message still has the sequence `expected`.
+    Complete {
+        /// The partition.
+        partition: u16,
+        /// The term.
+        term: u64,
+        /// The making of the stream.
+        incarnation: String,
+        /// The expected last sequence of the stream.
+        expected: u64,
+    },
+    /// Nothing can be written about an object: it renders differently from what was decided.
+    Stuck {
+        /// The object.
+        object: ObjectKey,
+        /// What differs.
+        message: String,
+    },
+}
+
+/// The placer's knowledge: all of it can be folded anew from the log and the work streams.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Placer {
+    /// The log sequence up to which it is folded.
+    sequence: u64,
+    beginning: Option<Beginning>,
+    clusters: BTreeMap<ClusterName, Cluster>,
+    cluster_sequence: u64,
+    objects: BTreeMap<ObjectKey, Object>,
+    lanes: BTreeMap<u16, Lane>,
+    /// The highest term seen in the log.
+    term: u64,
+    /// Objects to decide about, each with the id of the event that asks for it.
+    dirty: BTreeMap<ObjectKey, String>,
+    /// Objects about which a decision was made that is not in the log yet; [`Placer::lose`] decides about them again.
+    deciding: BTreeSet<ObjectKey>,
+    /// Work that the log asks for and the work stream lacks.
+    unwritten: BTreeSet<(ObjectKey, ClusterName)>,
+    /// Work among it that cannot be written as things are: said once, and tried again after the next event about its object or a restart.
+    #[serde(skip)]
+    stuck: BTreeSet<(ObjectKey, ClusterName)>,
+    #[serde(skip)]
+    forget: Vec<(ClusterName, ObjectKey, u64)>,
+    /// Partitions whose work is all written anew, to be said so.
+    #[serde(skip)]
+    completed: BTreeSet<u16>,
+    /// The term that it leads in; none while it only follows.
+    #[serde(skip)]
+    leading: Option<u64>,
+}
+
+impl Placer {
+    /// The log sequence up to which it is folded.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Whose history the log tells, once known.
+    pub fn epoch(&self) -> Option<&Epoch> {
+        self.beginning.as_ref().map(|beginning| &beginning.epoch)
+    }
+
+    /// The registered clusters.
+    pub fn clusters(&self) -> &BTreeMap<ClusterName, Cluster> {
+        &self.clusters
+    }
+
+    /// The clusters that hold `object`, as far as was decided.
+    pub fn holds(&self, object: &ObjectKey, cluster: &ClusterName) -> bool {
+        self.objects
+            .get(object)
+            .is_some_and(|object| object.standings.holds(cluster))
+    }
+
+    /// The partition of `cluster`: FNV-1a-64 of its name modulo the number of partitions.
+    pub fn partition(&self, cluster: &ClusterName) -> u16 {
+        self.beginning
+            .as_ref()
+            .map_or(0, |beginning| partition(cluster, beginning.partitions))
+    }
+
+    /// The highest term that is known to have led.
+    pub fn term(&self) -> u64 {
+        self.term
+    }
+
+    /// The work stream of `partition` as it was last known.
+    pub fn lane(&self, partition: u16) -> Option<&Lane> {
+        self.lanes.get(&partition)
+    }
+
+    /// Whether work of `partition` is still being written anew.
+    pub fn is_rebuilding(&self, partition: u16) -> bool {
+        self.lanes
+            .get(&partition)
+            .is_some_and(|lane| lane.rebuilding)
+    }
+
+    /// Whether nothing is left to decide or to write, as far as the log is folded.
+    pub fn is_idle(&self) -> bool {
+        self.dirty.is_empty() && self.deciding.is_empty() && self.unwritten.is_empty()
+    }
+
+    /// Folds the next event of the log; one already folded is ignored.
+    pub fn logged(&mut self, entry: &Entry) {
+        if entry.sequence <= self.sequence {
+            return;
+        }
+        self.sequence = entry.sequence;
+        match &entry.event {
+            Event::Epoch(beginning) => self.beginning = Some(beginning.clone()),
+            Event::Change(change) => self.changed(entry, change),
+            Event::Decision(decision) => self.decided(entry, decision),
+            Event::Cluster(event) => match &event.news {
+                ClusterNews::Registered(cluster) => {
+                    self.cluster_sequence = entry.sequence;
+                    if self.clusters.get(&cluster.name) != Some(cluster) {
+                        self.clusters.insert(cluster.name.clone(), cluster.clone());
+                        self.look_again(&cluster.name, &entry.id);
+                    }
+                }
+                ClusterNews::Removed {} => {
+                    self.cluster_sequence = entry.sequence;
+                    if self.clusters.remove(&event.cluster).is_some() {
+                        self.look_again(&event.cluster, &entry.id);
+                    }
+                }
+                ClusterNews::Online {} | ClusterNews::Offline {} => {}
+            },
+        }
+    }
+
+    fn changed(&mut self, entry: &Entry, change: &change::Change) {
+        let object = self
+            .objects
+            .entry(change.object.clone())
+            .or_insert_with(|| Object::new(entry));
+        object.revision = change.revision;
+        object.change_sequence = entry.sequence;
+        object.change_id.clone_from(&entry.id);
+        object.rendered.clear();
+        self.stuck.retain(|(object, _)| *object != change.object);
+        match &change.content {
+            change::Content::Declared {
+                dialect: _,
+                document,
+            } => {
+                object.documents.insert(change.revision, document.clone());
+                object.withdrawn = None;
+                object.parsed = None;
+            }
+            change::Content::Withdrawn { orphan } => object.withdrawn = Some(*orphan),
+        }
+        self.dirty.insert(change.object.clone(), entry.id.clone());
+    }
+
+    fn decided(&mut self, entry: &Entry, decision: &Decision) {
+        self.term = self.term.max(decision.term);
+        self.deciding.remove(&decision.object);
+        self.stuck.retain(|(object, _)| *object != decision.object);
+        let object = self
+            .objects
+            .entry(decision.object.clone())
+            .or_insert_with(|| Object::new(entry));
+        object.decision = decision.number;
+        object.decision_sequence = entry.sequence;
+        object.decision_id.clone_from(&entry.id);
+        object.decision_time = decision.time;
+        object.decided_change_sequence = decision.body.inputs.change_sequence;
+        object.standings.apply(decision);
+        object.drop_documents();
+        let Body {
+            inputs,
+            assigned,
+            removed,
+            excluded: _,
+            dropped,
+        } = &decision.body;
+        let concerned = assigned
+            .iter()
+            .flat_map(|group| &group.clusters)
+            .chain(removed.iter().flat_map(|group| &group.clusters));
+        for cluster in concerned {
+            if object.is_unwritten(cluster) {
+                self.unwritten
+                    .insert((decision.object.clone(), cluster.clone()));
+            }
+        }
+        for cluster in dropped {
+            self.unwritten
+                .remove(&(decision.object.clone(), cluster.clone()));
+        }
+        // What was decided on the newest of everything needs no second look.
+        if inputs.change_sequence >= object.change_sequence
+            && inputs.cluster_sequence >= self.cluster_sequence
+        {
+            self.dirty.remove(&decision.object);
+        }
+    }
+
+    /// Marks the objects dirty whose placement `cluster` may touch.
+    fn look_again(&mut self, cluster: &ClusterName, cause: &str) {
+        for (key, object) in &mut self.objects {
+            let named_others_only = || {
+                object
+                    .parsed
+                    .as_ref()
+                    .and_then(|parsed| parsed.placement.clusters.as_ref())
+                    .is_some_and(|names| !names.contains(cluster))
+            };
+            if object.standings.get(cluster).is_none()
+                && (object.withdrawn.is_some() || named_others_only())
+            {
+                continue;
+            }
+            self.dirty.insert(key.clone(), cause.to_owned());
+        }
+    }
+
+    /// Starts leading `partition` in `term`: `lane` is its stream as found, right behind the fence.
+    ///
+    /// A lane whose incarnation is new has all its work written again.
+    pub fn take_over(&mut self, partition: u16, term: u64, lane: Lane) {
+        self.term = self.term.max(term);
+        self.leading = Some(term);
+        let renewed = self
+            .lanes
+            .get(&partition)
+            .is_none_or(|known| known.incarnation != lane.incarnation);
+        self.lanes.insert(partition, lane);
+        if renewed {
+            self.forget_written(partition);
+        }
+    }
+
+    /// Follows `partition` while somebody else leads it: `lane` is its stream from the beginning.
+    pub fn follow(&mut self, partition: u16, lane: Lane) {
+        self.lanes.insert(partition, lane);
+        self.forget_written(partition);
+        if let Some(lane) = self.lanes.get_mut(&partition) {
+            lane.rebuilding = false;
+        }
+    }
+
+    /// The stream of `partition` was read up to `sequence`.
+    pub fn reached(&mut self, partition: u16, sequence: u64) {
+        if let Some(lane) = self.lanes.get_mut(&partition) {
+            lane.sequence = lane.sequence.max(sequence);
+        }
+    }
+
+    /// Takes note of an item of work that stands in the stream of its partition, in the lane's incarnation.
+    pub fn found(&mut self, object: &ObjectKey, cluster: &ClusterName, found: Found, n: u64) {
+        let partition = self.partition(cluster);
+        if let Some(lane) = self.lanes.get_mut(&partition) {
+            let count = lane.counts.entry(cluster.clone()).or_default();
+            *count = (*count).max(n);
+        }
+        if let Some(known) = self.objects.get_mut(object) {
+            known.written.insert(cluster.clone(), found);
+            let key = (object.clone(), cluster.clone());
+            if known.is_unwritten(cluster) {
+                self.unwritten.insert(key);
+            } else {
+                self.unwritten.remove(&key);
+            }
+        }
+        self.finish_rebuilding();
+    }
+
+    /// Stops leading after a write that failed: the stream is read again before the next [`Placer::take_over`].
+    pub fn lose(&mut self) {
+        self.leading = None;
+        for object in std::mem::take(&mut self.deciding) {
+            self.append_failed(&object);
+        }
+    }
+
+    /// Only what stands up to `sequence` in the stream of `partition` is known to be stored: the rest is found or written again.
+    pub fn rewind(&mut self, partition: u16, sequence: u64) {
+        let partitions = self
+            .beginning
+            .as_ref()
+            .map_or(1, |beginning| beginning.partitions);
+        if let Some(lane) = self.lanes.get_mut(&partition) {
+            lane.sequence = lane.sequence.min(sequence);
+        }
+        for (key, object) in &mut self.objects {
+            let lost = |cluster: &ClusterName, found: &Found| {
+                self::partition(cluster, partitions) == partition && found.sequence > sequence
+            };
+            object
+                .written
+                .retain(|cluster, found| !lost(cluster, found));
+            for (cluster, _) in object.standings.iter() {
+                if object.is_unwritten(cluster) {
+                    self.unwritten.insert((key.clone(), cluster.clone()));
+                }
+            }
+        }
+    }
+
+    /// Forgets what was written to `partition`, so that all of it is found or written again.
+    pub fn forget_written(&mut self, partition: u16) {
+        let partitions = self
+            .beginning
+            .as_ref()
+            .map_or(1, |beginning| beginning.partitions);
+        let mine = |cluster: &ClusterName| self::partition(cluster, partitions) == partition;
+        for (key, object) in &mut self.objects {
+            object.written.retain(|cluster, _| !mine(cluster));
+            for (cluster, standing) in object.standings.iter() {
+                if mine(cluster) && standing.due().is_some() {
+                    self.unwritten.insert((key.clone(), cluster.clone()));
+                }
+            }
+        }
+        if let Some(lane) = self.lanes.get_mut(&partition) {
+            lane.rebuilding = true;
+        }
+        self.finish_rebuilding();
+    }
+
+    /// A decision could not be appended because another stands there: it comes with the log, and the object is looked at again then.
+    pub fn append_failed(&mut self, object: &ObjectKey) {
+        self.deciding.remove(object);
+        if let Some(known) = self.objects.get(object) {
+            self.dirty
+                .entry(object.clone())
+                .or_insert_with(|| known.change_id.clone());
+        }
+    }
+
+    /// A cluster answered that `object` is gone, or kept without our marks, as `decision` of `epoch` asked.
+    pub fn removal_answered(
+        &mut self,
+        object: &ObjectKey,
+        cluster: &ClusterName,
+        epoch: &Epoch,
+        decision: u64,
+    ) {
+        if self.epoch() != Some(epoch) {
+            return;
+        }
+        let Some(known) = self.objects.get_mut(object) else {
+            return;
+        };
+        if matches!(known.standings.get(cluster), Some(Standing::Removing { decision: due, .. }) if *due == decision)
+            && let Some(found) = known.written.get(cluster)
+            && found.decision == decision
+        {
+            self.forget
+                .push((cluster.clone(), object.clone(), found.sequence));
+            known.written.remove(cluster);
+            known.standings.settle(cluster);
+        }
+    }
+
+    /// What is to be done next at `now`; nothing while it does not lead.
+    pub fn poll(&mut self, now: Time) -> Option<Effect> {
+        let term = self.leading?;
+        let epoch = self.epoch()?.clone();
+        if let Some((cluster, object, sequence)) = self.forget.pop() {
+            return Some(Effect::Forget {
+                cluster,
+                object,
+                sequence,
+            });
+        }
+        if let Some(partition) = self.completed.pop_first()
+            && let Some(lane) = self.lanes.get_mut(&partition)
+        {
+            return Some(Effect::Complete {
+                partition,
+                term,
+                incarnation: lane.incarnation.clone(),
+                expected: lane.advance(),
+            });
+        }
+        while let Some((key, cause)) = self.next_dirty() {
+            if let Some(effect) = self.decide(&key, cause, &epoch, term, now) {
+                return Some(effect);
+            }
+        }
+        let next = self.unwritten.iter().find(|work| {
+            !self.deciding.contains(&work.0)
+                && !self.dirty.contains_key(&work.0)
+                && !self.stuck.contains(work)
+        });
+        let (object, cluster) = next?.clone();
+        self.unwritten.remove(&(object.clone(), cluster.clone()));
+        let effect = self.write(&object, &cluster, epoch, term, now);
+        if let Some(Effect::Stuck { .. }) = effect {
+            self.stuck.insert((object.clone(), cluster.clone()));
+            self.unwritten.insert((object, cluster));
+        }
+        self.finish_rebuilding();
+        effect.or_else(|| self.poll(now))
+    }
+
+    fn next_dirty(&mut self) -> Option<(ObjectKey, String)> {
+        let key = self
+            .dirty
+            .keys()
+            .find(|key| !self.deciding.contains(*key))?
+            .clone();
+        self.dirty.remove_entry(&key)
+    }
+
+    /// The decision about an object; none where nothing is to be recorded.
+    fn decide(
+        &mut self,
+        key: &ObjectKey,
+        causation: String,
+        epoch: &Epoch,
+        term: u64,
+        now: Time,
+    ) -> Option<Effect> {
+        let Self {
+            objects, clusters, ..
+        } = self;
+        let object = objects.get_mut(key)?;
+        let parsed = object.parse();
+        let (verdicts, on_delete, gone_because) = match (object.withdrawn, &parsed) {
+            (Some(orphan), parsed) => {
+                let kept = orphan
+                    || parsed
+                        .as_ref()
+                        .is_some_and(|parsed| parsed.apply.on_delete == OnDelete::Orphan);
+                let mode = if kept {
+                    OnDelete::Orphan
+                } else {
+                    OnDelete::Delete
+                };
+                (
+                    BTreeMap::new(),
+                    mode,
+                    format!("withdrawn in revision {}", object.revision),
+                )
+            }
+            (None, Some(parsed)) => {
+                let holds = |cluster: &ClusterName| object.standings.holds(cluster);
+                let verdicts = plan::plan(parsed, clusters, holds, false);
+                (
+                    verdicts,
+                    parsed.apply.on_delete,
+                    format!(
+                        "NotSelected: no longer meant in revision {}",
+                        object.revision
+                    ),
+                )
+            }
+            (None, None) => return Some(unreadable(key)),
+        };
+        let registered = |cluster: &ClusterName| clusters.contains_key(cluster);
+        let mut body = object
+            .standings
+            .difference(&verdicts, registered, on_delete, &gone_because);
+        let carried_out = object.decided_change_sequence == object.change_sequence;
+        if body.changes_nothing() && carried_out {
+            return None;
+        }
+        body.inputs = Inputs {
+            change_sequence: object.change_sequence,
+            cluster_sequence: self.cluster_sequence,
+        };
+        object.rendered = verdicts
+            .into_values()
+            .filter_map(|verdict| match verdict {
+                Verdict::Assigned { rendered, .. } => Some(rendered),
+                Verdict::Excluded { .. } => None,
+            })
+            .collect();
+        object.rendered.dedup_by(|a, b| a.digest == b.digest);
+        let decision = Decision {
+            object: key.clone(),
+            number: object.decision + 1,
+            revision: object.revision,
+            epoch: epoch.clone(),
+            term,
+            time: object.decision_time.max(now),
+            causation,
+            correlation: object.change_id.clone(),
+            body,
+        };
+        let expected = object.decision_sequence;
+        self.deciding.insert(key.clone());
+        Some(Effect::Append { decision, expected })
+    }
+
+    /// The work that the standing asks for; none where there is nothing to write any more.
+    fn write(
+        &mut self,
+        key: &ObjectKey,
+        cluster: &ClusterName,
+        epoch: Epoch,
+        term: u64,
+        now: Time,
+    ) -> Option<Effect> {
+        let partition = self.partition(cluster);
+        let object = self.objects.get_mut(key)?;
+        let standing = object.standings.get(cluster)?.clone();
+        let (decision, revision) = standing.due()?;
+        let Some(parsed) = object.parse() else {
+            return Some(unreadable(key));
+        };
+        let (digest, body) = match standing {
+            Standing::Assigned { digest, .. } => {
+                let Some(manifest) =
+                    object.manifest(&digest, revision, &parsed, self.clusters.get(cluster))
+                else {
+                    return Some(Effect::Stuck {
+                        object: key.clone(),
+                        message: format!(
+                            "decision {decision} recorded the digest {digest} for {cluster}, which no manifest has now"
+                        ),
+                    });
+                };
+                (
+                    Some(digest),
+                    work::Body::Apply {
+                        manifest,
+                        policy: parsed.apply.clone(),
+                    },
+                )
+            }
+            Standing::Removing { mode, .. } => (
+                None,
+                work::Body::Remove {
+                    mode,
+                    api_version: parsed.template["apiVersion"].as_str()?.to_owned(),
+                },
+            ),
+            Standing::Excluded { .. } => return None,
+        };
+        let lane = self.lanes.get_mut(&partition)?;
+        let (n, expected) = lane.next(cluster);
+        object.written.insert(
+            cluster.clone(),
+            Found {
+                decision,
+                sequence: expected + 1,
+            },
+        );
+        Some(Effect::Write {
+            work: Box::new(Work {
+                cluster: cluster.clone(),
+                object: key.clone(),
+                revision,
+                decision,
+                digest,
+                stamp: Stamp {
+                    epoch,
+                    term,
+                    incarnation: lane.incarnation.clone(),
+                    n,
+                },
+                time: now,
+                causation: object.decision_id.clone(),
+                correlation: object.change_id.clone(),
+                body,
+            }),
+            partition,
+            expected,
+        })
+    }
+
+    fn finish_rebuilding(&mut self) {
+        if self.unwritten.is_empty() {
+            for (partition, lane) in &mut self.lanes {
+                if std::mem::take(&mut lane.rebuilding) {
+                    self.completed.insert(*partition);
+                }
+            }
+        }
+    }
+}
+
+/// Says that the document of an object cannot be read, so that nobody knows what it should become.
+fn unreadable(object: &ObjectKey) -> Effect {
+    Effect::Stuck {
+        object: object.clone(),
+        message: "its document cannot be read by this version".to_owned(),
+    }
+}
+
+/// The partition of `cluster` among `partitions`.
+pub fn partition(cluster: &ClusterName, partitions: u16) -> u16 {
+    let modulus = u64::from(partitions.max(1));
+    u16::try_from(digest::fnv1a64(cluster.as_str().as_bytes()) % modulus)
+        .expect("the remainder is below a u16")
+}
+
+#[cfg(test)]
+mod tests;

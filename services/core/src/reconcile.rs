@@ -1,0 +1,487 @@
+//! Makes one cluster true: which work to take, in which order to do it, what to answer and what to ask for.
+//!
+//! **Taking.** Work comes live, in the order of `n`, or in answer to a sync request. A gap, another incarnation or silence is closed by a
+//! request; work of a lower epoch or term is refused, and so is work of another hub with the same epoch number.
+//!
+//! **Doing.** One thing at a time per object, newest wins; what fails is tried again without end, ever more rarely. Namespaces and
+//! CustomResourceDefinitions go first and are removed last.
+//!
+//! **Answering.** Every answer is kept until it is confirmed, the newest per object; [`Memory`] never counts work as done whose answer is not.
+
+mod outbox;
+mod queue;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ack::{Ack, BatchBody, Outcome, Seen};
+use crate::digest::fnv1a64;
+use crate::epoch::Epoch;
+use crate::model::{ClusterName, ObjectKey};
+use crate::time::Time;
+use crate::work::{self, Work};
+
+use outbox::Outbox;
+use queue::Queue;
+
+/// How many objects are worked on at the same time in one cluster.
+const CONCURRENCY: usize = 16;
+/// Between two heartbeats.
+const HEARTBEAT_MS: i64 = 10_000;
+/// Between two periodic syncs: this much, and up to as much again, so that clusters do not ask together.
+const SYNC_MS: i64 = 30_000;
+/// How long an answer to a sync request may take in all; that it stopped coming, the edge notices much sooner.
+const SYNC_TIMEOUT_MS: i64 = 120_000;
+/// The first pause before a failed sync is asked again; doubled each time up to [`SYNC_RETRY_MAX_MS`].
+const SYNC_RETRY_MS: i64 = 200;
+/// The longest pause before a failed sync is asked again.
+const SYNC_RETRY_MAX_MS: i64 = 5_000;
+/// Between two writes of the memory to the cluster.
+const REMEMBER_MS: i64 = 5_000;
+
+/// What the agent keeps in its cluster, so that it goes on where it stood.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Memory {
+    /// Whose history it follows.
+    pub epoch: Option<Epoch>,
+    /// The highest term that it has met in that epoch.
+    pub term: u64,
+    /// The making of the stream that `n` and `sequence` belong to; empty before the first work.
+    pub incarnation: String,
+    /// All work up to this count is done, and its answers are confirmed.
+    pub n: u64,
+    /// The stream sequence that stands for `n`.
+    pub sequence: u64,
+}
+
+/// What an agent has when it asks for what it lacks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncRequest {
+    /// Whose history it follows.
+    pub epoch: Option<Epoch>,
+    /// The making of the stream that it has read.
+    pub incarnation: String,
+    /// The count up to which it has read.
+    pub n: u64,
+    /// The stream sequence that stands for `n`.
+    pub sequence: u64,
+}
+
+/// The whole answer to a sync request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncAnswer {
+    /// Whose history the stream belongs to.
+    pub epoch: Epoch,
+    /// Which making of the stream it is.
+    pub incarnation: String,
+    /// Whether it holds everything, not only what came after the request's `n`.
+    pub whole: bool,
+    /// The count up to which the answer is complete.
+    pub upto: u64,
+    /// The stream sequence that stands for `upto`.
+    pub sequence: u64,
+    /// The newest work per object, each with its stream sequence.
+    pub items: Vec<(u64, Work)>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fact {
+    /// The bus can be reached (again), and live work is subscribed to.
+    Connected,
+    /// The bus cannot be reached.
+    Disconnected,
+    /// Work came live, from the given stream sequence.
+    Live(u64, Box<Work>),
+    /// A sync request was answered.
+    Synced(SyncAnswer),
+    /// A sync request failed: no answer, a refusal, or an answer with something missing.
+    SyncFailed,
+    /// An attempt at an object's work ended.
+    Done {
+        /// The object.
+        object: ObjectKey,
+        /// The decision that was carried out.
+        decision: u64,
+        /// How it ended.
+        outcome: Outcome,
+        /// The reason; empty where all is well.
+        message: String,
+    },
+    /// The aggregator confirmed acknowledgements.
+    Seen(Seen),
+    /// Time passed.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Ask for what is missing.
+    Sync(SyncRequest),
+    /// Carry out work in the cluster.
+    Do(Box<Work>),
+    /// Publish acknowledgements.
+    Publish(BatchBody),
+    /// Keep this in the cluster.
+    Remember(Memory),
+    /// Say that the agent lives.
+    Heartbeat,
+    /// Tell the operator: work of somebody who must not write any more was refused.
+    Fenced(String),
+}
+
+/// One cluster's agent.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    cluster: ClusterName,
+    /// What was read: `n` and `sequence` run ahead of what is remembered.
+    have: Memory,
+    remembered: Memory,
+    remember_at: Time,
+    queue: Queue,
+    outbox: Outbox,
+    /// The newest decision met per object in this epoch: an older one is never carried out.
+    newest: BTreeMap<ObjectKey, u64>,
+    sync: Sync,
+    syncs: u64,
+    buffer: Vec<(u64, Work)>,
+    connected: bool,
+    heartbeat_at: Time,
+    fenced: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sync {
+    /// To be asked at this time; more pressing ones failed so many times in a row.
+    At { time: Time, failures: u32 },
+    /// Asked; given up at this time.
+    Asked { until: Time, failures: u32 },
+}
+
+impl Agent {
+    /// An agent that goes on from `memory` (the default where the cluster is new), having got the cluster's lease for the `transitions`-th time.
+    pub fn new(cluster: ClusterName, memory: Memory, transitions: u64, now: Time) -> Self {
+        Self {
+            cluster,
+            have: memory.clone(),
+            remembered: memory,
+            remember_at: now,
+            queue: Queue::default(),
+            outbox: Outbox::new(transitions),
+            newest: BTreeMap::new(),
+            sync: Sync::At {
+                time: now,
+                failures: 0,
+            },
+            syncs: 0,
+            buffer: Vec::new(),
+            connected: false,
+            heartbeat_at: now,
+            fenced: None,
+        }
+    }
+
+    /// Whether nothing is left to do, to answer or to have confirmed.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+            && self.outbox.is_empty()
+            && matches!(self.sync, Sync::At { failures: 0, .. })
+    }
+
+    /// How much was read (`n`), and how many objects' work is not done and confirmed.
+    pub fn standing(&self) -> (u64, usize) {
+        (self.have.n, self.queue.len())
+    }
+
+    /// What is to be kept in the cluster now.
+    pub fn memory(&self) -> Memory {
+        let (n, sequence) = self
+            .queue
+            .done_up_to()
+            .unwrap_or((self.have.n, self.have.sequence));
+        Memory {
+            n,
+            sequence,
+            ..self.have.clone()
+        }
+    }
+
+    /// Takes note of what happened.
+    pub fn handle(&mut self, fact: Fact, now: Time) {
+        match fact {
+            Fact::Connected => {
+                self.connected = true;
+                self.sync = Sync::At {
+                    time: now,
+                    failures: 0,
+                };
+                self.outbox.resend(now);
+                self.heartbeat_at = now;
+            }
+            Fact::Disconnected => self.connected = false,
+            Fact::Live(sequence, work) => self.live(sequence, *work, now),
+            Fact::Synced(answer) => self.synced(answer, now),
+            Fact::SyncFailed => self.sync_failed(now),
+            Fact::Done {
+                object,
+                decision,
+                outcome,
+                message,
+            } => self.done(&object, decision, outcome, message, now),
+            Fact::Seen(seen) => {
+                for object in self.outbox.seen(seen, now) {
+                    self.queue.confirmed(&object);
+                }
+            }
+            Fact::Tick => {
+                self.queue.tick(now);
+                if let Sync::Asked { until, .. } = self.sync
+                    && now >= until
+                {
+                    self.sync_failed(now);
+                }
+            }
+        }
+    }
+
+    /// What is to be done next; nothing when all that can be done is under way.
+    pub fn poll(&mut self, now: Time) -> Option<Effect> {
+        if let Some(message) = self.fenced.take() {
+            return Some(Effect::Fenced(message));
+        }
+        if let Some(work) = self.queue.start(CONCURRENCY) {
+            return Some(Effect::Do(Box::new(work)));
+        }
+        if self.connected {
+            if let Sync::At { time, failures } = self.sync
+                && now >= time
+            {
+                self.sync = Sync::Asked {
+                    until: now.plus_ms(SYNC_TIMEOUT_MS),
+                    failures,
+                };
+                let Memory {
+                    epoch,
+                    term: _,
+                    incarnation,
+                    n,
+                    sequence,
+                } = self.have.clone();
+                return Some(Effect::Sync(SyncRequest {
+                    epoch,
+                    incarnation,
+                    n,
+                    sequence,
+                }));
+            }
+            if let Some(batch) = self.outbox.next_batch(self.queue.is_running(), now) {
+                return Some(Effect::Publish(batch));
+            }
+            if now >= self.heartbeat_at {
+                self.heartbeat_at = now.plus_ms(HEARTBEAT_MS);
+                return Some(Effect::Heartbeat);
+            }
+        }
+        if now >= self.remember_at {
+            let memory = self.memory();
+            if memory != self.remembered {
+                self.remember_at = now.plus_ms(REMEMBER_MS);
+                self.remembered = memory.clone();
+                return Some(Effect::Remember(memory));
+            }
+        }
+        None
+    }
+
+    fn live(&mut self, sequence: u64, work: Work, now: Time) {
+        if !self.admits(&work.stamp.epoch, work.stamp.term) {
+            return;
+        }
+        let syncing = matches!(self.sync, Sync::Asked { .. });
+        let follows =
+            work.stamp.incarnation == self.have.incarnation && work.stamp.n == self.have.n + 1;
+        if !syncing && follows {
+            self.take(sequence, work);
+        } else if syncing
+            || work.stamp.incarnation != self.have.incarnation
+            || work.stamp.n > self.have.n + 1
+        {
+            // A gap, another incarnation, or an answer under way that decides what comes first.
+            self.buffer.push((sequence, work));
+            if !syncing {
+                self.sync = Sync::At {
+                    time: now,
+                    failures: 0,
+                };
+            }
+        }
+    }
+
+    fn synced(&mut self, answer: SyncAnswer, now: Time) {
+        let Sync::Asked { .. } = self.sync else {
+            return;
+        };
+        let SyncAnswer {
+            epoch,
+            incarnation,
+            whole,
+            upto,
+            sequence,
+            items,
+        } = answer;
+        let met = items.iter().map(|(_, work)| work.stamp.term).max();
+        // Terms are counted per epoch: another one's says nothing here.
+        let known = match self.have.epoch.as_ref() {
+            Some(ours) if *ours == epoch => self.have.term,
+            Some(_) | None => 0,
+        };
+        if !self.admits(&epoch, met.unwrap_or(0).max(known)) {
+            return self.sync_failed(now);
+        }
+        if !whole && (incarnation != self.have.incarnation || upto < self.have.n) {
+            // The answer is not about what we have: ask for everything.
+            self.forget_position();
+            self.sync = Sync::At {
+                time: now,
+                failures: 0,
+            };
+            return;
+        }
+        if whole {
+            self.queue.forget_counts();
+            self.have.incarnation = incarnation;
+            self.have.n = 0;
+        }
+        let before = self.have.n;
+        for (sequence, work) in items {
+            if work.stamp.n > before {
+                self.take(sequence, work);
+            }
+        }
+        if whole {
+            self.queue.drop_uncounted();
+        }
+        (self.have.n, self.have.sequence) = (upto, sequence);
+        self.syncs += 1;
+        let jitter = fnv1a64(format!("{} {}", self.cluster, self.syncs).as_bytes())
+            % u64::try_from(SYNC_MS).expect("positive");
+        self.sync = Sync::At {
+            time: now.plus_ms(SYNC_MS + i64::try_from(jitter).expect("below SYNC_MS")),
+            failures: 0,
+        };
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let met = buffer.len();
+        buffer.retain(|(_, work)| work.stamp.incarnation == self.have.incarnation);
+        if buffer.len() < met {
+            // Work of an earlier incarnation, or of a later one: one more request tells, and none of it is kept until then.
+            self.sync = Sync::At {
+                time: now.plus_ms(SYNC_RETRY_MS),
+                failures: 0,
+            };
+        }
+        buffer.sort_by_key(|(sequence, _)| *sequence);
+        for (sequence, work) in buffer {
+            self.live(sequence, work, now);
+        }
+    }
+
+    fn sync_failed(&mut self, now: Time) {
+        if let Sync::Asked { failures, .. } = self.sync {
+            let pause = SYNC_RETRY_MS
+                .saturating_mul(1 << failures.min(10))
+                .min(SYNC_RETRY_MAX_MS);
+            self.sync = Sync::At {
+                time: now.plus_ms(pause),
+                failures: failures.saturating_add(1),
+            };
+        }
+    }
+
+    /// Whether work of `epoch` and `term` may be taken; a higher epoch or term is adopted.
+    fn admits(&mut self, epoch: &Epoch, term: u64) -> bool {
+        match &self.have.epoch {
+            Some(ours)
+                if epoch.number < ours.number
+                    || (epoch.number == ours.number && epoch.hub != ours.hub) =>
+            {
+                self.fenced = Some(format!(
+                    "work of epoch {epoch} is refused: this cluster follows {ours}"
+                ));
+                false
+            }
+            Some(ours) if epoch == ours => {
+                if term < self.have.term {
+                    self.fenced = Some(format!(
+                        "work of term {term} is refused: this cluster has met term {}",
+                        self.have.term
+                    ));
+                    return false;
+                }
+                self.have.term = term;
+                true
+            }
+            Some(_) | None => {
+                self.have = Memory {
+                    epoch: Some(epoch.clone()),
+                    term,
+                    ..Memory::default()
+                };
+                self.newest.clear();
+                true
+            }
+        }
+    }
+
+    fn forget_position(&mut self) {
+        self.have.incarnation.clear();
+        (self.have.n, self.have.sequence) = (0, 0);
+    }
+
+    fn take(&mut self, sequence: u64, work: Work) {
+        self.have.n = self.have.n.max(work.stamp.n);
+        self.have.sequence = self.have.sequence.max(sequence);
+        self.have.term = self.have.term.max(work.stamp.term);
+        let newest = self.newest.entry(work.object.clone()).or_default();
+        if work.decision < *newest {
+            self.queue.keep(&work.object, sequence, work.stamp.n);
+            return;
+        }
+        *newest = work.decision;
+        self.queue.take(sequence, work);
+    }
+
+    fn done(
+        &mut self,
+        object: &ObjectKey,
+        decision: u64,
+        outcome: Outcome,
+        message: String,
+        now: Time,
+    ) {
+        let Some((work, attempts)) = self.queue.done(object, decision, outcome, now) else {
+            return;
+        };
+        let digest = match outcome {
+            Outcome::Applied => work.digest.clone(),
+            Outcome::Removed | Outcome::Orphaned | Outcome::Refused | Outcome::Retrying => None,
+        };
+        self.outbox.push(Ack {
+            object: object.clone(),
+            epoch: work.stamp.epoch.clone(),
+            decision,
+            revision: work.revision,
+            count: 0,
+            outcome,
+            message,
+            digest,
+            attempts,
+            work_id: work::id(object, &self.cluster, &work.stamp.epoch, decision),
+            time: now,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,245 @@
+//! What is handed in on `fc.in.>`: from a message to something to take in, or to a refusal that names the field.
+
+use fleetcast_core::change::{Content, Origin};
+use fleetcast_core::dialect::{self, Input};
+use fleetcast_core::document::Document;
+use fleetcast_core::intake::Submission;
+use fleetcast_core::log::ClusterNews;
+use fleetcast_core::model::{ClusterName, FederatedObject, ObjectKey};
+use fleetcast_core::placement::Exclusion;
+use fleetcast_core::placer::Placer;
+use fleetcast_core::plan::{self, Verdict};
+use fleetcast_core::{Refusal, digest};
+use fleetcast_schemas::envelope::{DATACONTENTTYPE, Headers, ID, SOURCE};
+use fleetcast_schemas::request::{Warning, Withdrawal};
+use fleetcast_schemas::subject::{self, Parsed};
+use fleetcast_schemas::{Message, codec};
+use serde_json::Value;
+
+use crate::documents::DOCUMENT_LIMIT;
+use crate::state::document_name;
+
+/// The longest name that a publisher may give itself or a change, bytes: it is kept for as long as the log.
+const ORIGIN_LIMIT: usize = 512;
+
+/// What was handed in.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum HandedIn {
+    /// A change of an object.
+    Change {
+        submission: Submission,
+        /// The object, to be planned for the answer's warnings; none for a withdrawal.
+        object: Option<Box<FederatedObject>>,
+    },
+    /// News about a cluster.
+    Cluster {
+        cluster: ClusterName,
+        news: ClusterNews,
+    },
+}
+
+/// The object that stands for a cluster on `fc.in.>`.
+pub(crate) fn cluster_key(cluster: &ClusterName) -> ObjectKey {
+    ObjectKey::new("MemberCluster", "fleetcast.dev", None, cluster.as_str())
+        .expect("a cluster's name is an object's name")
+}
+
+/// Reads a message on `fc.in.>`.
+///
+/// # Errors
+/// A refusal that names the field: a header, the subject, or a field of the document.
+pub(crate) fn read(message: &Message) -> Result<HandedIn, Refusal> {
+    match subject::parse(&message.subject) {
+        Some(Parsed::Apply(target)) => read_apply(&target, message),
+        Some(Parsed::Delete(target)) => read_delete(target, message),
+        _ => Err(Refusal::new(
+            "subject",
+            format!(
+                "{:?} is neither fc.in.apply.<object> nor fc.in.delete.<object>",
+                message.subject
+            ),
+        )),
+    }
+}
+
+fn read_apply(target: &ObjectKey, message: &Message) -> Result<HandedIn, Refusal> {
+    let bytes = codec::decompress(&message.payload, &message.headers, DOCUMENT_LIMIT)
+        .map_err(|error| Refusal::new("", error.to_string()))?;
+    let value: Value = match message.headers.get(DATACONTENTTYPE) {
+        None | Some(codec::JSON) => serde_json::from_slice(&bytes)
+            .map_err(|error| Refusal::new("", format!("the body is no JSON: {error}")))?,
+        Some(other) => {
+            return Err(Refusal::new(
+                DATACONTENTTYPE,
+                format!("{other:?} is not taken here: send the document as application/json"),
+            ));
+        }
+    };
+    let must_be = |found: &ObjectKey| {
+        Err(Refusal::new(
+            "subject",
+            format!(
+                "names {target}, the document is about {found}: publish it on {}",
+                subject::apply(found)
+            ),
+        ))
+    };
+    match dialect::read(&value)? {
+        Input::Cluster(cluster) => {
+            let key = cluster_key(&cluster.name);
+            if key != *target {
+                return must_be(&key);
+            }
+            Ok(HandedIn::Cluster {
+                cluster: cluster.name.clone(),
+                news: ClusterNews::Registered(cluster),
+            })
+        }
+        Input::Object(object) => {
+            if object.target != *target {
+                return must_be(&object.target);
+            }
+            Ok(HandedIn::Change {
+                submission: Submission {
+                    object: target.clone(),
+                    origin: origin(&message.headers, &bytes)?,
+                    declared_by: Some(document_name(&value)),
+                    content: Content::Declared {
+                        dialect: object.dialect,
+                        document: Document::from_bytes(bytes),
+                    },
+                },
+                object: Some(object),
+            })
+        }
+    }
+}
+
+fn read_delete(target: ObjectKey, message: &Message) -> Result<HandedIn, Refusal> {
+    let withdrawal: Withdrawal = if message.payload.is_empty() {
+        Withdrawal::default()
+    } else {
+        serde_json::from_slice(&message.payload)
+            .map_err(|error| Refusal::new("", format!("the body is no withdrawal: {error}")))?
+    };
+    if (target.kind(), target.group()) == ("MemberCluster", "fleetcast.dev") {
+        return Ok(HandedIn::Cluster {
+            cluster: ClusterName::parse(target.name())?,
+            news: ClusterNews::Removed {},
+        });
+    }
+    Ok(HandedIn::Change {
+        submission: Submission {
+            origin: origin(&message.headers, &message.payload)?,
+            object: target,
+            declared_by: None,
+            content: Content::Withdrawn {
+                orphan: withdrawal.orphan,
+            },
+        },
+        object: None,
+    })
+}
+
+/// Who handed it in, under which id. Without an id the content is the id, so that a repeat is still one.
+fn origin(headers: &Headers, bytes: &[u8]) -> Result<Origin, Refusal> {
+    let text = |header: &'static str, default: &dyn Fn() -> String| match headers.get(header) {
+        None | Some("") => Ok(default()),
+        Some(value) if value.len() > ORIGIN_LIMIT => Err(Refusal::new(
+            header,
+            format!("is longer than {ORIGIN_LIMIT} bytes"),
+        )),
+        Some(value) => Ok(value.to_owned()),
+    };
+    Ok(Origin {
+        source: text(SOURCE, &|| "unknown".to_owned())?,
+        id: text(ID, &|| digest::short(bytes))?,
+    })
+}
+
+/// The clusters that were asked for and will not get the object as things are.
+pub(crate) fn warnings(object: &FederatedObject, placer: &Placer) -> Vec<Warning> {
+    plan::plan(
+        object,
+        placer.clusters(),
+        |cluster| placer.holds(&object.target, cluster),
+        false,
+    )
+    .into_iter()
+    .filter_map(|(cluster, verdict)| match verdict {
+        Verdict::Excluded { reason, refusal } if reason != Exclusion::Excluded => Some(Warning {
+            cluster,
+            reason,
+            field: refusal.field,
+            message: refusal.message,
+        }),
+        Verdict::Excluded { .. } | Verdict::Assigned { .. } => None,
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn apply(target: &str, body: &[u8]) -> Message {
+        Message {
+            subject: subject::apply(&target.parse().expect("valid")),
+            headers: Headers::default().with(SOURCE, "test").with(ID, "1"),
+            payload: body.to_vec(),
+        }
+    }
+
+    fn secret() -> Vec<u8> {
+        json!({
+            "apiVersion": "fleetcast.dev/v1alpha1", "kind": "FederatedObject", "metadata": {"name": "db", "namespace": "shop"},
+            "spec": {"template": {"apiVersion": "v1", "kind": "Secret"}, "placement": {"clusters": ["eu"]}},
+        })
+        .to_string()
+        .into_bytes()
+    }
+
+    #[test]
+    fn the_subject_must_be_the_documents_own() {
+        assert!(read(&apply("Secret/shop/db", &secret())).is_ok());
+        let refusal = read(&apply("Secret/shop/other", &secret())).expect_err("refused");
+        assert_eq!(refusal.field, "subject");
+        assert!(
+            refusal.message.contains("fc.in.apply.Secret._.shop.db"),
+            "{refusal}"
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_no_document_are_refused() {
+        for (payload, content_type, field) in [
+            (&b"not json"[..], None, ""),
+            (b"\xff\xfe", None, ""),
+            (b"[]", None, ""),
+            (b"{}", Some("application/msgpack"), DATACONTENTTYPE),
+        ] {
+            let mut message = apply("Secret/shop/db", payload);
+            if let Some(content_type) = content_type {
+                message.headers.set(DATACONTENTTYPE, content_type);
+            }
+            assert_eq!(read(&message).expect_err("refused").field, field);
+        }
+        let mut long = apply("Secret/shop/db", &secret());
+        long.headers.set(ID, "x".repeat(ORIGIN_LIMIT + 1));
+        assert_eq!(read(&long).expect_err("refused").field, ID);
+    }
+
+    #[test]
+    fn without_an_id_a_repeat_is_still_a_repeat() {
+        let mut message = apply("Secret/shop/db", &secret());
+        message.headers.remove(ID);
+        let ids: Vec<String> = (0..2)
+            .map(|_| match read(&message).expect("valid") {
+                HandedIn::Change { submission, .. } => submission.origin.id,
+                HandedIn::Cluster { .. } => unreachable!("a Secret was handed in"),
+            })
+            .collect();
+        assert_eq!(ids[0], ids[1]);
+    }
+}

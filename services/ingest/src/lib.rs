@@ -1,0 +1,22 @@
+//! Changes in, decisions and work out.
+//!
+//! | what | file |
+//! |---|---|
+//! | one process: standing by, leading, its checkpoint | [`run`] |
+//! | what is handed in: parts, JSON, dialects, the answer | `door` |
+//! | taking over a partition's work stream, and writing to it | `lanes` |
+//! | what an agent asks for when it lacks something | `sync` |
+//! | which clusters are heard | `liveness` |
+//! | YAML and JSON text to documents | [`documents`] |
+//!
+//! Decisions are the core's ([`fleetcast_core::intake`], [`fleetcast_core::placer`]); here they are carried out.
+
+pub mod documents;
+mod door;
+mod lanes;
+mod liveness;
+pub mod run;
+mod state;
+mod sync;
+
+pub use run::{Options, run};

@@ -1,0 +1,413 @@
+//! One ingest process: it folds the log all the time, and takes changes in, decides and writes work while it holds the lease.
+
+mod effects;
+mod leading;
+mod taking;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+
+use fleetcast_bus::append::Expected;
+use fleetcast_bus::checkpoint::Checkpoint;
+use fleetcast_bus::lease::Lease;
+use fleetcast_bus::parts::Assembler;
+use fleetcast_bus::read::Stored;
+use fleetcast_bus::streams::{self, Layout};
+use fleetcast_bus::{Bus, Connect, Error};
+use fleetcast_core::Refusal;
+use fleetcast_core::epoch::{Beginning, Epoch};
+use fleetcast_core::intake::{Receipt, Submission};
+use fleetcast_core::model::ObjectKey;
+use fleetcast_schemas::event::DeadLetter;
+use fleetcast_schemas::request::{Answer, Warning};
+use fleetcast_schemas::subject::{self};
+use fleetcast_schemas::{DecodeError, Message, codec, event};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+use uuid::Uuid;
+
+use crate::documents::DOCUMENT_LIMIT;
+use crate::liveness::Liveness;
+use crate::state::State;
+use crate::sync;
+
+/// The lease of whoever leads.
+const LEASE: &str = "placer";
+/// How often the lease is renewed, or tried for.
+const LEASE_TICK: Duration = Duration::from_millis(1_500);
+/// How many decisions and items of work may be under way.
+const IN_FLIGHT: usize = 1_024;
+/// How long to wait before what failed is tried again.
+const RETRY: Duration = Duration::from_millis(200);
+/// Between two checkpoints.
+const CHECKPOINT: Duration = Duration::from_secs(10);
+/// How often a submission that somebody else was faster than is decided anew, before the publisher is left to repeat it.
+const ATTEMPTS: u32 = 8;
+
+/// What an ingest process needs to know.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where the bus is.
+    pub bus: Connect,
+    /// Where the checkpoint is kept.
+    pub directory: PathBuf,
+    /// Who holds the lease: a process that comes back under the same identity leads again at once.
+    pub identity: String,
+    /// Over how many partitions work is spread, where the log does not say so yet.
+    pub layout: Layout,
+}
+
+/// Runs an ingest process until `stop` says so.
+///
+/// # Errors
+/// Where the bus is unfit; what passes by itself is waited for.
+pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
+    let bus = Bus::connect_patiently(&options.bus).await?;
+    let beginning = begin(&bus, options.layout).await?;
+    let checkpoint = Checkpoint::new(&options.directory, "ingest");
+    let mut ingest = Ingest::new(
+        bus,
+        beginning.partitions,
+        load(&checkpoint, &beginning),
+        options.identity,
+    );
+    let outcome = ingest.serve(&checkpoint, &mut stop).await;
+    ingest.settle().await;
+    ingest.save(&checkpoint);
+    if let Some(lease) = ingest.lease.take() {
+        lease.release().await;
+    }
+    outcome
+}
+
+/// Makes the streams and the first epoch, where they are not there.
+async fn begin(bus: &Bus, layout: Layout) -> Result<Beginning, Error> {
+    loop {
+        let outcome = async {
+            // The log first, with what it says about partitions, then the rest.
+            bus.prepare(Layout {
+                partitions: 0,
+                ..layout
+            })
+            .await?;
+            let beginning = match bus.newest_of(streams::LOG, subject::EPOCH).await? {
+                Some(stored) => codec::decode(&stored.message.payload, &stored.message.headers)?,
+                None => {
+                    let beginning = Beginning {
+                        epoch: Epoch {
+                            number: 1,
+                            hub: Uuid::now_v7().simple().to_string(),
+                        },
+                        partitions: layout.partitions.max(1),
+                    };
+                    bus.append(
+                        event::epoch_begins(&beginning, fleetcast_bus::now()),
+                        Expected::OfSubject(0),
+                    )
+                    .await?;
+                    beginning
+                }
+            };
+            let partitions = beginning.partitions;
+            bus.prepare(Layout {
+                partitions,
+                ..layout
+            })
+            .await?;
+            Ok(beginning)
+        };
+        match outcome.await {
+            Err(error @ (Error::Conflict(_) | Error::Unavailable(_) | Error::Full(_))) => {
+                tracing::warn!(%error, "the bus is not ready, trying again");
+                tokio::time::sleep(RETRY).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Ends when `stop` says so.
+async fn asked_to_stop(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
+/// The checkpoint, if it belongs to this log.
+fn load(checkpoint: &Checkpoint, beginning: &Beginning) -> State {
+    let Some(mut state) = checkpoint.load::<State>() else {
+        return State::default();
+    };
+    if state.placer.epoch() != Some(&beginning.epoch) {
+        tracing::warn!("the checkpoint belongs to another history: folding anew");
+        return State::default();
+    }
+    for (partition, sequence) in state.confirmed.clone() {
+        state.placer.rewind(partition, sequence);
+    }
+    state.placer.lose();
+    state
+}
+
+/// A submission on its way into the log.
+struct Handed {
+    submission: Submission,
+    reply: Option<String>,
+    warnings: Vec<Warning>,
+    attempts: u32,
+}
+
+/// What became of something that was sent.
+enum Outcome {
+    Change(
+        Handed,
+        Box<fleetcast_core::change::Change>,
+        Result<u64, Error>,
+    ),
+    /// The newest change about an object, read because somebody else was faster.
+    Newest(Handed, Result<Option<Stored>, Error>),
+    Cluster(ObjectKey, Option<String>, Result<u64, Error>),
+    Decision(ObjectKey, Result<u64, Error>),
+    /// Time to decide about an object again.
+    DecideAgain(ObjectKey),
+    /// Work or the end of a rewriting, sent in the given term.
+    Work(u16, u64, Result<u64, Error>),
+    /// Nothing depends on it.
+    Aside(&'static str, Result<(), Error>),
+}
+
+type Pending = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+struct Ingest {
+    bus: Bus,
+    partitions: u16,
+    state: State,
+    identity: String,
+    lease: Option<Lease>,
+    /// The term that it leads in.
+    term: Option<u64>,
+    pending: FuturesUnordered<Pending>,
+    /// Submissions for objects that have one under way, in order.
+    busy: BTreeMap<ObjectKey, VecDeque<Handed>>,
+    assembler: Assembler,
+    liveness: Liveness,
+    saved: u64,
+}
+
+impl Ingest {
+    fn new(bus: Bus, partitions: u16, state: State, identity: String) -> Self {
+        let patience = i64::try_from(streams::HEARTBEAT_AGE.as_millis()).unwrap_or(i64::MAX);
+        Self {
+            bus,
+            partitions,
+            saved: state.placer.sequence(),
+            state,
+            identity,
+            lease: None,
+            term: None,
+            pending: FuturesUnordered::new(),
+            busy: BTreeMap::new(),
+            assembler: Assembler::new(DOCUMENT_LIMIT + 64 * 1024),
+            liveness: Liveness::new(fleetcast_bus::now(), patience),
+        }
+    }
+
+    async fn serve(
+        &mut self,
+        checkpoint: &Checkpoint,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), Error> {
+        let syncs = tokio::spawn(sync::serve(self.bus.clone()));
+        let mut door = self.bus.subscribe(subject::IN).await?;
+        let mut heartbeats = self.bus.subscribe(subject::HEARTBEATS).await?;
+        let last = self.bus.last_sequence(streams::LOG).await?;
+        if self.state.placer.sequence() > last {
+            tracing::warn!("the log is shorter than the checkpoint: folding anew");
+            self.state = State::default();
+        }
+        let mut log = self
+            .bus
+            .follow(streams::LOG, &[], self.state.placer.sequence());
+        // Nothing is decided before everything that stands in the log is known.
+        while self.state.placer.sequence() < last {
+            tokio::select! {
+                () = asked_to_stop(stop) => return Ok(()),
+                Some(stored) = log.recv() => self.logged(stored),
+            }
+        }
+        let mut acks = self.follow_acks();
+        let mut lease = tokio::time::interval(LEASE_TICK);
+        lease.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut save = tokio::time::interval_at(Instant::now() + CHECKPOINT, CHECKPOINT);
+        loop {
+            tokio::select! {
+                biased;
+                () = asked_to_stop(stop) => break,
+                _ = lease.tick() => self.keep_lease().await,
+                Some(stored) = log.recv() => self.logged(stored),
+                Some(outcome) = self.pending.next(), if !self.pending.is_empty() => self.settled(outcome),
+                Some(stored) = acks.recv() => self.acknowledged(&stored),
+                Some(delivery) = door.next() => self.handed_in(delivery),
+                Some(delivery) = heartbeats.next() => self.heard(&delivery.message),
+                _ = save.tick() => self.save(checkpoint),
+            }
+            self.carry_out().await;
+        }
+        syncs.abort();
+        Ok(())
+    }
+
+    fn follow_acks(&self) -> mpsc::Receiver<Stored> {
+        let (sender, receiver) = mpsc::channel(1_024);
+        for partition in 0..self.partitions {
+            let after = self.state.acks.get(&partition).copied().unwrap_or(0);
+            let mut acks = self.bus.follow(&streams::acks(partition), &[], after);
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                while let Some(stored) = acks.recv().await {
+                    if sender.send(stored).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        receiver
+    }
+
+    fn logged(&mut self, stored: Stored) {
+        match event::log_entry(&stored.message, stored.sequence) {
+            Ok(entry) => self.state.logged(&entry),
+            Err(error) => self.bury(stored, &error),
+        }
+    }
+
+    /// Puts what cannot be read to the dead letters, so that a person finds it; reading goes on.
+    fn bury(&mut self, stored: Stored, error: &DecodeError) {
+        tracing::error!(subject = stored.message.subject, sequence = stored.sequence, %error, "a message cannot be read");
+        if self.term.is_none() {
+            return;
+        }
+        let Message {
+            subject,
+            headers,
+            mut payload,
+        } = stored.message;
+        payload.truncate(64 * 1024);
+        let letter = DeadLetter {
+            subject,
+            sequence: stored.sequence,
+            reason: error.to_string(),
+            headers: headers
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            payload,
+        };
+        let (bus, message) = (
+            self.bus.clone(),
+            event::dead(&letter, "ingest", self.state.now()),
+        );
+        self.pending.push(Box::pin(async move {
+            let outcome = bus.append(message, Expected::Anything).await;
+            Outcome::Aside("a dead letter", outcome.map(drop))
+        }));
+    }
+
+    fn acknowledged(&mut self, stored: &Stored) {
+        // What cannot be read is buried by the aggregator, whose stream this is.
+        if let Ok((partition, batch)) = event::read_acks(&stored.message) {
+            for ack in batch.body.acks.iter().filter(|ack| ack.outcome.is_final()) {
+                self.state.placer.removal_answered(
+                    &ack.object,
+                    &batch.cluster,
+                    &ack.epoch,
+                    ack.decision,
+                );
+            }
+            self.state.acks.insert(partition, stored.sequence);
+        }
+    }
+
+    fn settled(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Change(handed, change, Ok(sequence)) => {
+                let object = change.object.clone();
+                tracing::info!(%object, revision = change.revision, sequence, source = change.origin.source, "change accepted");
+                self.state
+                    .intake
+                    .logged(sequence, &change, handed.submission.declared_by.clone());
+                let receipt = Receipt {
+                    object: object.clone(),
+                    revision: change.revision,
+                    sequence,
+                };
+                self.answer(handed.reply, Answer::accepted(receipt, handed.warnings));
+                self.next_for(&object);
+            }
+            Outcome::Change(handed, change, Err(error)) => {
+                self.read_newest(handed, &change.object, &error)
+            }
+            Outcome::Newest(handed, newest) => self.decide_anew(handed, newest),
+            Outcome::Cluster(object, reply, Ok(sequence)) => {
+                let receipt = Receipt {
+                    object,
+                    revision: 0,
+                    sequence,
+                };
+                self.answer(reply, Answer::accepted(receipt, Vec::new()));
+            }
+            Outcome::Cluster(object, reply, Err(error)) => {
+                tracing::warn!(%object, %error, "news about a cluster could not be stored");
+                if let Error::Full(_) = error {
+                    self.answer(reply, Answer::refused(Refusal::new("", error.to_string())));
+                }
+            }
+            Outcome::Decision(_, Ok(_)) | Outcome::Aside(_, Ok(())) => {}
+            Outcome::Decision(object, Err(error)) => {
+                tracing::debug!(%object, %error, "a decision was not stored, deciding again");
+                self.pending.push(Box::pin(async move {
+                    tokio::time::sleep(RETRY).await;
+                    Outcome::DecideAgain(object)
+                }));
+            }
+            Outcome::DecideAgain(object) => self.state.placer.append_failed(&object),
+            Outcome::Work(partition, term, Ok(sequence)) => {
+                if self.term == Some(term) {
+                    let confirmed = self.state.confirmed.entry(partition).or_default();
+                    *confirmed = (*confirmed).max(sequence);
+                }
+            }
+            Outcome::Work(partition, term, Err(error)) => {
+                if self.term == Some(term) {
+                    tracing::warn!(partition, term, %error, "work could not be written: taking over again");
+                    self.stop_leading();
+                }
+            }
+            Outcome::Aside(what, Err(error)) => tracing::warn!(what, %error, "could not be sent"),
+        }
+    }
+
+    /// Waits a moment for what is under way, so that the checkpoint is as new as can be.
+    async fn settle(&mut self) {
+        self.busy.clear();
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while let Ok(Some(outcome)) = tokio::time::timeout_at(deadline, self.pending.next()).await {
+            self.settled(outcome);
+        }
+        self.stop_leading();
+    }
+
+    fn save(&mut self, checkpoint: &Checkpoint) {
+        if self.state.placer.sequence() == self.saved {
+            return;
+        }
+        match checkpoint.save(&self.state) {
+            Ok(()) => self.saved = self.state.placer.sequence(),
+            Err(error) => {
+                tracing::warn!(%error, "the checkpoint could not be written; the next start folds more")
+            }
+        }
+    }
+}

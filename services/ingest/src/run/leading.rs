@@ -1,0 +1,125 @@
+//! Leading: the lease, the work streams behind a fence, and who is heard.
+
+use fleetcast_bus::append::Expected;
+use fleetcast_bus::streams;
+use fleetcast_core::log::{ClusterEvent, ClusterNews};
+use fleetcast_core::model::ClusterName;
+use fleetcast_schemas::subject::{self, Parsed};
+use fleetcast_schemas::{Message, event};
+
+use super::{Ingest, LEASE, Outcome};
+use crate::liveness::Liveness;
+use crate::{door, lanes};
+
+impl Ingest {
+    pub(super) async fn keep_lease(&mut self) {
+        if let Some(lease) = &mut self.lease {
+            if let Err(error) = lease.renew().await {
+                tracing::warn!(%error, "the lease is lost: somebody else may lead");
+                self.lease = None;
+                self.stop_leading();
+            }
+        } else {
+            match self.bus.take_lease(LEASE, &self.identity).await {
+                Ok(lease) => self.lease = lease,
+                Err(error) => tracing::warn!(%error, "the lease cannot be asked for"),
+            }
+        }
+        if self.lease.is_none() {
+            if let Err(error) =
+                lanes::follow(&self.bus, &mut self.state.placer, self.partitions).await
+            {
+                tracing::debug!(%error, "the work streams cannot be followed now");
+            }
+        } else if self.term.is_none() {
+            self.lead().await;
+        }
+        self.write_liveness();
+    }
+
+    pub(super) async fn lead(&mut self) {
+        match lanes::take_over(&self.bus, &mut self.state.placer, self.partitions).await {
+            Ok(term) => {
+                self.term = Some(term);
+                for partition in 0..self.partitions {
+                    let reached = self
+                        .state
+                        .placer
+                        .lane(partition)
+                        .map_or(0, |lane| lane.sequence);
+                    self.state.confirmed.insert(partition, reached);
+                }
+                let patience =
+                    i64::try_from(streams::HEARTBEAT_AGE.as_millis()).unwrap_or(i64::MAX);
+                self.liveness = Liveness::new(fleetcast_bus::now(), patience);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot lead yet, trying again");
+                self.state.placer.lose();
+            }
+        }
+    }
+
+    /// After a write that failed, or without the lease: what was sent and not confirmed is found or written again by whoever leads next.
+    pub(super) fn stop_leading(&mut self) {
+        if self.term.take().is_some() {
+            self.state.placer.lose();
+            for partition in 0..self.partitions {
+                let confirmed = self.state.confirmed.get(&partition).copied().unwrap_or(0);
+                self.state.placer.rewind(partition, confirmed);
+            }
+        }
+    }
+
+    pub(super) fn heard(&mut self, message: &Message) {
+        if let Some(Parsed::Heartbeat(lane)) = subject::parse(&message.subject)
+            && event::read_heartbeat(&message.headers, &message.payload).is_ok()
+        {
+            self.liveness.heard(&lane.cluster, fleetcast_bus::now());
+            self.write_liveness();
+        }
+    }
+
+    /// Writes which registered clusters are heard again, or no longer.
+    pub(super) fn write_liveness(&mut self) {
+        if self.term.is_none() {
+            return;
+        }
+        let clusters = self.state.placer.clusters().keys().map(|cluster| {
+            let online = self
+                .state
+                .clusters
+                .get(cluster)
+                .and_then(|known| known.online);
+            (cluster, online)
+        });
+        for (cluster, news) in self.liveness.news(clusters, fleetcast_bus::now()) {
+            match news {
+                ClusterNews::Offline {} => {
+                    tracing::warn!(%cluster, "its agent is not heard any more; nothing is removed because of that")
+                }
+                _ => tracing::info!(%cluster, "its agent is heard"),
+            }
+            self.write_cluster(cluster, news, None);
+        }
+    }
+
+    pub(super) fn write_cluster(
+        &mut self,
+        cluster: ClusterName,
+        news: ClusterNews,
+        reply: Option<String>,
+    ) {
+        let object = door::cluster_key(&cluster);
+        let message = event::cluster(&ClusterEvent {
+            cluster,
+            time: self.state.now(),
+            news,
+        });
+        let bus = self.bus.clone();
+        self.pending.push(Box::pin(async move {
+            let stored = bus.append(message, Expected::Anything).await;
+            Outcome::Cluster(object, reply, stored)
+        }));
+    }
+}

@@ -1,0 +1,197 @@
+//! Taking changes in: one submission at a time per object, and its answer.
+
+use std::time::Duration;
+
+use fleetcast_bus::append::Expected;
+use fleetcast_bus::read::Stored;
+use fleetcast_bus::{Delivery, Error, streams};
+use fleetcast_core::Refusal;
+use fleetcast_core::intake::{Receipt, Verdict};
+use fleetcast_core::log::{ClusterNews, Event};
+use fleetcast_core::model::{ClusterName, ObjectKey};
+use fleetcast_schemas::envelope::{DATACONTENTTYPE, Headers};
+use fleetcast_schemas::request::Answer;
+use fleetcast_schemas::{Message, codec, event, subject};
+
+use super::{ATTEMPTS, Handed, Ingest, Outcome, RETRY};
+use crate::door::{self, HandedIn};
+use crate::state::declared_by;
+
+impl Ingest {
+    pub(super) fn handed_in(&mut self, delivery: Delivery) {
+        // Only the leader takes changes in: it knows the newest of everything. Publishers repeat what nobody answered.
+        if self.term.is_none() {
+            return;
+        }
+        let Delivery { message, reply } = delivery;
+        let reply =
+            reply.filter(|reply| subject::is_client_inbox(reply) || reply.starts_with("_IN."));
+        let whole = match self.assembler.take(message) {
+            Ok(Some(whole)) => whole,
+            Ok(None) => return,
+            Err(error) => {
+                return self.answer(reply, Answer::refused(Refusal::new("", error.to_string())));
+            }
+        };
+        match door::read(&whole) {
+            Err(refusal) => {
+                tracing::info!(subject = whole.subject, %refusal, "refused");
+                self.answer(reply, Answer::refused(refusal));
+            }
+            Ok(HandedIn::Cluster { cluster, news }) => self.take_cluster(cluster, news, reply),
+            Ok(HandedIn::Change { submission, object }) => {
+                let warnings = object
+                    .map(|object| door::warnings(&object, &self.state.placer))
+                    .unwrap_or_default();
+                self.take_in(Handed {
+                    submission,
+                    reply,
+                    warnings,
+                    attempts: 0,
+                });
+            }
+        }
+    }
+
+    pub(super) fn take_cluster(
+        &mut self,
+        cluster: ClusterName,
+        news: ClusterNews,
+        reply: Option<String>,
+    ) {
+        let registered = self.state.placer.clusters().get(&cluster);
+        let nothing_new = match &news {
+            ClusterNews::Registered(new) => registered == Some(new),
+            ClusterNews::Removed {} if registered.is_none() => {
+                let refusal = Refusal::new("metadata.name", format!("{cluster} is not registered"));
+                return self.answer(reply, Answer::refused(refusal));
+            }
+            ClusterNews::Removed {} | ClusterNews::Online {} | ClusterNews::Offline {} => false,
+        };
+        if nothing_new {
+            let receipt = Receipt {
+                object: door::cluster_key(&cluster),
+                revision: 0,
+                sequence: self
+                    .state
+                    .clusters
+                    .get(&cluster)
+                    .map_or(0, |known| known.sequence),
+            };
+            return self.answer(reply, Answer::accepted(receipt, Vec::new()));
+        }
+        tracing::info!(%cluster, "its registration changes");
+        self.write_cluster(cluster, news, reply);
+    }
+
+    /// Takes a submission in, one at a time per object.
+    pub(super) fn take_in(&mut self, handed: Handed) {
+        let object = handed.submission.object.clone();
+        match self.busy.get_mut(&object) {
+            Some(waiting) => waiting.push_back(handed),
+            None => self.submit(handed),
+        }
+    }
+
+    pub(super) fn submit(&mut self, handed: Handed) {
+        let object = handed.submission.object.clone();
+        match self
+            .state
+            .intake
+            .submit(&handed.submission, self.state.now())
+        {
+            Verdict::Refused(refusal) => {
+                tracing::info!(%object, %refusal, "refused");
+                self.answer(handed.reply, Answer::refused(refusal));
+                self.next_for(&object);
+            }
+            Verdict::Known(receipt) => {
+                self.answer(handed.reply, Answer::accepted(receipt, handed.warnings));
+                self.next_for(&object);
+            }
+            Verdict::Append { change, expected } => {
+                self.busy.entry(object).or_default();
+                let (bus, message) = (self.bus.clone(), event::change(&change));
+                self.pending.push(Box::pin(async move {
+                    let stored = bus.append(message, Expected::OfSubject(expected)).await;
+                    Outcome::Change(handed, Box::new(change), stored)
+                }));
+            }
+        }
+    }
+
+    /// The submission about `object` that was under way is done: the next one may go.
+    pub(super) fn next_for(&mut self, object: &ObjectKey) {
+        if let Some(mut waiting) = self.busy.remove(object)
+            && let Some(next) = waiting.pop_front()
+        {
+            self.busy.insert(object.clone(), waiting);
+            self.submit(next);
+        }
+    }
+
+    pub(super) fn answer(&mut self, reply: Option<String>, answer: Answer) {
+        let Some(reply) = reply else {
+            return;
+        };
+        let bus = self.bus.clone();
+        self.pending.push(Box::pin(async move {
+            let message = Message {
+                subject: reply.clone(),
+                headers: Headers::default().with(DATACONTENTTYPE, codec::JSON),
+                payload: serde_json::to_vec(&answer).expect("answers have only string keys"),
+            };
+            Outcome::Aside("an answer", bus.answer(&reply, message).await)
+        }));
+    }
+
+    /// Somebody else may have been faster, or the answer was lost: what stands there decides.
+    pub(super) fn read_newest(&mut self, handed: Handed, object: &ObjectKey, error: &Error) {
+        tracing::debug!(%object, %error, "a change was not stored, reading what stands there");
+        if let Error::Full(_) | Error::Refused(_) = error {
+            self.answer(
+                handed.reply,
+                Answer::refused(Refusal::new("", error.to_string())),
+            );
+            return self.next_for(object);
+        }
+        let (bus, subject) = (self.bus.clone(), subject::change(object));
+        let pause = if error.is_worth_retrying() {
+            RETRY
+        } else {
+            Duration::ZERO
+        };
+        self.pending.push(Box::pin(async move {
+            tokio::time::sleep(pause).await;
+            let newest = bus.newest_of(streams::LOG, &subject).await;
+            Outcome::Newest(handed, newest)
+        }));
+    }
+
+    pub(super) fn decide_anew(&mut self, handed: Handed, newest: Result<Option<Stored>, Error>) {
+        let object = handed.submission.object.clone();
+        let entry = match newest {
+            Ok(Some(stored)) => event::log_entry(&stored.message, stored.sequence).ok(),
+            Ok(None) => None,
+            Err(error) => {
+                tracing::debug!(%object, %error, "what stands there cannot be read");
+                None
+            }
+        };
+        if let Some(entry) = entry
+            && let Event::Change(change) = entry.event
+        {
+            self.state
+                .intake
+                .logged(entry.sequence, &change, declared_by(&change.content));
+        }
+        if handed.attempts >= ATTEMPTS {
+            tracing::warn!(%object, "a change could not be stored: its publisher will repeat it");
+            return self.next_for(&object);
+        }
+        self.submit(Handed {
+            attempts: handed.attempts + 1,
+            ..handed
+        });
+    }
+}

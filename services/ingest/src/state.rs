@@ -1,0 +1,89 @@
+//! What one ingest process knows: all of it can be folded anew from the log.
+
+use std::collections::BTreeMap;
+
+use fleetcast_core::change::Content;
+use fleetcast_core::intake::Intake;
+use fleetcast_core::log::{ClusterNews, Entry, Event};
+use fleetcast_core::model::ClusterName;
+use fleetcast_core::placer::Placer;
+use fleetcast_core::time::Time;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What one ingest process knows, in the form of its checkpoint.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct State {
+    pub(crate) intake: Intake,
+    pub(crate) placer: Placer,
+    pub(crate) clusters: BTreeMap<ClusterName, KnownCluster>,
+    /// Up to which acknowledgement of each partition removals were taken note of.
+    pub(crate) acks: BTreeMap<u16, u64>,
+    /// Up to which message each partition's work stream is known to be stored.
+    pub(crate) confirmed: BTreeMap<u16, u64>,
+    /// The newest time in the log: no event of ours is older.
+    pub(crate) time: Time,
+}
+
+/// What the log says about a cluster, beside what placement looks at.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct KnownCluster {
+    /// The sequence of its newest registration or removal.
+    pub(crate) sequence: u64,
+    /// Whether its agent is heard; none before it was.
+    pub(crate) online: Option<bool>,
+}
+
+impl State {
+    /// Folds the next event of the log.
+    pub(crate) fn logged(&mut self, entry: &Entry) {
+        if entry.sequence <= self.placer.sequence() {
+            return;
+        }
+        match &entry.event {
+            Event::Change(change) => {
+                self.time = self.time.max(change.time);
+                self.intake
+                    .logged(entry.sequence, change, declared_by(&change.content));
+            }
+            Event::Decision(decision) => self.time = self.time.max(decision.time),
+            Event::Cluster(event) => {
+                self.time = self.time.max(event.time);
+                let known = self.clusters.entry(event.cluster.clone()).or_default();
+                match event.news {
+                    ClusterNews::Registered(_) | ClusterNews::Removed {} => {
+                        known.sequence = entry.sequence
+                    }
+                    ClusterNews::Online {} => known.online = Some(true),
+                    ClusterNews::Offline {} => known.online = Some(false),
+                }
+            }
+            Event::Epoch(_) => {}
+        }
+        self.placer.logged(entry);
+    }
+
+    /// The time for a new event: now, but never before what stands in the log.
+    pub(crate) fn now(&self) -> Time {
+        fleetcast_bus::now().max(self.time)
+    }
+}
+
+/// Which document declares a target: its kind and name, the same for every revision of one source.
+pub(crate) fn declared_by(content: &Content) -> Option<String> {
+    match content {
+        Content::Declared { document, .. } => document.value().ok().as_ref().map(document_name),
+        Content::Withdrawn { .. } => None,
+    }
+}
+
+/// `FederatedObject/shop/web`.
+pub(crate) fn document_name(document: &Value) -> String {
+    let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str);
+    let parts = [
+        text("/kind"),
+        text("/metadata/namespace"),
+        text("/metadata/name"),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("/")
+}

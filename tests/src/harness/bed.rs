@@ -1,0 +1,349 @@
+//! A bus and services that a test starts, stops and kills.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fleetcast_aggregator::answer::{ObjectSummary, Objects, Request};
+use fleetcast_aggregator::client;
+use fleetcast_bus::server::{Options, Server};
+use fleetcast_bus::streams::Layout;
+use fleetcast_bus::{Bus, Connect, Credentials};
+use fleetcast_core::dialect::{self, Input};
+use fleetcast_core::fold::Condition;
+use fleetcast_core::model::{ClusterName, ObjectKey};
+use fleetcast_schemas::envelope::{DATACONTENTTYPE, ID, SOURCE};
+use fleetcast_schemas::request::Answer;
+use fleetcast_schemas::{Headers, Message, codec, subject};
+use fleetcast_simulator::Cluster;
+use kube::api::{Api, DynamicObject};
+use kube::core::{ApiResource, GroupVersionKind};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// How long anything may take on a busy machine before a test gives it up.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A NATS server, and a folder for all that the services keep.
+pub struct Bed {
+    /// The server; a test may kill it.
+    pub server: Option<Server>,
+    /// The folder.
+    pub directory: tempfile::TempDir,
+    /// How services and the test connect.
+    pub connect: Connect,
+    binary: PathBuf,
+    configuration: String,
+    submissions: std::sync::atomic::AtomicU64,
+}
+
+/// A service that runs as a task.
+pub struct Service {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Service {
+    /// Asks it to end, and waits until it has.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        tokio::time::timeout(PATIENCE, self.task)
+            .await
+            .expect("it ends in time")
+            .expect("it does not panic")
+            .expect("it ends well");
+    }
+
+    /// Ends it in the middle of what it does, as `kill -9` would.
+    pub async fn kill(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+}
+
+impl Bed {
+    /// A server without authorization.
+    pub fn new(binary: PathBuf) -> Self {
+        Self::with_configuration(binary, "", Credentials::None)
+    }
+
+    /// A server with more configuration, to which services connect with `credentials`.
+    pub fn with_configuration(
+        binary: PathBuf,
+        configuration: &str,
+        credentials: Credentials,
+    ) -> Self {
+        let mut bed = Self {
+            server: None,
+            directory: tempfile::tempdir().expect("a folder"),
+            connect: Connect {
+                credentials,
+                ..Connect::new("", "test")
+            },
+            binary,
+            configuration: configuration.to_owned(),
+            submissions: 0.into(),
+        };
+        bed.start_server();
+        bed
+    }
+
+    /// Starts the server (again, on the same store and port).
+    pub fn start_server(&mut self) {
+        let server = Server::start(&Options {
+            binary: Some(self.binary.clone()),
+            directory: self.directory.path().join("nats"),
+            port: 0,
+            configuration: self.configuration.clone(),
+        })
+        .expect("the server starts");
+        self.connect.url = server.url();
+        self.server = Some(server);
+    }
+
+    /// Kills the server at once.
+    pub fn kill_server(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            server.kill();
+        }
+    }
+
+    /// A connection of the test's own.
+    pub async fn bus(&self) -> Bus {
+        Bus::connect_patiently(&self.connect)
+            .await
+            .expect("the bus is fit")
+    }
+
+    fn connect_as(&self, name: &str) -> Connect {
+        Connect {
+            name: name.to_owned(),
+            ..self.connect.clone()
+        }
+    }
+
+    /// Starts an ingest process with a state folder of its own.
+    pub fn ingest(&self, identity: &str) -> Service {
+        let options = fleetcast_ingest::Options {
+            bus: self.connect_as(&format!("ingest {identity}")),
+            directory: self.directory.path().join(identity),
+            identity: identity.to_owned(),
+            layout: Layout {
+                partitions: 1,
+                replicas: 1,
+            },
+        };
+        spawn(|stop| async move { Ok(fleetcast_ingest::run(options, stop).await?) })
+    }
+
+    /// Starts an aggregator.
+    pub fn aggregator(&self) -> Service {
+        let options = fleetcast_aggregator::Options {
+            bus: self.connect_as("aggregator"),
+            directory: self.directory.path().join("aggregator"),
+        };
+        spawn(|stop| async move { Ok(fleetcast_aggregator::run(options, stop).await?) })
+    }
+
+    /// Starts the agent of a simulated cluster.
+    pub fn agent(&self, cluster: &Cluster) -> Service {
+        self.agent_through(cluster, self.connect.clone())
+    }
+
+    /// Starts the agent of a simulated cluster that connects in another way.
+    pub fn agent_through(&self, cluster: &Cluster, connect: Connect) -> Service {
+        let options = fleetcast_agent::Options {
+            cluster: name(cluster.name()),
+            partitions: 1,
+            bus: Connect {
+                name: format!("agent {}", cluster.name()),
+                ..connect
+            },
+            client: cluster.client(),
+            identity: "test".to_owned(),
+        };
+        spawn(|stop| async move { Ok(fleetcast_agent::run(options, stop).await?) })
+    }
+
+    /// Hands a document in under a new id.
+    pub async fn apply(&self, bus: &Bus, document: &Value) -> Answer {
+        let count = self
+            .submissions
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        apply_as(bus, document, &format!("{count}")).await
+    }
+
+    /// Hands a document in and expects it to be accepted: its revision.
+    pub async fn accept(&self, bus: &Bus, document: &Value) -> u64 {
+        match self.apply(bus, document).await {
+            Answer::Accepted(accepted) => accepted.revision,
+            Answer::Refused { refusal } => {
+                panic!("refused: {}: {}", refusal.field, refusal.message)
+            }
+        }
+    }
+
+    /// Registers clusters by name, each with its name as the label `name`.
+    pub async fn register(&self, bus: &Bus, clusters: &[&str]) {
+        for cluster in clusters {
+            let document = json!({
+                "apiVersion": "fleetcast.dev/v1alpha1", "kind": "MemberCluster",
+                "metadata": {"name": cluster, "labels": {"name": cluster}},
+            });
+            self.accept(bus, &document).await;
+        }
+    }
+
+    /// Withdraws an object.
+    pub async fn withdraw(&self, bus: &Bus, object: &str) -> Answer {
+        let key: ObjectKey = object.parse().expect("an object");
+        let count = self
+            .submissions
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        request(bus, subject::delete(&key), &json!({}), &format!("{count}")).await
+    }
+
+    /// What the view says about an object; none where it is not known.
+    pub async fn summary(&self, bus: &Bus, object: &str) -> Option<ObjectSummary> {
+        let key: ObjectKey = object.parse().expect("an object");
+        let answer: Objects = client::query(bus, "objects", Some(&key), &Request::default())
+            .await
+            .ok()?;
+        answer.objects.into_iter().next()
+    }
+
+    /// How an object stands, by cluster, once the view knows of `revision` and nothing is under way any more.
+    pub async fn settled(
+        &self,
+        bus: &Bus,
+        object: &str,
+        revision: u64,
+    ) -> BTreeMap<String, Condition> {
+        let mut conditions = BTreeMap::new();
+        eventually(
+            &format!("{object} settles in revision {revision}"),
+            async || {
+                let Some(summary) = self.summary(bus, object).await else {
+                    return false;
+                };
+                conditions = summary
+                    .rows
+                    .iter()
+                    .map(|row| (row.cluster.to_string(), row.condition))
+                    .collect();
+                let is_open = |condition: &Condition| {
+                    matches!(
+                        condition,
+                        Condition::Deciding
+                            | Condition::Pending
+                            | Condition::Retrying
+                            | Condition::Removing
+                    )
+                };
+                summary.revision == revision
+                    && summary.decision.is_some()
+                    && !conditions.values().any(is_open)
+            },
+        )
+        .await;
+        conditions
+    }
+}
+
+/// Hands a document in under the id `id`, on the subject that its identity asks for.
+pub async fn apply_as(bus: &Bus, document: &Value, id: &str) -> Answer {
+    let key = match dialect::read(document).expect("a document of some dialect") {
+        Input::Object(object) => object.target,
+        Input::Cluster(cluster) => ObjectKey::new(
+            "MemberCluster",
+            "fleetcast.dev",
+            None,
+            cluster.name.as_str(),
+        )
+        .expect("valid"),
+    };
+    request(bus, subject::apply(&key), document, id).await
+}
+
+/// Sends a submission until somebody answers.
+pub async fn request(bus: &Bus, subject: String, body: &Value, id: &str) -> Answer {
+    let message = Message {
+        subject,
+        headers: Headers::default()
+            .with(SOURCE, "test")
+            .with(ID, id)
+            .with(DATACONTENTTYPE, codec::JSON),
+        payload: body.to_string().into_bytes(),
+    };
+    let mut answer = None;
+    eventually("somebody answers a submission", async || {
+        if let Ok(message) = bus
+            .request(message.clone(), codec::BODY_LIMIT, Duration::from_secs(3))
+            .await
+        {
+            answer = serde_json::from_slice(&message.payload).ok();
+        }
+        answer.is_some()
+    })
+    .await;
+    answer.expect("just answered")
+}
+
+/// Waits until `happened`, and fails with what was waited for when it does not.
+pub async fn eventually(what: &str, mut happened: impl AsyncFnMut() -> bool) {
+    let begin = tokio::time::Instant::now();
+    while !happened().await {
+        assert!(
+            begin.elapsed() < PATIENCE,
+            "still waiting after {PATIENCE:?}: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// What a cluster holds: the object, or none.
+pub async fn held(
+    cluster: &Cluster,
+    api_version: &str,
+    kind: &str,
+    namespace: Option<&str>,
+    name: &str,
+) -> Option<Value> {
+    let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+    let api: Api<DynamicObject> = match namespace {
+        Some(namespace) => Api::namespaced_with(cluster.client(), namespace, &resource),
+        None => Api::all_with(cluster.client(), &resource),
+    };
+    let found = api
+        .get_opt(name)
+        .await
+        .expect("the simulated cluster answers")?;
+    Some(serde_json::to_value(found).expect("an object serializes"))
+}
+
+/// A federated ConfigMap `shop/<name>` on clusters with `text` in it, in namespace `default` where no other is needed.
+pub fn config_map(name: &str, clusters: &[&str], text: &str) -> Value {
+    json!({
+        "apiVersion": "fleetcast.dev/v1alpha1", "kind": "FederatedObject", "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "template": {"apiVersion": "v1", "kind": "ConfigMap", "data": {"text": text}},
+            "placement": {"clusters": clusters},
+        },
+    })
+}
+
+fn name(text: &str) -> ClusterName {
+    ClusterName::parse(text).expect("a cluster's name")
+}
+
+fn spawn<F: Future<Output = anyhow::Result<()>> + Send + 'static>(
+    run: impl FnOnce(watch::Receiver<bool>) -> F,
+) -> Service {
+    let (stop, stopped) = watch::channel(false);
+    Service {
+        stop,
+        task: tokio::spawn(run(stopped)),
+    }
+}

@@ -1,0 +1,218 @@
+//! `fleetcast` itself, run as a person would.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long a command may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// The binary, working in a folder.
+pub struct Binary {
+    /// The folder that it works in.
+    pub directory: PathBuf,
+    nats_server: PathBuf,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Output {
+    /// Its exit status.
+    pub status: i32,
+    /// What it printed.
+    pub out: String,
+    /// What it said on stderr.
+    pub err: String,
+}
+
+impl Output {
+    /// What it printed as one JSON document.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out)
+            .unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
+    }
+
+    /// What it printed as JSON documents, one a line.
+    pub fn json_lines(&self) -> Vec<Value> {
+        let lines = self.out.lines().map(|line| {
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON ({error}): {line}"))
+        });
+        lines.collect()
+    }
+}
+
+impl Binary {
+    /// The binary in `directory`, built if it is not up to date.
+    pub fn new(directory: &Path, nats_server: PathBuf) -> Self {
+        path();
+        Self {
+            directory: directory.to_owned(),
+            nats_server,
+        }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(path());
+        command
+            .args(args)
+            .current_dir(&self.directory)
+            .env("FLEETCAST_NATS_SERVER", &self.nats_server)
+            .env_remove("FLEETCAST_NATS")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, args: &[&str]) -> Output {
+        let mut child = self
+            .command(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let (out, err) = (drain(child.stdout.take()), drain(child.stderr.take()));
+        let begin = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("it can be asked") {
+                break status;
+            }
+            if begin.elapsed() > PATIENCE {
+                let _ = child.kill();
+                panic!("{args:?} did not end in {PATIENCE:?}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        Output {
+            status: status.code().unwrap_or(-1),
+            out: out.join().expect("read"),
+            err: err.join().expect("read"),
+        }
+    }
+
+    /// Runs a command that should end well.
+    pub fn done(&self, args: &[&str]) -> Output {
+        let output = self.run(args);
+        assert_eq!(output.status, 0, "{args:?}: {output:?}");
+        output
+    }
+
+    /// Starts a command that goes on until it is asked to stop; what it prints goes to `<name>.log` in the folder.
+    pub fn start(&self, name: &str, args: &[&str]) -> Up {
+        let path = self.directory.join(format!("{name}.log"));
+        let log = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)
+            .expect("a log");
+        let child = self
+            .command(args)
+            .stdout(log.try_clone().expect("a log"))
+            .stderr(log)
+            .spawn()
+            .expect("it starts");
+        Up { child }
+    }
+
+    /// Starts `fleetcast up` and waits until it is up.
+    pub fn up(&self) -> Up {
+        let log = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(self.directory.join("up.log"))
+            .expect("a log");
+        let fleet = self.directory.join(".run/fleet.json");
+        let _ = std::fs::remove_file(&fleet);
+        let child = self
+            .command(&[
+                "up",
+                "--log",
+                "debug,async_nats=info,hyper=info,kube=info,tower=info",
+            ])
+            .stdout(log.try_clone().expect("a log"))
+            .stderr(log)
+            .spawn()
+            .expect("it starts");
+        let mut up = Up { child };
+        let begin = Instant::now();
+        while !fleet.exists() {
+            let ended = up.child.try_wait().expect("it can be asked");
+            let log = || std::fs::read_to_string(self.directory.join("up.log")).unwrap_or_default();
+            assert!(
+                ended.is_none() && begin.elapsed() < PATIENCE,
+                "the fleet does not come up ({ended:?}):\n{}",
+                log()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        up
+    }
+}
+
+/// A running command; dropping it asks it to stop.
+pub struct Up {
+    child: Child,
+}
+
+impl Up {
+    /// Kills it at once; the NATS server, a process of its own, goes on.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ended");
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = Command::new("kill")
+                .arg("-TERM")
+                .arg(self.child.id().to_string())
+                .status();
+            let begin = Instant::now();
+            while begin.elapsed() < Duration::from_secs(20)
+                && matches!(self.child.try_wait(), Ok(None))
+            {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn drain(pipe: Option<impl std::io::Read + Send + 'static>) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        if let Some(mut pipe) = pipe {
+            let _ = pipe.read_to_string(&mut text);
+        }
+        text
+    })
+}
+
+/// The binary, built once a run: Cargo does not build it for tests of another crate.
+fn path() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = Command::new(cargo)
+            .args([
+                "build",
+                "--quiet",
+                "--package",
+                "fleetcast-cli",
+                "--bin",
+                "fleetcast",
+            ])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .expect("cargo starts");
+        assert!(built.success(), "the binary builds");
+        let test = std::env::current_exe().expect("a test has a path");
+        let target = test.parent().and_then(Path::parent).expect("target/debug");
+        target.join("fleetcast")
+    })
+}

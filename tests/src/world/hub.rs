@@ -1,0 +1,635 @@
+//! One simulated ingest process: the intake and the placer, driven as `services/ingest/src/run.rs` drives them.
+
+mod lanes;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use fleetcast_core::Refusal;
+use fleetcast_core::change::{Change, Content};
+use fleetcast_core::epoch::Epoch;
+use fleetcast_core::intake::{Intake, Receipt, Submission, Verdict};
+use fleetcast_core::log::{ClusterEvent, ClusterNews, Entry, Event};
+use fleetcast_core::model::{ClusterName, ObjectKey};
+use fleetcast_core::placer::{Effect, Fence, Placer};
+use fleetcast_core::time::Time;
+use fleetcast_core::work::Work;
+use fleetcast_schemas::event;
+
+use super::bus::{AckStream, Item, Lease, Log, LogSubject, No, WorkStream, WorkSubject};
+use super::plant::Plant;
+
+/// How often a submission that somebody else was faster than is decided anew (as the ingest service does).
+const ATTEMPTS: u32 = 8;
+
+/// Everything that is stored.
+#[derive(Debug, Default)]
+pub(super) struct Bus {
+    pub(super) log: Log,
+    pub(super) works: BTreeMap<u16, WorkStream>,
+    pub(super) acks: BTreeMap<u16, AckStream>,
+    pub(super) lease: Lease,
+    pub(super) incarnations: u64,
+    pub(super) epoch: Option<Epoch>,
+}
+
+impl Bus {
+    fn append(&mut self, event: Event, id: String, expected: Option<u64>) -> Result<u64, No> {
+        self.log.append(event, id, expected, &self.acks)
+    }
+}
+
+/// What one ingest process knows, as in its checkpoint.
+#[derive(Debug, Clone, Default)]
+struct State {
+    intake: Intake,
+    placer: Placer,
+    acks: BTreeMap<u16, u64>,
+    confirmed: BTreeMap<u16, u64>,
+    time: Time,
+}
+
+impl State {
+    /// What comes back from a checkpoint: what is not written to it is gone.
+    fn from_disk(&self) -> Option<Self> {
+        let Self {
+            intake,
+            placer,
+            acks,
+            confirmed,
+            time,
+        } = self;
+        let bytes = serde_json::to_vec(&(intake, placer)).ok()?;
+        let (intake, placer) = serde_json::from_slice(&bytes).ok()?;
+        Some(Self {
+            intake,
+            placer,
+            acks: acks.clone(),
+            confirmed: confirmed.clone(),
+            time: *time,
+        })
+    }
+
+    fn logged(&mut self, entry: &Entry) {
+        if entry.sequence <= self.placer.sequence() {
+            return;
+        }
+        match &entry.event {
+            Event::Change(change) => {
+                self.time = self.time.max(change.time);
+                self.intake
+                    .logged(entry.sequence, change, declared_by(&change.content));
+            }
+            Event::Decision(decision) => self.time = self.time.max(decision.time),
+            Event::Cluster(event) => self.time = self.time.max(event.time),
+            Event::Epoch(_) => {}
+        }
+        self.placer.logged(entry);
+    }
+}
+
+/// Which document declares a target: its kind and name.
+pub(super) fn declared_by(content: &Content) -> Option<String> {
+    let Content::Declared { document, .. } = content else {
+        return None;
+    };
+    let document = document.value().ok()?;
+    let text = |pointer: &str| document.pointer(pointer).and_then(|text| text.as_str());
+    Some(format!("{}/{}", text("/kind")?, text("/metadata/name")?))
+}
+
+/// Something that is handed in.
+#[derive(Debug, Clone)]
+pub(super) enum HandedIn {
+    Change(Rc<Submission>),
+    Cluster(ClusterName, ClusterNews),
+}
+
+#[derive(Debug, Clone)]
+struct Handed {
+    submission: Rc<Submission>,
+    attempts: u32,
+}
+
+/// Something that was sent and is not stored yet, in any order.
+#[derive(Debug, Clone)]
+enum Sent {
+    Change(Handed, Change, u64),
+    Newest(Handed),
+    Decision(Box<fleetcast_core::decision::Decision>, u64),
+    DecideAgain(ObjectKey),
+    Cluster(ClusterEvent),
+    Forget(u16, WorkSubject, u64),
+}
+
+#[derive(Debug)]
+enum Outcome {
+    Change(Handed, Change, Result<u64, No>),
+    Newest(Handed, Option<Rc<Entry>>),
+    Decision(ObjectKey, Result<u64, No>),
+    DecideAgain(ObjectKey),
+    Work(u16, u64, Result<u64, No>),
+}
+
+#[derive(Debug)]
+struct Write {
+    life: u32,
+    item: Item,
+    partition: u16,
+    term: u64,
+    expected: u64,
+}
+
+/// How the bus treats one message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Stored,
+    LostBefore,
+    /// Stored, but nobody is told.
+    LostAfter,
+}
+
+/// The answer to a submission.
+pub(super) type Answer = (Rc<Submission>, Result<Receipt, Refusal>);
+
+/// One ingest process.
+pub(super) struct Hub {
+    id: usize,
+    skew: i64,
+    pub(super) paused: bool,
+    state: State,
+    saved: Option<State>,
+    lease: Option<u64>,
+    term: Option<u64>,
+    /// The end of the log at the start: nothing is decided before.
+    behind: Option<u64>,
+    life: u32,
+    busy: BTreeMap<ObjectKey, VecDeque<Handed>>,
+    pub(super) door: VecDeque<HandedIn>,
+    sent: Vec<(u32, Sent)>,
+    writes: VecDeque<Write>,
+    outcomes: VecDeque<Outcome>,
+    pub(super) answers: Vec<Answer>,
+    /// What could not be rendered as decided.
+    pub(super) stuck: Vec<String>,
+    plant: Option<Plant>,
+}
+
+impl Hub {
+    pub(super) fn new(id: usize, skew: i64, plant: Option<Plant>) -> Self {
+        Self {
+            id,
+            skew,
+            paused: false,
+            state: State::default(),
+            saved: None,
+            lease: None,
+            term: None,
+            behind: None,
+            life: 0,
+            busy: BTreeMap::new(),
+            door: VecDeque::new(),
+            sent: Vec::new(),
+            writes: VecDeque::new(),
+            outcomes: VecDeque::new(),
+            answers: Vec::new(),
+            stuck: Vec::new(),
+            plant,
+        }
+    }
+
+    pub(super) fn leads(&self) -> bool {
+        self.term.is_some()
+    }
+
+    fn time(&self, now: i64) -> Time {
+        Time(now + self.skew).max(self.state.time)
+    }
+
+    /// The process ends and starts again from its checkpoint; what it had sent may still be stored.
+    pub(super) fn restart(&mut self, bus: &Bus) {
+        self.life += 1;
+        self.lease = None;
+        self.term = None;
+        self.busy.clear();
+        self.door.clear();
+        self.outcomes.clear();
+        let saved = self.saved.as_ref().and_then(State::from_disk);
+        let fits = |state: &State| {
+            state.placer.epoch() == bus.epoch.as_ref() && state.placer.sequence() <= bus.log.last()
+        };
+        self.state = saved.filter(fits).unwrap_or_default();
+        for (partition, sequence) in self.state.confirmed.clone() {
+            self.state.placer.rewind(partition, sequence);
+        }
+        self.state.placer.lose();
+        self.behind = Some(bus.log.last());
+    }
+
+    /// Its checkpoint is lost.
+    pub(super) fn forget(&mut self) {
+        self.saved = None;
+    }
+
+    /// What was sent never arrives: the bus is another one.
+    pub(super) fn lose_wire(&mut self) {
+        self.sent.clear();
+        self.writes.clear();
+    }
+
+    pub(super) fn save(&mut self) -> bool {
+        let is_new = self
+            .saved
+            .as_ref()
+            .is_none_or(|saved| saved.placer.sequence() != self.state.placer.sequence());
+        if is_new {
+            self.saved = Some(self.state.clone());
+        }
+        is_new
+    }
+
+    /// Folds up to `count` more events of the log.
+    pub(super) fn read_log(&mut self, bus: &Bus, count: usize, now: i64) -> bool {
+        let mut read = false;
+        for _ in 0..count {
+            let Some(entry) = bus.log.get(self.state.placer.sequence() + 1) else {
+                break;
+            };
+            self.state.logged(entry);
+            read = true;
+        }
+        if self
+            .behind
+            .is_some_and(|behind| self.state.placer.sequence() >= behind)
+        {
+            self.behind = None;
+        }
+        self.carry_out(bus, now);
+        read
+    }
+
+    /// Takes note of up to `count` more batches of acknowledgements of each partition.
+    pub(super) fn read_acks(&mut self, bus: &Bus, count: usize, now: i64) -> bool {
+        if self.behind.is_some() {
+            return false;
+        }
+        let mut read = false;
+        for (partition, stream) in &bus.acks {
+            let position = self.state.acks.entry(*partition).or_default();
+            for _ in 0..count {
+                let Some(batch) = stream.get(*position + 1) else {
+                    break;
+                };
+                *position += 1;
+                read = true;
+                for ack in batch.body.acks.iter().filter(|ack| ack.outcome.is_final()) {
+                    self.state.placer.removal_answered(
+                        &ack.object,
+                        &batch.cluster,
+                        &ack.epoch,
+                        ack.decision,
+                    );
+                }
+            }
+        }
+        self.carry_out(bus, now);
+        read
+    }
+
+    /// Takes the next thing in that was handed in.
+    pub(super) fn next_at_door(&mut self, bus: &Bus, lost: bool, now: i64) -> bool {
+        if self.behind.is_some() {
+            return false;
+        }
+        let Some(handed_in) = self.door.pop_front() else {
+            return false;
+        };
+        if self.term.is_some() && !lost {
+            match handed_in {
+                HandedIn::Change(submission) => {
+                    let handed = Handed {
+                        submission,
+                        attempts: 0,
+                    };
+                    match self.busy.get_mut(&handed.submission.object) {
+                        Some(waiting) => waiting.push_back(handed),
+                        None => self.submit(handed, now),
+                    }
+                }
+                HandedIn::Cluster(cluster, news) => {
+                    let known = self.state.placer.clusters().get(&cluster);
+                    let nothing_new = match &news {
+                        ClusterNews::Registered(new) => known == Some(new),
+                        ClusterNews::Removed {} => known.is_none(),
+                        ClusterNews::Online {} | ClusterNews::Offline {} => false,
+                    };
+                    if !nothing_new {
+                        let time = self.time(now);
+                        self.send(Sent::Cluster(ClusterEvent {
+                            cluster,
+                            time,
+                            news,
+                        }));
+                    }
+                }
+            }
+        }
+        self.carry_out(bus, now);
+        true
+    }
+
+    fn send(&mut self, sent: Sent) {
+        self.sent.push((self.life, sent));
+    }
+
+    fn submit(&mut self, handed: Handed, now: i64) {
+        let object = handed.submission.object.clone();
+        match self.state.intake.submit(&handed.submission, self.time(now)) {
+            Verdict::Refused(refusal) => {
+                self.answers.push((handed.submission, Err(refusal)));
+                self.next_for(&object, now);
+            }
+            Verdict::Known(receipt) => {
+                self.answers.push((handed.submission, Ok(receipt)));
+                self.next_for(&object, now);
+            }
+            Verdict::Append { change, expected } => {
+                self.busy.entry(object).or_default();
+                self.send(Sent::Change(handed, change, expected));
+            }
+        }
+    }
+
+    fn next_for(&mut self, object: &ObjectKey, now: i64) {
+        if let Some(mut waiting) = self.busy.remove(object)
+            && let Some(next) = waiting.pop_front()
+        {
+            self.busy.insert(object.clone(), waiting);
+            self.submit(next, now);
+        }
+    }
+
+    /// Something that was sent is stored, or not; the work that is to be republished.
+    pub(super) fn next_sent(
+        &mut self,
+        bus: &mut Bus,
+        index: usize,
+        fate: Fate,
+        behind: u64,
+    ) -> bool {
+        if self.sent.is_empty() {
+            return false;
+        }
+        let (life, sent) = self.sent.swap_remove(index % self.sent.len());
+        let mut store = |event: Event, id: String, expected: Option<u64>| match fate {
+            Fate::LostBefore => Err(No::Lost),
+            Fate::Stored => bus.append(event, id, expected),
+            Fate::LostAfter => bus.append(event, id, expected).and(Err(No::Lost)),
+        };
+        let outcome = match sent {
+            Sent::Change(handed, change, expected) => {
+                let checked = (self.plant != Some(Plant::ForgetRevisionCheck)).then_some(expected);
+                let id = change.origin.id.clone();
+                let stored = store(Event::Change(change.clone()), id, checked);
+                Outcome::Change(handed, change, stored)
+            }
+            Sent::Decision(decision, expected) => {
+                let object = decision.object.clone();
+                let id = event::decision_id(&object, &decision.epoch, decision.number);
+                Outcome::Decision(
+                    object,
+                    store(Event::Decision(*decision), id, Some(expected)),
+                )
+            }
+            Sent::Cluster(event) => {
+                let id = format!("cluster {} {}", event.cluster, event.time.0);
+                // Nobody asks what became of it.
+                drop(store(Event::Cluster(event), id, None));
+                return true;
+            }
+            Sent::Newest(handed) => {
+                let subject = LogSubject::Change(handed.submission.object.clone());
+                // A replica that is behind may answer: it has not got the newest events.
+                let newest = bus.log.newest(&subject);
+                let seen = newest <= bus.log.last().saturating_sub(behind);
+                let entry = bus.log.get(newest).filter(|_| seen).cloned();
+                Outcome::Newest(handed, entry)
+            }
+            Sent::DecideAgain(object) => Outcome::DecideAgain(object),
+            Sent::Forget(partition, subject, sequence) => {
+                if fate != Fate::LostBefore
+                    && let Some(stream) = bus.works.get_mut(&partition)
+                {
+                    stream.forget(subject, sequence);
+                }
+                return true;
+            }
+        };
+        if life == self.life {
+            self.outcomes.push_back(outcome);
+        }
+        true
+    }
+
+    /// The next write to a work stream is stored, or not: they come in the order in which they were sent. What is to be republished.
+    pub(super) fn next_write(
+        &mut self,
+        bus: &mut Bus,
+        fate: Fate,
+    ) -> Option<Option<(u64, Rc<Work>)>> {
+        let Write {
+            life,
+            item,
+            partition,
+            term,
+            expected,
+        } = self.writes.pop_front()?;
+        let stream = bus.works.entry(partition).or_default();
+        let checked = (self.plant != Some(Plant::LetAnOldLeaderWrite)).then_some(expected);
+        let stored = match fate {
+            Fate::LostBefore => Err(No::Lost),
+            Fate::Stored | Fate::LostAfter => stream.append(item.clone(), checked),
+        };
+        let republished = match (&stored, item) {
+            (Ok(sequence), Item::Work(work)) => {
+                if self.plant == Some(Plant::ForgetUnanswered) && work.digest.is_none() {
+                    let subject = WorkSubject::Work(work.cluster.clone(), work.object.clone());
+                    stream.forget(subject, *sequence);
+                }
+                Some((*sequence, work))
+            }
+            (Ok(_) | Err(_), _) => None,
+        };
+        if life == self.life {
+            let told = match fate {
+                Fate::LostAfter => Err(No::Lost),
+                Fate::Stored | Fate::LostBefore => stored,
+            };
+            self.outcomes
+                .push_back(Outcome::Work(partition, term, told));
+        }
+        Some(republished)
+    }
+
+    /// The process learns what became of the next thing that it sent.
+    pub(super) fn next_outcome(&mut self, bus: &Bus, now: i64) -> bool {
+        let Some(outcome) = self.outcomes.pop_front() else {
+            return false;
+        };
+        match outcome {
+            Outcome::Change(handed, change, Ok(sequence)) => {
+                let by = handed.submission.declared_by.clone();
+                self.state.intake.logged(sequence, &change, by);
+                let receipt = Receipt {
+                    object: change.object.clone(),
+                    revision: change.revision,
+                    sequence,
+                };
+                self.answers.push((handed.submission, Ok(receipt)));
+                self.next_for(&change.object, now);
+            }
+            Outcome::Change(handed, mut change, Err(_))
+                if self.plant == Some(Plant::RepeatBlindly) =>
+            {
+                let newest = bus.log.newest(&LogSubject::Change(change.object.clone()));
+                if let Some(Event::Change(before)) = bus.log.get(newest).map(|entry| &entry.event) {
+                    change.revision = before.revision + 1;
+                }
+                self.send(Sent::Change(handed, change, newest));
+            }
+            Outcome::Change(handed, _, Err(_)) => self.send(Sent::Newest(handed)),
+            Outcome::Newest(handed, newest) => {
+                if let Some(entry) = newest
+                    && let Event::Change(change) = &entry.event
+                {
+                    let by = declared_by(&change.content);
+                    self.state.intake.logged(entry.sequence, change, by);
+                }
+                if handed.attempts >= ATTEMPTS {
+                    let object = handed.submission.object.clone();
+                    self.next_for(&object, now);
+                } else {
+                    self.submit(
+                        Handed {
+                            attempts: handed.attempts + 1,
+                            ..handed
+                        },
+                        now,
+                    );
+                }
+            }
+            Outcome::Decision(_, Ok(_)) => {}
+            Outcome::Decision(object, Err(_)) => self.send(Sent::DecideAgain(object)),
+            Outcome::DecideAgain(object) => self.state.placer.append_failed(&object),
+            Outcome::Work(partition, term, told) => {
+                if self.term == Some(term) {
+                    match told {
+                        Ok(sequence) => {
+                            let confirmed = self.state.confirmed.entry(partition).or_default();
+                            *confirmed = (*confirmed).max(sequence);
+                        }
+                        Err(_) => self.stop_leading(),
+                    }
+                }
+            }
+        }
+        self.carry_out(bus, now);
+        true
+    }
+
+    fn stop_leading(&mut self) {
+        if self.term.take().is_some() {
+            self.state.placer.lose();
+            let confirmed = self.state.confirmed.clone();
+            for (partition, sequence) in confirmed {
+                self.state.placer.rewind(partition, sequence);
+            }
+        }
+    }
+
+    /// Sends what the placer asks for.
+    fn carry_out(&mut self, bus: &Bus, now: i64) {
+        let Some(term) = self.term else {
+            return;
+        };
+        while let Some(effect) = self.state.placer.poll(self.time(now)) {
+            match effect {
+                Effect::Append { decision, expected } => {
+                    self.send(Sent::Decision(Box::new(decision), expected));
+                }
+                Effect::Write {
+                    work,
+                    partition,
+                    expected,
+                } => self.write(Item::Work(Rc::from(work)), partition, term, expected),
+                Effect::Complete {
+                    partition,
+                    term,
+                    incarnation,
+                    expected,
+                } => {
+                    if let Some(epoch) = bus.epoch.clone() {
+                        let fence = Fence {
+                            epoch,
+                            term,
+                            incarnation,
+                            complete: true,
+                        };
+                        self.write(Item::Fence(fence), partition, term, expected);
+                    }
+                }
+                Effect::Forget {
+                    cluster,
+                    object,
+                    sequence,
+                } => {
+                    let partition = self.state.placer.partition(&cluster);
+                    let subject = WorkSubject::Work(cluster, object);
+                    self.send(Sent::Forget(partition, subject, sequence));
+                }
+                Effect::Stuck { object, message } => {
+                    self.stuck.push(format!("{object}: {message}"))
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, item: Item, partition: u16, term: u64, expected: u64) {
+        self.writes.push_back(Write {
+            life: self.life,
+            item,
+            partition,
+            term,
+            expected,
+        });
+    }
+
+    /// Whether nothing of it is under way and nothing is left to decide or write.
+    pub(super) fn is_still(&self, bus: &Bus) -> bool {
+        self.door.is_empty()
+            && self.sent.is_empty()
+            && self.writes.is_empty()
+            && self.outcomes.is_empty()
+            && self.busy.is_empty()
+            && self.behind.is_none()
+            && self.state.placer.sequence() == bus.log.last()
+            && (self.term.is_none() || self.state.placer.is_idle())
+    }
+
+    /// What keeps it from being still, for a story.
+    pub(super) fn unrest(&self) -> String {
+        format!(
+            "hub {}: leads {:?}, door {}, sent {}, writes {}, outcomes {}, busy {}, behind {:?}, at {}, idle {}",
+            self.id,
+            self.term,
+            self.door.len(),
+            self.sent.len(),
+            self.writes.len(),
+            self.outcomes.len(),
+            self.busy.len(),
+            self.behind,
+            self.state.placer.sequence(),
+            self.state.placer.is_idle()
+        )
+    }
+}

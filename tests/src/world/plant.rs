@@ -1,0 +1,42 @@
+//! Faults that can be planted in the world, so that its checks are seen to find them.
+
+/// A mistake that somebody could make in a machine or at its edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plant {
+    /// The agent answers work before it is carried out.
+    SettleBeforeEffect,
+    /// The log takes a change whatever stands there.
+    ForgetRevisionCheck,
+    /// The agent claims its count in a making of the stream that it has not read.
+    HaveFromAnotherIncarnation,
+    /// The work stream takes a write whatever stands before it.
+    LetAnOldLeaderWrite,
+    /// The agent deletes what is ours and not in the whole answer.
+    RemoveStrays,
+    /// The aggregator confirms what it has not got.
+    SeenPastALostBatch,
+    /// A GET that fails is read as "it is not there".
+    FailedGetReadAsAbsent,
+    /// The agent keeps what it has read in place of what is done and confirmed.
+    RememberWhatWasRead,
+    /// A change whose publish failed is appended again behind what stands there, without a look at what that is.
+    RepeatBlindly,
+    /// Removal work is taken away before it is answered.
+    ForgetUnanswered,
+}
+
+impl Plant {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::SettleBeforeEffect,
+        Self::ForgetRevisionCheck,
+        Self::HaveFromAnotherIncarnation,
+        Self::LetAnOldLeaderWrite,
+        Self::RemoveStrays,
+        Self::SeenPastALostBatch,
+        Self::FailedGetReadAsAbsent,
+        Self::RememberWhatWasRead,
+        Self::RepeatBlindly,
+        Self::ForgetUnanswered,
+    ];
+}

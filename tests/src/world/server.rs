@@ -1,0 +1,269 @@
+//! A simulated API server of one cluster, and what the agent decides about it.
+//!
+//! The decision mirrors `services/agent/src/cluster/decide.rs` (which speaks JSON, not objects): what changes there changes here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleetcast_core::ack::Outcome;
+use fleetcast_core::epoch::Epoch;
+use fleetcast_core::model::ObjectKey;
+use fleetcast_core::model::federated::{Adopt, OnDelete};
+use fleetcast_core::work::{Body, Work};
+
+/// One object as it stands in the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Live {
+    /// What it says.
+    pub(super) content: String,
+    /// Our annotations; none where it is not ours.
+    pub(super) marks: Option<Marks>,
+    version: u64,
+    deleting: bool,
+}
+
+/// What the agent's annotations say.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Marks {
+    pub(super) epoch: Epoch,
+    pub(super) decision: u64,
+}
+
+/// One write of an agent.
+#[derive(Debug, Clone)]
+pub(super) struct Write {
+    pub(super) object: ObjectKey,
+    pub(super) marks: Marks,
+    /// Whether something was taken away, or lost our marks.
+    pub(super) removal: bool,
+}
+
+/// What an attempt found and will do.
+#[derive(Debug, Clone)]
+pub(super) enum Looked {
+    Answer(Outcome, String),
+    /// Over this state; none where there was nothing.
+    Apply(Option<u64>),
+    Delete(u64),
+    Release(u64),
+}
+
+/// A simulated API server.
+#[derive(Debug, Default)]
+pub(super) struct Server {
+    pub(super) objects: BTreeMap<ObjectKey, Live>,
+    /// Objects that the server says no to.
+    pub(super) refuses: BTreeSet<ObjectKey>,
+    /// Objects that stay a while after they were deleted.
+    pub(super) lingering: BTreeSet<ObjectKey>,
+    /// Whether it does not answer.
+    pub(super) cut: bool,
+    pub(super) writes: Vec<Write>,
+    pub(super) wrongs: Vec<String>,
+    newest: BTreeMap<ObjectKey, Marks>,
+    version: u64,
+}
+
+fn marks(work: &Work) -> Marks {
+    Marks {
+        epoch: work.stamp.epoch.clone(),
+        decision: work.decision,
+    }
+}
+
+/// Why what is there must not be written by `work`.
+fn ahead(live: &Marks, work: &Marks) -> Option<String> {
+    if live.epoch.number == work.epoch.number && live.epoch.hub != work.epoch.hub {
+        return Some("the cluster holds it from another hub's history".to_owned());
+    }
+    ((live.epoch.number, live.decision) > (work.epoch.number, work.decision))
+        .then(|| "the cluster holds a newer decision (ahead)".to_owned())
+}
+
+impl Server {
+    /// Decides what `work` needs, from what stands under its name.
+    pub(super) fn look(&self, work: &Work) -> Looked {
+        let live = self.objects.get(&work.object);
+        let answer = |outcome, text: &str| Looked::Answer(outcome, text.to_owned());
+        match &work.body {
+            Body::Apply { policy, .. } => {
+                let Some(live) = live else {
+                    return Looked::Apply(None);
+                };
+                if live.deleting {
+                    return answer(Outcome::Retrying, "is being deleted");
+                }
+                let says_the_same = work.digest.as_deref() == Some(live.content.as_str());
+                match &live.marks {
+                    Some(found) => {
+                        if let Some(message) = ahead(found, &marks(work)) {
+                            return Looked::Answer(Outcome::Refused, message);
+                        }
+                        if says_the_same {
+                            return answer(Outcome::Applied, "");
+                        }
+                    }
+                    None => {
+                        let adopts = match policy.adopt {
+                            Adopt::Always => true,
+                            Adopt::Never => false,
+                            Adopt::IfSame => says_the_same,
+                        };
+                        if !adopts {
+                            return answer(Outcome::Refused, "it exists and is not ours");
+                        }
+                    }
+                }
+                Looked::Apply(Some(live.version))
+            }
+            Body::Remove { mode, .. } => {
+                let Some(live) = live else {
+                    return answer(Outcome::Removed, "");
+                };
+                let Some(found) = &live.marks else {
+                    return answer(Outcome::Orphaned, "changed hands: left alone");
+                };
+                if let Some(message) = ahead(found, &marks(work)) {
+                    return Looked::Answer(Outcome::Refused, message);
+                }
+                if live.deleting {
+                    return answer(Outcome::Retrying, "is being deleted");
+                }
+                match mode {
+                    OnDelete::Delete => Looked::Delete(live.version),
+                    OnDelete::Orphan => Looked::Release(live.version),
+                }
+            }
+        }
+    }
+
+    /// Does what an attempt decided; none where the object changed in between.
+    pub(super) fn write(&mut self, work: &Work, looked: &Looked) -> Option<(Outcome, String)> {
+        let object = &work.object;
+        let named = match looked {
+            Looked::Answer(outcome, message) => return Some((*outcome, message.clone())),
+            // Server-side apply knows no "only if it is not there".
+            Looked::Apply(None) => self.objects.get(object).map(|live| live.version),
+            Looked::Apply(Some(version)) | Looked::Delete(version) | Looked::Release(version) => {
+                Some(*version)
+            }
+        };
+        if self.objects.get(object).map(|live| live.version) != named {
+            return None;
+        }
+        if self.refuses.contains(object) && matches!(looked, Looked::Apply(_)) {
+            return Some((Outcome::Refused, "admission says no".to_owned()));
+        }
+        self.version += 1;
+        let version = self.version;
+        let removal = !matches!(looked, Looked::Apply(_));
+        let outcome = match looked {
+            Looked::Apply(_) => {
+                let content = work.digest.clone().unwrap_or_default();
+                if let Some(before) = self.objects.get(object) {
+                    let adopts = matches!(&work.body, Body::Apply { policy, .. } if policy.adopt == Adopt::Always);
+                    if before.marks.is_none() && before.content != content && !adopts {
+                        self.wrongs
+                            .push(format!("{object}: what is not ours was overwritten"));
+                    }
+                    if before.marks.is_some() && before.content == content {
+                        self.wrongs
+                            .push(format!("{object}: was written although nothing changed"));
+                    }
+                }
+                self.objects.insert(
+                    object.clone(),
+                    Live {
+                        content,
+                        marks: Some(marks(work)),
+                        version,
+                        deleting: false,
+                    },
+                );
+                Outcome::Applied
+            }
+            Looked::Delete(_) if self.lingering.contains(object) => {
+                if let Some(live) = self.objects.get_mut(object) {
+                    (live.deleting, live.version) = (true, version);
+                }
+                Outcome::Retrying
+            }
+            Looked::Delete(_) => {
+                self.objects.remove(object);
+                Outcome::Removed
+            }
+            Looked::Release(_) => {
+                if let Some(live) = self.objects.get_mut(object) {
+                    (live.marks, live.version) = (None, version);
+                }
+                Outcome::Orphaned
+            }
+            Looked::Answer(..) => unreachable!("answered above"),
+        };
+        self.record(object, marks(work), removal);
+        Some((outcome, String::new()))
+    }
+
+    fn record(&mut self, object: &ObjectKey, marks: Marks, removal: bool) {
+        if let Some(newest) = self.newest.get(object)
+            && marks < *newest
+        {
+            self.wrongs.push(format!(
+                "{object}: decision {} of epoch {} was carried out after {} of {}",
+                marks.decision, marks.epoch, newest.decision, newest.epoch
+            ));
+        } else {
+            self.newest.insert(object.clone(), marks.clone());
+        }
+        self.writes.push(Write {
+            object: object.clone(),
+            marks,
+            removal,
+        });
+    }
+
+    /// Somebody else creates an object where there is none.
+    pub(super) fn create_foreign(&mut self, object: &ObjectKey) -> bool {
+        if self.objects.contains_key(object) {
+            return false;
+        }
+        self.version += 1;
+        let live = Live {
+            content: "somebody else's".to_owned(),
+            marks: None,
+            version: self.version,
+            deleting: false,
+        };
+        self.objects.insert(object.clone(), live);
+        true
+    }
+
+    /// Somebody else takes away again what is not ours.
+    pub(super) fn remove_foreign(&mut self, object: &ObjectKey) -> bool {
+        let foreign = self
+            .objects
+            .get(object)
+            .is_some_and(|live| live.marks.is_none());
+        foreign && self.objects.remove(object).is_some()
+    }
+
+    /// What was being deleted is gone.
+    pub(super) fn finish_deletions(&mut self) -> bool {
+        let before = self.objects.len();
+        self.objects.retain(|_, live| !live.deleting);
+        before != self.objects.len()
+    }
+
+    /// What a planted fault does: takes away what is ours and not in `named`.
+    pub(super) fn remove_strays(&mut self, named: &BTreeSet<ObjectKey>) {
+        let strays: Vec<(ObjectKey, Marks)> = self
+            .objects
+            .iter()
+            .filter(|(object, _)| !named.contains(object))
+            .filter_map(|(object, live)| Some((object.clone(), live.marks.clone()?)))
+            .collect();
+        for (object, marks) in strays {
+            self.objects.remove(&object);
+            self.record(&object, marks, true);
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The tools that a fresh machine lacks, one file each, and `cargo xtask tools`, which brings them all.
+//!
+//! Each has `bring(&Workspace) -> Result<PathBuf>`: one that is there and new enough is taken, else one is brought into
+//! `target/tools/<name>-<version>/` by [`cache`]. A new tool is one file here plus one line in [`run`].
+
+mod cache;
+pub(crate) mod cargo_deny;
+pub(crate) mod component;
+pub(crate) mod nats_server;
+mod version;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::workspace::Workspace;
+
+/// Brings every tool and prints where each is; fails if one of them cannot be had.
+pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
+    let mut whole = true;
+    for (name, tool) in [
+        ("nats-server", nats_server::bring(workspace)),
+        ("cargo-deny", cargo_deny::bring(workspace)),
+    ] {
+        match tool {
+            Ok(path) => println!("{name:<12} {}", path.display()),
+            Err(error) => {
+                whole = false;
+                println!("{name:<12} missing: {error:#}");
+            }
+        }
+    }
+    for component in [&component::RUSTFMT, &component::CLIPPY] {
+        match component.missing(workspace) {
+            None => println!("{:<12} with cargo", component.name),
+            Some(reason) => println!("{:<12} missing: {reason}", component.name),
+        }
+    }
+    Ok(if whole {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
