@@ -16,6 +16,8 @@ use fleetcast_core::digest::fnv1a64;
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::placer;
 
+pub use fleetcast_core::model::object::token;
+
 /// Every subject of the log.
 pub const LOG: &str = "fc.log.>";
 /// Every change in the log.
@@ -34,22 +36,6 @@ pub const ACKS: &str = "fc.ack.>";
 pub const HEARTBEATS: &str = "fc.heartbeat.>";
 /// Every dead letter.
 pub const DEAD: &str = "fc.dead.>";
-
-/// Writes `text` as one token: `[A-Za-z0-9-]` as they are, other bytes as `=HH`, nothing as `_`.
-pub fn token(text: &str) -> String {
-    if text.is_empty() {
-        return "_".to_owned();
-    }
-    let mut token = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || byte == b'-' {
-            token.push(char::from(byte));
-        } else {
-            token.push_str(&format!("={byte:02X}"));
-        }
-    }
-    token
-}
 
 /// Reads a token back; none where it is none of ours.
 pub fn text(token: &str) -> Option<String> {
@@ -84,14 +70,7 @@ pub fn text(token: &str) -> Option<String> {
 
 /// The four tokens of an object.
 pub fn object_tokens(object: &ObjectKey) -> String {
-    [
-        object.kind(),
-        object.group(),
-        object.namespace().unwrap_or(""),
-        object.name(),
-    ]
-    .map(token)
-    .join(".")
+    object.tokens()
 }
 
 /// Reads the four tokens of an object back.

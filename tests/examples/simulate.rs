@@ -1,4 +1,4 @@
-//! Simulates many fleets by seed and says how fast: `simulate --seeds N [--seed S] [--steps N] [--restore] [--trace]`.
+//! Simulates many fleets by seed and says how fast: `simulate --seeds N [--seed S] [--steps N] [--restore] [--beyond] [--trace]`.
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -12,6 +12,7 @@ struct Arguments {
     first: u64,
     steps: usize,
     restore: bool,
+    beyond: bool,
     trace: bool,
 }
 
@@ -21,6 +22,7 @@ fn read() -> Result<Arguments> {
         first: 0,
         steps: world::STEPS,
         restore: false,
+        beyond: false,
         trace: false,
     };
     let mut seeds = None;
@@ -39,9 +41,12 @@ fn read() -> Result<Arguments> {
             "--seed" => (arguments.first, one) = (number()?, true),
             "--steps" => arguments.steps = usize::try_from(number()?)?,
             "--restore" => arguments.restore = true,
+            "--beyond" => arguments.beyond = true,
             "--trace" => arguments.trace = true,
             other => {
-                bail!("{other:?} is not understood: --seeds N --seed S --steps N --restore --trace")
+                bail!(
+                    "{other:?} is not understood: --seeds N --seed S --steps N --restore --beyond --trace"
+                )
             }
         }
     }
@@ -55,6 +60,7 @@ fn main() -> Result<ExitCode> {
         first,
         steps,
         restore,
+        beyond,
         trace,
     } = read()?;
     let begin = Instant::now();
@@ -65,6 +71,7 @@ fn main() -> Result<ExitCode> {
         let options = Options {
             steps,
             restore,
+            beyond,
             told: trace,
             ..Options::of_seed(seed)
         };

@@ -52,6 +52,8 @@ pub struct Options {
     pub plant: Option<Plant>,
     /// Whether the hub is lost once and restored from an older backup.
     pub restore: bool,
+    /// Whether faults happen, too, that are known not to be survived (docs/testing.md).
+    pub beyond: bool,
     /// Whether the story is told.
     pub told: bool,
 }
@@ -64,6 +66,7 @@ impl Options {
             steps: STEPS,
             plant: None,
             restore: false,
+            beyond: false,
             told: false,
         }
     }
@@ -95,8 +98,10 @@ pub struct Counts {
     pub writes: u64,
     /// Batches of acknowledgements.
     pub batches: u64,
-    /// Objects that clusters held newer than a restored log when the fleet came to rest.
+    /// Copies that a restored log knows nothing of when the fleet comes to rest.
     pub ahead: u64,
+    /// Copies that a later decision of a lost history had written and a restored hub overwrote with an earlier one.
+    pub overwritten: u64,
 }
 
 /// Simulates the fleet of a seed.
@@ -138,9 +143,13 @@ pub fn replay(options: Options, steps: &[Step]) -> Outcome {
 fn end(mut world: World, steps: Vec<Step>) -> Outcome {
     world.heal();
     check::rules(&mut world);
+    let counts = Counts {
+        ahead: check::ahead(&world),
+        ..world.counts()
+    };
     Outcome {
         steps,
-        counts: world.counts(),
+        counts,
         hash: world.hash,
         failures: world.failures,
         story: world.story.unwrap_or_default(),

@@ -15,7 +15,7 @@ mod moment;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fleetcast_core::ack::Outcome;
 use fleetcast_core::decision::Inputs;
@@ -307,12 +307,24 @@ pub struct ClusterSummary {
     pub region: Option<String>,
     /// Its zone.
     pub zone: Option<String>,
+    /// All its zones, where it spans several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<String>,
     /// Its provider.
     pub provider: Option<String>,
     /// Its taints.
     pub taints: Vec<Taint>,
     /// Whether it takes nothing new.
     pub cordoned: bool,
+    /// Whether its own status says that it is ready; true where it says nothing.
+    #[serde(default = "yes")]
+    pub ready: bool,
+    /// What it serves, as `apps/v1/Deployment`; absent where that is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apis: Option<BTreeSet<String>>,
+    /// How many pods it has room for in all; absent where that is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<i64>,
     /// Whether it is in the fleet; where not, the fields above are empty.
     pub registered: bool,
     /// Whether its agent is heard; none before it was heard of.
@@ -333,6 +345,10 @@ pub struct ClusterSummary {
     /// When the oldest change was taken in that it is behind with.
     #[serde(with = "moment::optional")]
     pub oldest_pending_since: Option<Time>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The digest over the canonical rows: equal views, equal digests.

@@ -64,6 +64,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  fleetcast delete deployment/shop/web\n  fleetcast delete -f shop.yaml --orphan     the members keep their copies"
     )]
     Delete(DeleteArgs),
+    /// Show what would land where, and why, without handing anything in
+    #[command(
+        after_help = "Examples:\n  fleetcast plan -f shop.yaml                          against the live fleet: which clusters gain, change, lose\n  fleetcast plan -f shop.yaml --fleet clusters.yaml    offline, over cluster documents (MemberCluster, KubeFedCluster, Karmada's Cluster)\n  fleetcast plan -f kubefed/ --fleet clusters.yaml --observed now.json -o json\n\n--observed is a JSON list of what clusters hold today; what a row leaves out is unknown:\n  [{\"object\": \"deployment/shop/web\", \"cluster\": \"eu-1\", \"replicas\": 3, \"ready\": 3, \"capacity\": 5, \"available\": 7}]\n\nExit status 1 where anything was refused."
+    )]
+    Plan(PlanArgs),
     /// Show where objects are
     #[command(
         after_help = "Examples:\n  fleetcast get\n  fleetcast get deployment/shop/web -o wide\n  fleetcast get --cluster eu-1 -o json"
@@ -177,6 +182,25 @@ pub(crate) struct ApplyArgs {
     /// How the answers are printed
     #[arg(short, long, default_value = "table")]
     pub(crate) output: Lines,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct PlanArgs {
+    /// A file, a folder of .yaml, .yml and .json files, or - for standard input; may be repeated
+    #[arg(short, long = "filename", required = true, value_name = "FILE|DIR|-")]
+    pub(crate) filename: Vec<PathBuf>,
+    /// The clusters that plain objects go to
+    #[arg(long, value_delimiter = ',', value_parser = cluster_name, value_name = "NAME,…")]
+    pub(crate) clusters: Vec<ClusterName>,
+    /// Documents of the clusters to plan over, offline; may be repeated [default: the live fleet]
+    #[arg(long, value_name = "FILE|DIR")]
+    pub(crate) fleet: Vec<PathBuf>,
+    /// What the clusters hold today, in JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) observed: Option<PathBuf>,
+    /// How it is printed
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Document,
 }
 
 #[derive(Debug, Clone, ClapArgs)]
@@ -328,6 +352,17 @@ pub(crate) enum Format {
     Table,
     /// More columns
     Wide,
+    /// One JSON document
+    Json,
+    /// The same in YAML
+    Yaml,
+}
+
+/// How a whole answer is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Document {
+    /// For people
+    Table,
     /// One JSON document
     Json,
     /// The same in YAML

@@ -7,6 +7,7 @@ mod demo;
 mod events;
 mod explain;
 mod get;
+mod plan;
 mod schema;
 mod service;
 mod up;
@@ -34,6 +35,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Aggregator(aggregator) => service::aggregator(&bus, aggregator).await,
         Command::Apply(apply) => apply::run(&bus, &apply).await,
         Command::Delete(delete) => delete::run(&bus, &delete).await,
+        Command::Plan(plan) => plan::run(&bus, &plan).await,
         Command::Get(get) => get::run(&bus, &get).await,
         Command::Explain(explain) => explain::run(&bus, &explain).await,
         Command::Watch(watch) => watch::run(&bus, &watch).await,

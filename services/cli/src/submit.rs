@@ -9,6 +9,7 @@ use backon::{ConstantBuilder, Retryable};
 use fleetcast_bus::{Bus, Error};
 use fleetcast_core::dialect::{self, Input};
 use fleetcast_core::model::{ClusterName, ObjectKey};
+use fleetcast_core::planning;
 use fleetcast_core::{Refusal, dialect::native};
 use fleetcast_ingest::documents;
 use fleetcast_schemas::envelope::{DATACONTENTTYPE, Headers, ID, SOURCE};
@@ -47,37 +48,40 @@ impl Document {
 pub(crate) fn read(paths: &[PathBuf], clusters: &[ClusterName]) -> Result<Vec<Document>, Failure> {
     let mut seen: BTreeMap<ObjectKey, String> = BTreeMap::new();
     let mut all = Vec::new();
+    for raw in read_raw(paths)? {
+        let mut document = Document {
+            file: raw.file,
+            index: raw.index,
+            content: raw.value.and_then(|value| identify(value, clusters)),
+        };
+        if let Ok((key, _)) = &document.content {
+            match seen.get(key) {
+                Some(first) => {
+                    let message = format!("{} is declared already by {first}", key.for_people());
+                    document.content = Err(Refusal::new("metadata.name", message));
+                }
+                None => drop(seen.insert(key.clone(), document.place())),
+            }
+        }
+        all.push(document);
+    }
+    Ok(all)
+}
+
+/// Reads every document of `paths` as it is, with its place.
+pub(crate) fn read_raw(paths: &[PathBuf]) -> Result<Vec<planning::Document>, Failure> {
+    let mut all = Vec::new();
     for path in files(paths)? {
         let file = path.display().to_string();
-        let text = match text(&path) {
-            Ok(text) => text,
-            Err(refusal) => {
-                all.push(Document {
-                    file,
-                    index: 0,
-                    content: Err(refusal),
-                });
-                continue;
-            }
+        let read = match text(&path) {
+            Ok(text) => documents::read(&text),
+            Err(refusal) => vec![(0, Err(refusal))],
         };
-        for (index, document) in documents::read(&text) {
-            let mut document = Document {
-                file: file.clone(),
-                index,
-                content: document.and_then(|value| identify(value, clusters)),
-            };
-            if let Ok((key, _)) = &document.content {
-                match seen.get(key) {
-                    Some(first) => {
-                        let message =
-                            format!("{} is declared already by {first}", key.for_people());
-                        document.content = Err(Refusal::new("metadata.name", message));
-                    }
-                    None => drop(seen.insert(key.clone(), document.place())),
-                }
-            }
-            all.push(document);
-        }
+        all.extend(read.into_iter().map(|(index, value)| planning::Document {
+            file: file.clone(),
+            index,
+            value,
+        }));
     }
     Ok(all)
 }
@@ -123,22 +127,19 @@ fn text(path: &Path) -> Result<String, Refusal> {
     String::from_utf8(bytes).map_err(|_| Refusal::new("", "is no text in UTF-8"))
 }
 
+/// A plain object in the native document that places it in `clusters`, where some are given; anything else as it is.
+pub(crate) fn wrap(value: Value, clusters: &[ClusterName]) -> Result<Value, Refusal> {
+    let api_version = value.get("apiVersion").and_then(Value::as_str);
+    if !clusters.is_empty() && api_version.is_some_and(dialect::is_plain) {
+        native::wrap(&value, clusters)
+    } else {
+        Ok(value)
+    }
+}
+
 /// What a document is about; a plain object is wrapped for `clusters`, where some are given.
 fn identify(value: Value, clusters: &[ClusterName]) -> Result<(ObjectKey, Value), Refusal> {
-    let is_plain = value
-        .get("apiVersion")
-        .and_then(Value::as_str)
-        .is_some_and(|version| {
-            let group = version.rsplit_once('/').map_or("", |(group, _)| group);
-            !["kubefed.io", "karmada.io", "fleetcast.dev"]
-                .iter()
-                .any(|domain| group.ends_with(domain))
-        });
-    let value = if is_plain && !clusters.is_empty() {
-        native::wrap(&value, clusters)?
-    } else {
-        value
-    };
+    let value = wrap(value, clusters)?;
     let key = match dialect::read(&value)? {
         Input::Object(object) => object.target,
         Input::Cluster(cluster) => cluster_key(&cluster.name),

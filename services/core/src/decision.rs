@@ -62,6 +62,14 @@ pub struct Inputs {
     pub change_sequence: u64,
     /// The log sequence of the newest event about any cluster.
     pub cluster_sequence: u64,
+    /// The log sequence of the newest event about another object that this one depends on: its namespace, or who takes it along. 0 for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub related_sequence: u64,
+}
+
+// By reference, as serde calls it.
+fn is_zero(sequence: &u64) -> bool {
+    *sequence == 0
 }
 
 /// Clusters that get the same manifest for the same reasons.

@@ -5,17 +5,21 @@
 //! | native | `fleetcast.dev/v1alpha1` FederatedObject, ClusterFederatedObject, MemberCluster | [`native`] |
 //! | KubeFed | `types.kubefed.io/v1beta1` `Federated<Kind>` | [`kubefed`] |
 //!
+//! A cluster's document of any dialect is read by the model itself ([`Cluster::read_any`]).
+//!
 //! A new dialect is one file with a `read`, one variant of [`Dialect`](crate::model::Dialect) and one arm in [`read`].
 
+pub mod karmada;
 pub mod kinds;
 pub mod kubefed;
 pub mod native;
 
 use serde_json::Value;
 
+use self::kinds::Catalog;
 use crate::Refusal;
 use crate::field::Field;
-use crate::model::{Cluster, ClusterName, FederatedObject};
+use crate::model::{Cluster, Dialect, FederatedObject};
 
 /// What a document turned out to be.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +27,7 @@ pub enum Input {
     /// A federated object.
     Object(Box<FederatedObject>),
     /// A member cluster.
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
 }
 
 /// Reads a document of any dialect.
@@ -31,21 +35,28 @@ pub enum Input {
 /// # Errors
 /// A refusal that names the field; a plain Kubernetes object is refused with the advice to place it.
 pub fn read(document: &Value) -> Result<Input, Refusal> {
+    read_with(document, &Catalog::default())
+}
+
+/// Reads a document of any dialect, with what was learnt about kinds.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_with(document: &Value, catalog: &Catalog) -> Result<Input, Refusal> {
     let root = Field::root(document);
     root.object()?;
     let (api_version, kind) = (root.get("apiVersion").string()?, root.get("kind").string()?);
+    if let Some(cluster) = Cluster::read_any(document) {
+        return cluster.map(Box::new).map(Input::Cluster);
+    }
     match (api_version, kind) {
-        (native::API_VERSION, "MemberCluster") => Ok(Input::Cluster(Cluster::read(document)?)),
         (native::API_VERSION, _) => native::read(document).map(Box::new).map(Input::Object),
-        (kubefed::API_VERSION, _) => kubefed::read(document).map(Box::new).map(Input::Object),
-        _ if ["kubefed.io", "karmada.io", "fleetcast.dev"]
-            .iter()
-            .any(|domain| group_of(api_version).ends_with(domain)) =>
-        {
-            Err(root
-                .get("kind")
-                .refuse(format!("{api_version} {kind} is not read by this version")))
-        }
+        (kubefed::API_VERSION, _) => kubefed::read_with(document, catalog)
+            .map(Box::new)
+            .map(Input::Object),
+        _ if !is_plain(api_version) => Err(root
+            .get("kind")
+            .refuse(format!("{api_version} {kind} is not read by this version"))),
         _ => Err(Refusal::new(
             "",
             format!(
@@ -55,30 +66,39 @@ pub fn read(document: &Value) -> Result<Input, Refusal> {
     }
 }
 
+/// The object that a document would become in the clusters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Group and version.
+    pub api_version: String,
+    /// Kind.
+    pub kind: String,
+    /// Namespace; none for cluster scope.
+    pub namespace: Option<String>,
+    /// Name.
+    pub name: String,
+}
+
+/// Whose words a document is written in and which object it would become, where it says so much: also of one that is refused.
+pub fn identify(document: &Value, catalog: &Catalog) -> Option<(Dialect, Identity)> {
+    match document.get("apiVersion")?.as_str()? {
+        native::API_VERSION => Some((Dialect::Native, native::identify(document)?)),
+        kubefed::API_VERSION => Some((Dialect::Kubefed, kubefed::identify(document, catalog)?)),
+        _ => None,
+    }
+}
+
+/// Whether objects of `api_version` are placed by somebody else's words or are no federated objects at all: neither ours, KubeFed's nor
+/// Karmada's.
+pub fn is_plain(api_version: &str) -> bool {
+    !["kubefed.io", "karmada.io", "fleetcast.dev"]
+        .iter()
+        .any(|domain| group_of(api_version).ends_with(domain))
+}
+
 /// The group in an apiVersion: empty for the core group (`v1`).
 pub(crate) fn group_of(api_version: &str) -> &str {
     api_version.rsplit_once('/').map_or("", |(group, _)| group)
-}
-
-/// The list of cluster names that may stand at `field`, each named once: as its elements, or as their `member`.
-fn cluster_names(
-    field: &Field<'_>,
-    member: Option<&str>,
-) -> Result<Option<Vec<ClusterName>>, Refusal> {
-    if !field.is_present() {
-        return Ok(None);
-    }
-    let mut names = Vec::new();
-    for element in field.list()? {
-        let name = member.map_or_else(|| element.clone(), |member| element.get(member));
-        let parsed =
-            ClusterName::parse(name.string()?).map_err(|refusal| name.refuse(refusal.message))?;
-        if names.contains(&parsed) {
-            return Err(name.refuse(format!("{parsed} is named twice")));
-        }
-        names.push(parsed);
-    }
-    Ok(Some(names))
 }
 
 /// Turns a template into the object that is rendered: identity set, what only an API server writes taken out.
@@ -96,6 +116,10 @@ fn complete(
     let metadata = object
         .entry("metadata")
         .or_insert_with(|| Value::Object(Default::default()));
+    // Null is as good as absent.
+    if metadata.is_null() {
+        *metadata = Value::Object(Default::default());
+    }
     if let Some(metadata) = metadata.as_object_mut() {
         for key in [
             "uid",

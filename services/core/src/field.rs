@@ -65,6 +65,11 @@ impl<'a> Field<'a> {
         self.optional("true or false", Value::as_bool)
     }
 
+    /// The whole number that may stand here, within 64 bits.
+    pub fn optional_integer(&self) -> Result<Option<i64>, Refusal> {
+        self.optional("a whole number of at most 64 bits", Value::as_i64)
+    }
+
     /// The object that may stand here.
     pub fn optional_object(&self) -> Result<Option<&'a Map<String, Value>>, Refusal> {
         self.optional("an object", Value::as_object)

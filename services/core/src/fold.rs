@@ -253,7 +253,7 @@ impl View {
                     });
                 match &event.news {
                     ClusterNews::Registered(registered) => {
-                        cluster.registered = Some(registered.clone())
+                        cluster.registered = Some(Cluster::clone(registered))
                     }
                     ClusterNews::Removed {} => cluster.registered = None,
                     ClusterNews::Online {} => {

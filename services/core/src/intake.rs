@@ -143,11 +143,11 @@ impl Intake {
         self.answered
             .entry(origin_digest(&change.origin))
             .or_insert(receipt);
-        if self
-            .objects
-            .get(&change.object)
-            .is_some_and(|newest| newest.sequence >= sequence)
-        {
+        let known = self.objects.get(&change.object);
+        // One that skips revisions, found where an append failed, waits for the log to tell those between: one of them may be the very
+        // submission that is to be decided about.
+        let follows = change.revision == known.map_or(0, |newest| newest.revision) + 1;
+        if !follows || known.is_some_and(|newest| newest.sequence >= sequence) {
             return;
         }
         let before = self.objects.remove(&change.object);
@@ -265,6 +265,33 @@ mod tests {
             hand_in(&mut intake, &second, 13),
             Ok(3),
             "after a withdrawal another source may take over"
+        );
+    }
+
+    #[test]
+    fn a_change_that_skips_revisions_hides_no_repeat() {
+        let mut elsewhere = Intake::default();
+        let mut log = Vec::new();
+        for (sequence, id) in [(10, "1"), (11, "2")] {
+            let submission = declared(id, id);
+            let Verdict::Append { change, .. } = elsewhere.submit(&submission, Time(0)) else {
+                panic!("appended");
+            };
+            elsewhere.logged(sequence, &change, submission.declared_by.clone());
+            log.push((sequence, change));
+        }
+        let mut late = Intake::default();
+        late.logged(11, &log[1].1, None);
+        let Verdict::Append { expected, .. } = late.submit(&declared("1", "1"), Time(0)) else {
+            panic!("the append fails once more");
+        };
+        assert_eq!(expected, 0, "what lies between is not known");
+        for (sequence, change) in &log {
+            late.logged(*sequence, change, None);
+        }
+        assert_eq!(
+            hand_in(&mut late, &declared("1", "1"), 12),
+            Err("known 1@10".into())
         );
     }
 

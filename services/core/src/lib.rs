@@ -15,6 +15,7 @@
 pub mod ack;
 pub mod change;
 pub mod decision;
+pub mod dependencies;
 pub mod dialect;
 pub mod digest;
 pub mod document;
@@ -28,8 +29,10 @@ pub mod overrides;
 pub mod placement;
 pub mod placer;
 pub mod plan;
+pub mod planning;
 pub mod reconcile;
 pub mod refusal;
+pub mod replicas;
 pub mod report;
 pub mod sync;
 pub mod time;

@@ -49,7 +49,7 @@ pub struct ClusterEvent {
 #[serde(rename_all = "snake_case")]
 pub enum ClusterNews {
     /// It was registered, or what is registered of it changed.
-    Registered(Cluster),
+    Registered(Box<Cluster>),
     /// It left the fleet; copies in it stay.
     Removed {},
     /// Its agent is heard.

@@ -2,13 +2,17 @@
 //!
 //! | operation | file |
 //! |---|---|
-//! | RFC 6902 patch, and KubeFed's variant of it | [`patch`] |
+//! | RFC 6902 patch | [`patch`] |
+//! | KubeFed's variant of it | [`kubefed`] |
 //! | image components | [`image`] |
+//! | command, arguments and environment of a container | [`container`] |
 //! | labels and annotations | here |
 //!
 //! A new operation is a variant of [`Operation`], a `read_…` and an arm in [`Operation::apply`].
 
+mod container;
 mod image;
+mod kubefed;
 mod patch;
 
 use serde_json::{Map, Value};
@@ -29,12 +33,23 @@ pub struct Operation {
 #[derive(Debug, Clone, PartialEq)]
 enum Action {
     Patch(json_patch::PatchOperation),
-    /// KubeFed's replace: inserts a missing key into an object that exists.
-    Upsert(json_patch::ReplaceOperation),
+    Kubefed(kubefed::Patch),
     Image {
         component: ImageComponent,
         op: Op,
         value: String,
+    },
+    Words {
+        /// `command` or `args`.
+        list: &'static str,
+        container: String,
+        op: Op,
+        words: Vec<String>,
+    },
+    Env {
+        container: String,
+        op: Op,
+        variables: Map<String, Value>,
     },
     Metadata {
         /// `labels` or `annotations`.
@@ -78,12 +93,25 @@ impl Operation {
     /// Reads KubeFed's `{op: add|remove|replace|"", path, value}`; no `op` means replace.
     ///
     /// # Errors
-    /// Refuses an operation that does not exist and a path that is no JSON pointer.
+    /// Refuses an operation that does not exist and a path that is no string.
     pub fn read_kubefed_patch(field: &Field<'_>) -> Result<Self, Refusal> {
         Ok(Self {
             field: field.path().to_owned(),
-            action: patch::read_kubefed(field)?,
+            action: Action::Kubefed(kubefed::Patch::read(field)?),
         })
+    }
+
+    /// KubeFed's override of the replicas, on behalf of `field`: what its scheduler writes.
+    pub fn kubefed_replicas(field: impl Into<String>, replicas: i64) -> Self {
+        Self {
+            field: field.into(),
+            action: Action::Kubefed(kubefed::Patch::replicas(replicas)),
+        }
+    }
+
+    /// Whether it is an override of KubeFed's that names the replicas.
+    pub fn is_kubefed_replicas(&self) -> bool {
+        matches!(&self.action, Action::Kubefed(patch) if patch.is_of_replicas())
     }
 
     /// Reads an image operation `{component: registry|repository|tag|digest, op, value}`.
@@ -103,6 +131,48 @@ impl Operation {
                 component: ImageComponent::read(&field.get("component"))?,
                 op,
                 value: value.to_owned(),
+            },
+        })
+    }
+
+    /// Reads an operation on a container's command or args `{container, op, value: [word]}`; `list` is `command` or `args`.
+    ///
+    /// # Errors
+    /// Refuses an operation that does not exist, a container without a name and words that are no strings.
+    pub fn read_words(list: &str, field: &Field<'_>) -> Result<Self, Refusal> {
+        field.only(&["container", "op", "value"])?;
+        let value = field.get("value");
+        let words = value.list()?;
+        Ok(Self {
+            field: field.path().to_owned(),
+            action: Action::Words {
+                list: if list == "command" { "command" } else { "args" },
+                container: field.get("container").string()?.to_owned(),
+                op: Op::read(&field.get("op"))?,
+                words: words
+                    .iter()
+                    .map(|word| word.string().map(str::to_owned))
+                    .collect::<Result<_, _>>()?,
+            },
+        })
+    }
+
+    /// Reads an operation on a container's environment `{container, op, value: {NAME: value}}`.
+    ///
+    /// # Errors
+    /// Refuses an operation that does not exist, a container without a name and values that are no strings.
+    pub fn read_env(field: &Field<'_>) -> Result<Self, Refusal> {
+        field.only(&["container", "op", "value"])?;
+        let variables = field.get("value").strings()?;
+        Ok(Self {
+            field: field.path().to_owned(),
+            action: Action::Env {
+                container: field.get("container").string()?.to_owned(),
+                op: Op::read(&field.get("op"))?,
+                variables: variables
+                    .into_iter()
+                    .map(|(name, value)| (name, Value::from(value)))
+                    .collect(),
             },
         })
     }
@@ -141,9 +211,22 @@ impl Operation {
             Action::Patch(operation) => {
                 patch::apply(operation, object).map_err(|message| self.refuse("path", message))
             }
-            Action::Upsert(operation) => {
-                patch::upsert(operation, object).map_err(|message| self.refuse("path", message))
-            }
+            Action::Kubefed(patch) => patch
+                .apply(object)
+                .map_err(|message| self.refuse("path", message)),
+            Action::Words {
+                list,
+                container,
+                op,
+                words,
+            } => container::apply_words(list, container, *op, words, object)
+                .map_err(|message| self.refuse("container", message)),
+            Action::Env {
+                container,
+                op,
+                variables,
+            } => container::apply_env(container, *op, variables, object)
+                .map_err(|message| self.refuse("container", message)),
             Action::Image {
                 component,
                 op,
@@ -166,9 +249,12 @@ fn apply_metadata(
     value: &Map<String, Value>,
     object: &mut Value,
 ) -> Result<(), Refusal> {
-    let metadata = &mut object["metadata"];
-    if op == Op::Add && !metadata[map].is_object() {
-        metadata[map] = Value::Object(Map::new());
+    // Operations before this one may have made anything of it; what it then is not is refused when the object is compared.
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return Ok(());
+    };
+    if op == Op::Add && !metadata.get(map).is_some_and(Value::is_object) {
+        metadata.insert(map.to_owned(), Value::Object(Map::new()));
     }
     let Some(existing) = metadata.get_mut(map).and_then(Value::as_object_mut) else {
         return Ok(());

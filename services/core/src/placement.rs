@@ -1,12 +1,19 @@
-//! Which clusters an object goes to, and why each other one does not.
+//! Which clusters an object may go to, and why each other one does not; [`choose`] then picks among them by spread and preference.
+//!
+//! A new rule is an arm in [`judge`] (it looks at a placement and a cluster) or in [`judge_all`] (it looks at more), and its word in
+//! [`Exclusion`] where the contract has one.
 
-use std::collections::BTreeMap;
+pub mod choose;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Refusal;
-use crate::model::{Cluster, ClusterName, FederatedObject, Placement, TaintEffect};
+use crate::model::{
+    Cluster, ClusterName, Dialect, FederatedObject, Placement, TaintEffect, Toleration,
+};
 
 /// Why a cluster does not get an object (the words of the `plan` contract).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -65,18 +72,86 @@ impl Exclusion {
 /// Why a cluster gets an object, or which rule keeps it away.
 pub type Judgement = Result<Vec<String>, (Exclusion, Refusal)>;
 
+/// The namespaces that KubeFed never propagates.
+const KUBEFED_SYSTEM_NAMESPACES: &[&str] = &["kube-system", "kube-public", "default"];
+
+/// What a cluster is known to hold of an object; what is absent is unknown, which means no limit known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Holding {
+    /// Whether it holds it.
+    pub holds: bool,
+    /// The replicas that it is asked for there.
+    pub replicas: Option<i64>,
+    /// Those of them that are ready.
+    pub ready: Option<i64>,
+    /// How many replicas the cluster could hold in all.
+    pub capacity: Option<i64>,
+    /// How many more it could take.
+    pub available: Option<i64>,
+}
+
+/// The federated namespace that an object of KubeFed's lies in: it goes nowhere where its namespace does not.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Containment<'a> {
+    /// Nothing contains it.
+    #[default]
+    None,
+    /// It should be contained, and its namespace is not federated.
+    Missing,
+    /// It goes where this goes.
+    Within(&'a Placement),
+}
+
+/// What surrounds an object when it is placed.
+#[derive(Clone, Copy)]
+pub struct Situation<'a> {
+    /// The registered clusters.
+    pub clusters: &'a BTreeMap<ClusterName, Cluster>,
+    /// What each of them holds of the object.
+    pub holding: &'a dyn Fn(&ClusterName) -> Holding,
+    /// What contains it; looked at for KubeFed's objects in a namespace.
+    pub containment: Containment<'a>,
+    /// Clusters that get it because an object there names it, and which one.
+    pub needed: &'a BTreeMap<ClusterName, String>,
+    /// Whether clusters that nobody meant get a judgement, too.
+    pub all: bool,
+}
+
+impl Holding {
+    /// How many replicas there is room for in all, what is there included; none where no limit is known.
+    pub fn room(&self) -> Option<i64> {
+        let more = self
+            .available
+            .map(|more| more.saturating_add(self.replicas.unwrap_or(0)));
+        self.capacity.or(more).map(|room| room.max(0))
+    }
+}
+
 /// Judges one registered cluster. `holds` tells whether it has the object already: a cordon or a NoSchedule taint keeps only new ones away.
 ///
 /// # Errors
 /// The first rule that keeps the object away, in the order: excluded, not named, not selected, tainted, cordoned.
 pub fn judge(placement: &Placement, cluster: &Cluster, holds: bool) -> Judgement {
+    let is_named = |names: &[ClusterName]| names.contains(&cluster.name);
+    let mut reasons = meant(placement, cluster, is_named)?;
+    admitted(&placement.tolerations, cluster, holds, &mut reasons)?;
+    Ok(reasons)
+}
+
+/// Whether the placement means the cluster at all.
+fn meant(
+    placement: &Placement,
+    cluster: &Cluster,
+    is_named: impl Fn(&[ClusterName]) -> bool,
+) -> Judgement {
     let Placement {
         clusters,
         selector,
         exclude,
-        tolerations,
+        tolerations: _,
+        spread: _,
+        preferences: _,
     } = placement;
-    let no = |reason, message: String| Err((reason, Refusal::new("", message)));
     let mut reasons = Vec::new();
 
     if exclude.contains(&cluster.name) {
@@ -92,7 +167,7 @@ pub fn judge(placement: &Placement, cluster: &Cluster, holds: bool) -> Judgement
         );
     }
     if let Some(names) = clusters {
-        if !names.contains(&cluster.name) {
+        if !is_named(names) {
             return no(
                 Exclusion::NotSelected,
                 "not named in placement.clusters".to_owned(),
@@ -112,6 +187,16 @@ pub fn judge(placement: &Placement, cluster: &Cluster, holds: bool) -> Judgement
             selector.for_people()
         ));
     }
+    Ok(reasons)
+}
+
+/// Whether the cluster lets the object in.
+fn admitted(
+    tolerations: &[Toleration],
+    cluster: &Cluster,
+    holds: bool,
+    reasons: &mut Vec<String>,
+) -> Result<(), (Exclusion, Refusal)> {
     for taint in &cluster.taints {
         let keeps_away = match taint.effect {
             TaintEffect::NoExecute => true,
@@ -141,50 +226,150 @@ pub fn judge(placement: &Placement, cluster: &Cluster, holds: bool) -> Judgement
         }
         reasons.push("was there before the cluster was cordoned".to_owned());
     }
-    Ok(reasons)
+    Ok(())
+}
+
+fn no<T>(reason: Exclusion, message: impl Into<String>) -> Result<T, (Exclusion, Refusal)> {
+    Err((reason, Refusal::new("", message)))
 }
 
 /// Judges every cluster that the placement could mean: the named ones where it names some (also those not registered), else all.
 ///
-/// Clusters that are neither named nor selected are left out unless `all` asks for them.
+/// Clusters that are neither named nor selected are left out unless the situation asks for them.
 pub fn judge_all(
     object: &FederatedObject,
-    clusters: &BTreeMap<ClusterName, Cluster>,
-    holds: impl Fn(&ClusterName) -> bool,
-    all: bool,
+    situation: &Situation<'_>,
 ) -> BTreeMap<ClusterName, Judgement> {
-    let mut judgements = BTreeMap::new();
     let named = object.placement.clusters.as_deref();
+    let judge = Judge {
+        object,
+        situation,
+        named: named.into_iter().flatten().collect(),
+    };
+    let mut judgements = BTreeMap::new();
     let mut look_at = |name: &ClusterName| {
-        let judgement = match clusters.get(name) {
-            Some(cluster) => judge(&object.placement, cluster, holds(name)),
-            None => Err((
+        let judgement = match situation.clusters.get(name) {
+            Some(cluster) => judge.judge(cluster),
+            None => no(
                 Exclusion::Unknown,
-                Refusal::new(
-                    "",
-                    "is not registered: the object is placed there when it is",
-                ),
-            )),
+                "is not registered: the object is placed there when it is",
+            ),
         };
-        let left_out = matches!(judgement, Err((Exclusion::NotSelected, _))) && !all;
+        let left_out = matches!(judgement, Err((Exclusion::NotSelected, _))) && !situation.all;
         if !left_out {
             judgements.insert(name.clone(), judgement);
         }
     };
-    for name in named.into_iter().flatten() {
-        look_at(name);
+    if named.is_none() || situation.all {
+        situation.clusters.keys().for_each(&mut look_at);
     }
-    if named.is_none() || all {
-        clusters.keys().for_each(&mut look_at);
-    }
+    let is_left = |name: &&ClusterName| !situation.all || !situation.clusters.contains_key(*name);
+    named
+        .into_iter()
+        .flatten()
+        .filter(is_left)
+        .for_each(&mut look_at);
+    let is_known = |name: &&ClusterName| situation.clusters.contains_key(*name);
+    situation.needed.keys().filter(is_known).for_each(look_at);
     judgements
+}
+
+/// Judges clusters for one object.
+struct Judge<'a> {
+    object: &'a FederatedObject,
+    situation: &'a Situation<'a>,
+    named: BTreeSet<&'a ClusterName>,
+}
+
+impl Judge<'_> {
+    fn judge(&self, cluster: &Cluster) -> Judgement {
+        let FederatedObject {
+            target,
+            dialect,
+            template,
+            placement,
+            ..
+        } = self.object;
+        let is_named = |_: &[ClusterName]| self.named.contains(&cluster.name);
+        let mut reasons = match (
+            meant(placement, cluster, is_named),
+            self.situation.needed.get(&cluster.name),
+        ) {
+            (Err((Exclusion::NotSelected, _)), Some(dependent)) => {
+                return Ok(vec![format!("{dependent} is there and needs it")]);
+            }
+            (judgement, _) => judgement?,
+        };
+        let holds = (self.situation.holding)(&cluster.name).holds;
+        admitted(&placement.tolerations, cluster, holds, &mut reasons)?;
+        let is_kubefed = *dialect == Dialect::Kubefed;
+        if is_kubefed {
+            self.contained(cluster)?;
+        }
+        // KubeFed places on clusters that are not ready, too.
+        if !cluster.ready && !holds && !is_kubefed {
+            return no(
+                Exclusion::NotReady,
+                "is not ready, as its status says: it takes nothing new",
+            );
+        }
+        let api_version = template["apiVersion"].as_str().unwrap_or_default();
+        if !holds && !cluster.serves(api_version, target.kind()) {
+            return no(
+                Exclusion::ApiMissing,
+                format!("does not serve {api_version} {}", target.kind()),
+            );
+        }
+        Ok(reasons)
+    }
+
+    /// KubeFed's containment: an object goes no further than its FederatedNamespace, and system namespaces go nowhere.
+    fn contained(&self, cluster: &Cluster) -> Result<(), (Exclusion, Refusal)> {
+        let target = &self.object.target;
+        if (target.kind(), target.group()) == ("Namespace", "")
+            && KUBEFED_SYSTEM_NAMESPACES.contains(&target.name())
+        {
+            return no(
+                Exclusion::Namespace,
+                format!(
+                    "{} is a system namespace: KubeFed never propagates it",
+                    target.name()
+                ),
+            );
+        }
+        let Some(namespace) = target.namespace() else {
+            return Ok(());
+        };
+        match self.situation.containment {
+            Containment::None => Ok(()),
+            Containment::Missing => no(
+                Exclusion::Namespace,
+                format!(
+                    "NamespaceNotFederated: there is no FederatedNamespace {namespace}/{namespace}"
+                ),
+            ),
+            Containment::Within(placement) => {
+                let is_named = |names: &[ClusterName]| names.contains(&cluster.name);
+                match meant(placement, cluster, is_named) {
+                    Ok(_) => Ok(()),
+                    Err((_, refusal)) => no(
+                        Exclusion::Namespace,
+                        format!(
+                            "the FederatedNamespace {namespace} is not placed there: {}",
+                            refusal.message
+                        ),
+                    ),
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::field::Field;
-    use crate::model::{Selector, Taint, Toleration};
+    use crate::model::{Selector, Taint};
     use serde_json::json;
 
     fn name(text: &str) -> ClusterName {

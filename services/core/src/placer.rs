@@ -8,6 +8,7 @@
 
 mod lane;
 mod object;
+mod related;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +34,7 @@ pub enum Effect {
     /// Append a decision, if the newest decision about the object still stands at `expected` (0: none).
     Append {
         /// The decision.
-        decision: Decision,
+        decision: Box<Decision>,
         /// The expected last sequence of the object's decision subject.
         expected: u64,
     },
@@ -91,6 +92,9 @@ pub struct Placer {
     dirty: BTreeMap<ObjectKey, String>,
     /// Objects about which a decision was made that is not in the log yet; [`Placer::lose`] decides about them again.
     deciding: BTreeSet<ObjectKey>,
+    /// Who takes an object along, by the object.
+    #[serde(default)]
+    dependents: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
     /// Work that the log asks for and the work stream lacks.
     unwritten: BTreeSet<(ObjectKey, ClusterName)>,
     /// Work among it that cannot be written as things are: said once, and tried again after the next event about its object or a restart.
@@ -171,8 +175,9 @@ impl Placer {
             Event::Cluster(event) => match &event.news {
                 ClusterNews::Registered(cluster) => {
                     self.cluster_sequence = entry.sequence;
-                    if self.clusters.get(&cluster.name) != Some(cluster) {
-                        self.clusters.insert(cluster.name.clone(), cluster.clone());
+                    if self.clusters.get(&cluster.name) != Some(&**cluster) {
+                        self.clusters
+                            .insert(cluster.name.clone(), Cluster::clone(cluster));
                         self.look_again(&cluster.name, &entry.id);
                     }
                 }
@@ -188,10 +193,11 @@ impl Placer {
     }
 
     fn changed(&mut self, entry: &Entry, change: &change::Change) {
+        let before = self.names(&change.object);
         let object = self
             .objects
             .entry(change.object.clone())
-            .or_insert_with(|| Object::new(entry));
+            .or_insert_with(|| Object::new(&entry.id));
         object.revision = change.revision;
         object.change_sequence = entry.sequence;
         object.change_id.clone_from(&entry.id);
@@ -209,16 +215,17 @@ impl Placer {
             change::Content::Withdrawn { orphan } => object.withdrawn = Some(*orphan),
         }
         self.dirty.insert(change.object.clone(), entry.id.clone());
+        self.relate(&change.object, before, entry);
     }
 
     fn decided(&mut self, entry: &Entry, decision: &Decision) {
         self.term = self.term.max(decision.term);
-        self.deciding.remove(&decision.object);
+        let was_deciding = self.deciding.remove(&decision.object);
         self.stuck.retain(|(object, _)| *object != decision.object);
         let object = self
             .objects
             .entry(decision.object.clone())
-            .or_insert_with(|| Object::new(entry));
+            .or_insert_with(|| Object::new(&entry.id));
         object.decision = decision.number;
         object.decision_sequence = entry.sequence;
         object.decision_id.clone_from(&entry.id);
@@ -250,9 +257,16 @@ impl Placer {
         // What was decided on the newest of everything needs no second look.
         if inputs.change_sequence >= object.change_sequence
             && inputs.cluster_sequence >= self.cluster_sequence
+            && inputs.related_sequence >= object.related_sequence
         {
             self.dirty.remove(&decision.object);
+        } else if was_deciding {
+            // What was on its way was decided on more, and will not be stored behind this one.
+            self.dirty
+                .entry(decision.object.clone())
+                .or_insert_with(|| object.change_id.clone());
         }
+        self.relatives_look_again(&decision.object, entry);
     }
 
     /// Marks the objects dirty whose placement `cluster` may touch.
@@ -265,8 +279,10 @@ impl Placer {
                     .and_then(|parsed| parsed.placement.clusters.as_ref())
                     .is_some_and(|names| !names.contains(cluster))
             };
-            if object.standings.get(cluster).is_none()
-                && (object.withdrawn.is_some() || named_others_only())
+            let no_work_there = object.standings.get(cluster).is_none();
+            // Revision 0: met in a work stream only, the log has not come to it yet.
+            if object.revision == 0
+                || (no_work_there && (object.withdrawn.is_some() || named_others_only()))
             {
                 continue;
             }
@@ -303,6 +319,7 @@ impl Placer {
     pub fn reached(&mut self, partition: u16, sequence: u64) {
         if let Some(lane) = self.lanes.get_mut(&partition) {
             lane.sequence = lane.sequence.max(sequence);
+            lane.floor = lane.floor.max(sequence);
         }
     }
 
@@ -313,14 +330,17 @@ impl Placer {
             let count = lane.counts.entry(cluster.clone()).or_default();
             *count = (*count).max(n);
         }
-        if let Some(known) = self.objects.get_mut(object) {
-            known.written.insert(cluster.clone(), found);
-            let key = (object.clone(), cluster.clone());
-            if known.is_unwritten(cluster) {
-                self.unwritten.insert(key);
-            } else {
-                self.unwritten.remove(&key);
-            }
+        // Work may be met before the log that asks for it.
+        let known = self
+            .objects
+            .entry(object.clone())
+            .or_insert_with(|| Object::new(""));
+        known.written.insert(cluster.clone(), found);
+        let key = (object.clone(), cluster.clone());
+        if known.is_unwritten(cluster) {
+            self.unwritten.insert(key);
+        } else {
+            self.unwritten.remove(&key);
         }
         self.finish_rebuilding();
     }
@@ -366,8 +386,8 @@ impl Placer {
         let mine = |cluster: &ClusterName| self::partition(cluster, partitions) == partition;
         for (key, object) in &mut self.objects {
             object.written.retain(|cluster, _| !mine(cluster));
-            for (cluster, standing) in object.standings.iter() {
-                if mine(cluster) && standing.due().is_some() {
+            for (cluster, _) in object.standings.iter() {
+                if mine(cluster) && object.is_unwritten(cluster) {
                     self.unwritten.insert((key.clone(), cluster.clone()));
                 }
             }
@@ -403,13 +423,16 @@ impl Placer {
             return;
         };
         if matches!(known.standings.get(cluster), Some(Standing::Removing { decision: due, .. }) if *due == decision)
-            && let Some(found) = known.written.get(cluster)
-            && found.decision == decision
         {
-            self.forget
-                .push((cluster.clone(), object.clone(), found.sequence));
-            known.written.remove(cluster);
-            known.standings.settle(cluster);
+            // Who only follows may not have met the work yet, and must not write it again when it leads.
+            known.settled.insert(cluster.clone(), decision);
+            if let Some(found) = known.written.get(cluster)
+                && found.decision == decision
+            {
+                self.forget
+                    .push((cluster.clone(), object.clone(), found.sequence));
+                known.written.remove(cluster);
+            }
         }
     }
 
@@ -439,20 +462,24 @@ impl Placer {
                 return Some(effect);
             }
         }
-        let next = self.unwritten.iter().find(|work| {
-            !self.deciding.contains(&work.0)
-                && !self.dirty.contains_key(&work.0)
-                && !self.stuck.contains(work)
-        });
-        let (object, cluster) = next?.clone();
-        self.unwritten.remove(&(object.clone(), cluster.clone()));
-        let effect = self.write(&object, &cluster, epoch, term, now);
-        if let Some(Effect::Stuck { .. }) = effect {
-            self.stuck.insert((object.clone(), cluster.clone()));
-            self.unwritten.insert((object, cluster));
+        loop {
+            let next = self.unwritten.iter().find(|work| {
+                !self.deciding.contains(&work.0)
+                    && !self.dirty.contains_key(&work.0)
+                    && !self.stuck.contains(work)
+            });
+            let (object, cluster) = next?.clone();
+            self.unwritten.remove(&(object.clone(), cluster.clone()));
+            let effect = self.write(&object, &cluster, epoch.clone(), term, now);
+            if let Some(Effect::Stuck { .. }) = effect {
+                self.stuck.insert((object.clone(), cluster.clone()));
+                self.unwritten.insert((object, cluster));
+            }
+            self.finish_rebuilding();
+            if effect.is_some() {
+                return effect;
+            }
         }
-        self.finish_rebuilding();
-        effect.or_else(|| self.poll(now))
     }
 
     fn next_dirty(&mut self) -> Option<(ObjectKey, String)> {
@@ -473,11 +500,12 @@ impl Placer {
         term: u64,
         now: Time,
     ) -> Option<Effect> {
+        let parsed = self.objects.get_mut(key)?.parse();
+        let around = self.around(parsed.as_deref());
         let Self {
             objects, clusters, ..
         } = self;
         let object = objects.get_mut(key)?;
-        let parsed = object.parse();
         let (verdicts, on_delete, gone_because) = match (object.withdrawn, &parsed) {
             (Some(orphan), parsed) => {
                 let kept = orphan
@@ -496,10 +524,9 @@ impl Placer {
                 )
             }
             (None, Some(parsed)) => {
-                let holds = |cluster: &ClusterName| object.standings.holds(cluster);
-                let verdicts = plan::plan(parsed, clusters, holds, false);
+                let plan = around.plan(parsed, clusters, &object.standings);
                 (
-                    verdicts,
+                    plan.verdicts,
                     parsed.apply.on_delete,
                     format!(
                         "NotSelected: no longer meant in revision {}",
@@ -520,6 +547,7 @@ impl Placer {
         body.inputs = Inputs {
             change_sequence: object.change_sequence,
             cluster_sequence: self.cluster_sequence,
+            related_sequence: object.related_sequence,
         };
         object.rendered = verdicts
             .into_values()
@@ -529,7 +557,7 @@ impl Placer {
             })
             .collect();
         object.rendered.dedup_by(|a, b| a.digest == b.digest);
-        let decision = Decision {
+        let decision = Box::new(Decision {
             object: key.clone(),
             number: object.decision + 1,
             revision: object.revision,
@@ -539,7 +567,7 @@ impl Placer {
             causation,
             correlation: object.change_id.clone(),
             body,
-        };
+        });
         let expected = object.decision_sequence;
         self.deciding.insert(key.clone());
         Some(Effect::Append { decision, expected })
@@ -558,14 +586,19 @@ impl Placer {
         let object = self.objects.get_mut(key)?;
         let standing = object.standings.get(cluster)?.clone();
         let (decision, revision) = standing.due()?;
+        if object.is_settled(cluster, decision) {
+            return None;
+        }
         let Some(parsed) = object.parse() else {
             return Some(unreadable(key));
         };
         let (digest, body) = match standing {
-            Standing::Assigned { digest, .. } => {
-                let Some(manifest) =
-                    object.manifest(&digest, revision, &parsed, self.clusters.get(cluster))
-                else {
+            Standing::Assigned {
+                digest, replicas, ..
+            } => {
+                let registered = self.clusters.get(cluster);
+                let manifest = object.manifest(&digest, replicas, revision, &parsed, registered);
+                let Some(manifest) = manifest else {
                     return Some(Effect::Stuck {
                         object: key.clone(),
                         message: format!(
@@ -577,7 +610,10 @@ impl Placer {
                     Some(digest),
                     work::Body::Apply {
                         manifest,
-                        policy: parsed.apply.clone(),
+                        policy: registered.map_or_else(
+                            || parsed.apply.clone(),
+                            |cluster| plan::policy_for(&parsed, cluster),
+                        ),
                     },
                 )
             }

@@ -1,4 +1,4 @@
-//! From an object and the fleet to a verdict for every cluster: placement, then overrides, then the rendered manifest.
+//! From an object and the fleet to a verdict for every cluster: placement, then replica division, then overrides: the rendered manifest.
 //!
 //! The placer, `fleetcast plan` and the door all ask here, so they cannot disagree.
 
@@ -7,8 +7,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::model::{Cluster, ClusterName, FederatedObject, Override};
-use crate::placement::Exclusion;
+use crate::dialect::kinds;
+use crate::model::{ApplyPolicy, Cluster, ClusterName, Divide, FederatedObject, Override};
+use crate::overrides::Operation;
+use crate::placement::choose::{self, Candidate};
+use crate::placement::{Containment, Exclusion, Holding, Situation};
 use crate::{Refusal, digest, placement};
 
 /// What one cluster gets, or why it gets nothing.
@@ -39,6 +42,17 @@ pub struct Rendered {
     pub manifest: Arc<Value>,
     /// The digest of its canonical form.
     pub digest: String,
+    /// The replicas that it asks for; none for kinds without.
+    pub replicas: Option<i64>,
+}
+
+/// The verdicts on one object.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Plan {
+    /// By cluster.
+    pub verdicts: BTreeMap<ClusterName, Verdict>,
+    /// Replicas for which there is no place.
+    pub unplaced: i64,
 }
 
 /// Plans `object` over `clusters`. `holds` tells which clusters have it already; `all` asks for a verdict on clusters that nobody meant, too.
@@ -48,45 +62,122 @@ pub fn plan(
     holds: impl Fn(&ClusterName) -> bool,
     all: bool,
 ) -> BTreeMap<ClusterName, Verdict> {
-    let mut by_overrides: BTreeMap<Vec<usize>, Result<Rendered, Refusal>> = BTreeMap::new();
-    placement::judge_all(object, clusters, holds, all)
-        .into_iter()
-        .map(|(name, judgement)| {
-            let verdict = match judgement {
-                Err((reason, refusal)) => Verdict::Excluded { reason, refusal },
-                Ok(_) if object.suspend => Verdict::Excluded {
-                    reason: Exclusion::Suspended,
-                    refusal: Refusal::new("spec.suspend", "propagation rests until it is lifted"),
-                },
-                Ok(mut reasons) => {
-                    let cluster = clusters
-                        .get(&name)
-                        .expect("only registered clusters are judged fit");
-                    let applied = overrides_for(&object.overrides, cluster);
-                    reasons.extend(
-                        applied
-                            .iter()
-                            .map(|index| format!("spec.overrides[{index}] applies")),
-                    );
-                    let rendered = by_overrides
-                        .entry(applied)
-                        .or_insert_with_key(|applied| render(object, applied));
-                    match rendered {
-                        Err(refusal) => Verdict::Excluded {
-                            reason: Exclusion::Refused,
-                            refusal: refusal.clone(),
-                        },
-                        Ok(rendered) => Verdict::Assigned {
-                            replicas: replicas_of(&rendered.manifest),
-                            rendered: rendered.clone(),
-                            reasons,
-                        },
-                    }
-                }
-            };
-            (name, verdict)
-        })
-        .collect()
+    let holding = |cluster: &ClusterName| Holding {
+        holds: holds(cluster),
+        ..Holding::default()
+    };
+    let situation = Situation {
+        clusters,
+        holding: &holding,
+        containment: Containment::None,
+        needed: &BTreeMap::new(),
+        all,
+    };
+    plan_in(object, &situation).verdicts
+}
+
+/// Plans `object` in `situation`.
+pub fn plan_in(object: &FederatedObject, situation: &Situation<'_>) -> Plan {
+    let mut plan = Plan::default();
+    let mut fit = BTreeMap::new();
+    for (name, judgement) in placement::judge_all(object, situation) {
+        match judgement {
+            Ok(_) if object.suspend => {
+                let rests = Refusal::new("spec.suspend", "propagation rests until it is lifted");
+                plan.exclude(name, Exclusion::Suspended, rests);
+            }
+            Ok(reasons) => drop(fit.insert(name, reasons)),
+            Err((reason, refusal)) => plan.exclude(name, reason, refusal),
+        }
+    }
+    let FederatedObject {
+        division,
+        placement,
+        ..
+    } = object;
+    let is_chosen =
+        division.is_some() || !placement.spread.is_empty() || !placement.preferences.is_empty();
+    let mut picked = BTreeMap::new();
+    if is_chosen && !object.suspend {
+        let candidates = fit
+            .keys()
+            .map(|name| Candidate {
+                cluster: &situation.clusters[name],
+                holding: (situation.holding)(name),
+            })
+            .collect();
+        let choice = choose::choose(object, total(object), candidates);
+        plan.unplaced = choice.unplaced;
+        picked = choice.clusters;
+    }
+    let index = OverrideIndex::new(&object.overrides);
+    let mut rendered: BTreeMap<(Option<i64>, Vec<usize>), Result<Rendered, Refusal>> =
+        BTreeMap::new();
+    for (name, mut reasons) in fit {
+        let mut share = None;
+        match picked.remove(&name) {
+            Some(Err((reason, refusal))) => {
+                plan.exclude(name, reason, refusal);
+                continue;
+            }
+            Some(Ok(picked)) => {
+                share = picked.replicas;
+                reasons.extend(picked.reasons);
+            }
+            None => {}
+        }
+        let kept = (situation.holding)(&name)
+            .replicas
+            .filter(|_| object.retain_replicas);
+        if let Some(kept) = kept {
+            reasons.push(format!(
+                "spec.retainReplicas keeps the {kept} replicas that it has"
+            ));
+        }
+        let applied = index.concerning(&object.overrides, &situation.clusters[&name]);
+        reasons.extend(
+            applied
+                .iter()
+                .map(|index| format!("spec.overrides[{index}] applies")),
+        );
+        let rendered = rendered
+            .entry((share.or(kept), applied))
+            .or_insert_with_key(|(replicas, applied)| render(object, *replicas, applied));
+        match rendered {
+            Err(refusal) => {
+                plan.unplaced += match object.division.as_ref().map(|division| division.divide) {
+                    None | Some(Divide::Duplicate) => 0,
+                    Some(_) => share.unwrap_or(0),
+                };
+                plan.exclude(name, Exclusion::Refused, refusal.clone());
+            }
+            Ok(rendered) => {
+                let verdict = Verdict::Assigned {
+                    replicas: rendered.replicas,
+                    rendered: rendered.clone(),
+                    reasons,
+                };
+                plan.verdicts.insert(name, verdict);
+            }
+        }
+    }
+    plan
+}
+
+impl Plan {
+    fn exclude(&mut self, cluster: ClusterName, reason: Exclusion, refusal: Refusal) {
+        self.verdicts
+            .insert(cluster, Verdict::Excluded { reason, refusal });
+    }
+}
+
+/// The replicas of `object` in all: as its division says, else as its template does.
+pub fn total(object: &FederatedObject) -> i64 {
+    let division = object.division.as_ref();
+    division
+        .and_then(|division| division.total)
+        .or_else(|| replicas_of(&object.template))
+        .unwrap_or(1)
 }
 
 /// Renders `object` for `cluster`, whether or not it is placed there.
@@ -94,34 +185,107 @@ pub fn plan(
 /// # Errors
 /// Refuses an override that cannot be applied.
 pub fn render_for(object: &FederatedObject, cluster: &Cluster) -> Result<Rendered, Refusal> {
-    render(object, &overrides_for(&object.overrides, cluster))
+    render_with(object, cluster, None)
 }
 
-/// The overrides that concern `cluster`, by index.
-fn overrides_for(overrides: &[Override], cluster: &Cluster) -> Vec<usize> {
-    overrides
-        .iter()
-        .enumerate()
-        .filter(|(_, entry)| {
-            entry
-                .clusters
-                .as_ref()
-                .is_none_or(|names| names.contains(&cluster.name))
-                && entry
-                    .selector
-                    .as_ref()
-                    .is_none_or(|selector| selector.matches(&cluster.labels))
-        })
-        .map(|(index, _)| index)
-        .collect()
+/// Renders `object` for `cluster` with the `replicas` that a decision recorded; they count where replicas are divided.
+///
+/// # Errors
+/// Refuses an override that cannot be applied.
+pub fn render_with(
+    object: &FederatedObject,
+    cluster: &Cluster,
+    replicas: Option<i64>,
+) -> Result<Rendered, Refusal> {
+    let replicas = replicas.filter(|_| object.division.is_some());
+    let index = OverrideIndex::new(&object.overrides);
+    render(
+        object,
+        replicas,
+        &index.concerning(&object.overrides, cluster),
+    )
 }
 
-/// Applies the overrides with the given indexes to the template.
+/// How `object` is applied in `cluster`: as its policy says, but replicas that an override sets there are not left to the cluster.
+pub fn policy_for(object: &FederatedObject, cluster: &Cluster) -> ApplyPolicy {
+    let mut policy = object.apply.clone();
+    if object.retain_replicas {
+        let index = OverrideIndex::new(&object.overrides);
+        let concerning = index.concerning(&object.overrides, cluster);
+        let mut operations = concerning
+            .iter()
+            .flat_map(|index| &object.overrides[*index].operations);
+        if operations.any(Operation::is_kubefed_replicas) {
+            policy.ignore.retain(|pointer| pointer != "/spec/replicas");
+        }
+    }
+    policy
+}
+
+/// Finds the overrides of a cluster without looking at every one: there may be as many as clusters.
+struct OverrideIndex<'a> {
+    named: BTreeMap<&'a ClusterName, Vec<usize>>,
+    /// Those that name no cluster.
+    others: Vec<usize>,
+}
+
+impl<'a> OverrideIndex<'a> {
+    fn new(overrides: &'a [Override]) -> Self {
+        let mut index = Self {
+            named: BTreeMap::new(),
+            others: Vec::new(),
+        };
+        for (at, entry) in overrides.iter().enumerate() {
+            match &entry.clusters {
+                None => index.others.push(at),
+                Some(names) => {
+                    for name in names {
+                        index.named.entry(name).or_default().push(at);
+                    }
+                }
+            }
+        }
+        index
+    }
+
+    /// The overrides that concern `cluster`, in their order.
+    fn concerning(&self, overrides: &[Override], cluster: &Cluster) -> Vec<usize> {
+        let named = self.named.get(&cluster.name).into_iter().flatten();
+        let mut concerning: Vec<usize> = named
+            .chain(&self.others)
+            .filter(|at| {
+                let selector = overrides[**at].selector.as_ref();
+                selector.is_none_or(|selector| selector.matches(&cluster.labels))
+            })
+            .copied()
+            .collect();
+        concerning.sort_unstable();
+        concerning
+    }
+}
+
+/// Sets the replicas, where there are some to set, and applies the overrides with the given indexes to the template.
 ///
 /// # Errors
 /// Refuses an operation that cannot be applied, and overrides that change what the object is.
-fn render(object: &FederatedObject, overrides: &[usize]) -> Result<Rendered, Refusal> {
+fn render(
+    object: &FederatedObject,
+    replicas: Option<i64>,
+    overrides: &[usize],
+) -> Result<Rendered, Refusal> {
     let mut manifest = object.template.clone();
+    if let Some(replicas) = replicas {
+        if manifest.get("spec").is_none_or(Value::is_null) {
+            manifest["spec"] = Value::Object(Default::default());
+        }
+        let spec = manifest["spec"].as_object_mut().ok_or_else(|| {
+            Refusal::new(
+                "spec.template.spec",
+                "must be an object, since replicas are set there",
+            )
+        })?;
+        spec.insert("replicas".to_owned(), Value::from(replicas));
+    }
     for index in overrides {
         for operation in &object.overrides[*index].operations {
             operation.apply(&mut manifest)?;
@@ -142,6 +306,7 @@ fn render(object: &FederatedObject, overrides: &[usize]) -> Result<Rendered, Ref
     }
     Ok(Rendered {
         digest: digest::of_value(&manifest),
+        replicas: replicas_of(&manifest),
         manifest: Arc::new(manifest),
     })
 }
@@ -150,9 +315,7 @@ fn render(object: &FederatedObject, overrides: &[usize]) -> Result<Rendered, Ref
 fn replicas_of(manifest: &Value) -> Option<i64> {
     let given = manifest.pointer("/spec/replicas").and_then(Value::as_i64);
     match manifest["kind"].as_str() {
-        Some("Deployment" | "StatefulSet" | "ReplicaSet" | "ReplicationController") => {
-            Some(given.unwrap_or(1))
-        }
+        Some(kind) if kinds::has_replicas(kind) => Some(given.unwrap_or(1)),
         _ => given,
     }
 }

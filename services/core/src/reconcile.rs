@@ -365,6 +365,8 @@ impl Agent {
         }
         (self.have.n, self.have.sequence) = (upto, sequence);
         self.syncs += 1;
+        // Somebody listens: the first heartbeat may have come too early for them.
+        self.heartbeat_at = now;
         let jitter = fnv1a64(format!("{} {}", self.cluster, self.syncs).as_bytes())
             % u64::try_from(SYNC_MS).expect("positive");
         self.sync = Sync::At {
@@ -382,8 +384,11 @@ impl Agent {
             };
         }
         buffer.sort_by_key(|(sequence, _)| *sequence);
-        for (sequence, work) in buffer {
-            self.live(sequence, work, now);
+        for (at, work) in buffer {
+            // What the answer covers and does not name is overtaken, or was answered and taken away: no gap.
+            if work.stamp.incarnation != self.have.incarnation || at > sequence {
+                self.live(at, work, now);
+            }
         }
     }
 

@@ -1,6 +1,8 @@
 //! What would land where, and why: the answer of `fleetcast plan`, in the form of its contract (DESIGN, section 6).
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::Refusal;
@@ -56,8 +58,13 @@ pub struct PlannedCluster {
     pub replicas: Option<i64>,
     /// Why there and so.
     pub reasons: Vec<String>,
-    /// The rendered manifest, without our marks.
-    pub manifest: Value,
+    /// The rendered manifest, without our marks; shared by all clusters that get the same.
+    #[serde(serialize_with = "shared")]
+    pub manifest: Arc<Value>,
+}
+
+fn shared<S: Serializer>(manifest: &Arc<Value>, serializer: S) -> Result<S::Ok, S::Error> {
+    manifest.serialize(serializer)
 }
 
 /// A cluster that an object does not land in.

@@ -8,7 +8,7 @@ use fleetcast_core::log::ClusterNews;
 use fleetcast_core::model::{ClusterName, FederatedObject, ObjectKey};
 use fleetcast_core::placement::Exclusion;
 use fleetcast_core::placer::Placer;
-use fleetcast_core::plan::{self, Verdict};
+use fleetcast_core::plan::Verdict;
 use fleetcast_core::{Refusal, digest};
 use fleetcast_schemas::envelope::{DATACONTENTTYPE, Headers, ID, SOURCE};
 use fleetcast_schemas::request::{Warning, Withdrawal};
@@ -159,23 +159,21 @@ fn origin(headers: &Headers, bytes: &[u8]) -> Result<Origin, Refusal> {
 
 /// The clusters that were asked for and will not get the object as things are.
 pub(crate) fn warnings(object: &FederatedObject, placer: &Placer) -> Vec<Warning> {
-    plan::plan(
-        object,
-        placer.clusters(),
-        |cluster| placer.holds(&object.target, cluster),
-        false,
-    )
-    .into_iter()
-    .filter_map(|(cluster, verdict)| match verdict {
-        Verdict::Excluded { reason, refusal } if reason != Exclusion::Excluded => Some(Warning {
-            cluster,
-            reason,
-            field: refusal.field,
-            message: refusal.message,
-        }),
-        Verdict::Excluded { .. } | Verdict::Assigned { .. } => None,
-    })
-    .collect()
+    let verdicts = placer.plan(object).verdicts;
+    verdicts
+        .into_iter()
+        .filter_map(|(cluster, verdict)| match verdict {
+            Verdict::Excluded { reason, refusal } if reason != Exclusion::Excluded => {
+                Some(Warning {
+                    cluster,
+                    reason,
+                    field: refusal.field,
+                    message: refusal.message,
+                })
+            }
+            Verdict::Excluded { .. } | Verdict::Assigned { .. } => None,
+        })
+        .collect()
 }
 
 #[cfg(test)]

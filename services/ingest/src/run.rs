@@ -221,7 +221,7 @@ impl Ingest {
     ) -> Result<(), Error> {
         let syncs = tokio::spawn(sync::serve(self.bus.clone()));
         let mut door = self.bus.subscribe(subject::IN).await?;
-        let mut heartbeats = self.bus.subscribe(subject::HEARTBEATS).await?;
+        let mut heartbeats = self.bus.follow(streams::HEARTBEAT, &[], 0);
         let last = self.bus.last_sequence(streams::LOG).await?;
         if self.state.placer.sequence() > last {
             tracing::warn!("the log is shorter than the checkpoint: folding anew");
@@ -250,7 +250,7 @@ impl Ingest {
                 Some(outcome) = self.pending.next(), if !self.pending.is_empty() => self.settled(outcome),
                 Some(stored) = acks.recv() => self.acknowledged(&stored),
                 Some(delivery) = door.next() => self.handed_in(delivery),
-                Some(delivery) = heartbeats.next() => self.heard(&delivery.message),
+                Some(stored) = heartbeats.recv() => self.heard(&stored.message),
                 _ = save.tick() => self.save(checkpoint),
             }
             self.carry_out().await;

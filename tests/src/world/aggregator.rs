@@ -7,7 +7,6 @@ use fleetcast_core::fold::View;
 use fleetcast_core::model::ClusterName;
 
 use super::hub::Bus;
-use super::plant::Plant;
 
 /// One aggregator.
 #[derive(Default)]
@@ -15,17 +14,9 @@ pub(super) struct Aggregator {
     pub(super) view: View,
     saved: View,
     pub(super) paused: bool,
-    plant: Option<Plant>,
 }
 
 impl Aggregator {
-    pub(super) fn new(plant: Option<Plant>) -> Self {
-        Self {
-            plant,
-            ..Self::default()
-        }
-    }
-
     /// Folds up to `count` more messages of each stream; what agents are to be told.
     pub(super) fn fold(&mut self, bus: &Bus, count: usize) -> Option<BTreeMap<ClusterName, Seen>> {
         if !self.fits(bus) {
@@ -49,14 +40,6 @@ impl Aggregator {
                 folded = true;
                 let seen = self.view.acknowledged(*partition, sequence, batch);
                 if let Some(seen) = seen {
-                    told.insert(batch.cluster.clone(), seen);
-                } else if self.plant == Some(Plant::SeenPastALostBatch)
-                    && let Some(last) = batch.body.acks.last()
-                {
-                    let seen = Seen {
-                        transitions: batch.body.transitions,
-                        count: last.count,
-                    };
                     told.insert(batch.cluster.clone(), seen);
                 }
             }

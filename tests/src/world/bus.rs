@@ -166,6 +166,13 @@ impl Held {
         }
     }
 
+    /// The sequence of the newest fence; 0 where there is none.
+    pub(super) fn fence_sequence(&self) -> u64 {
+        self.newest
+            .get(&WorkSubject::Fence)
+            .map_or(0, |(at, _)| *at)
+    }
+
     /// The newest work behind `after`, by sequence.
     pub(super) fn work(&self, after: u64) -> Vec<(u64, Rc<Work>)> {
         let mut found: Vec<(u64, Rc<Work>)> = self
@@ -186,6 +193,8 @@ impl Held {
 pub(super) struct WorkStream {
     history: Vec<Moment>,
     pub(super) held: Held,
+    /// How many items of work that applies something were stored: removals may be written again by who leads next.
+    pub(super) count: u64,
 }
 
 impl WorkStream {
@@ -195,6 +204,7 @@ impl WorkStream {
             return Err(No::Conflict);
         }
         let sequence = self.held.last + 1;
+        self.count += u64::from(matches!(&item, Item::Work(work) if work.digest.is_some()));
         let event = Moment::Put(sequence, item);
         self.held.take(&event);
         self.history.push(event);

@@ -51,7 +51,7 @@ struct State {
 
 impl State {
     /// What comes back from a checkpoint: what is not written to it is gone.
-    fn from_disk(&self) -> Option<Self> {
+    fn on_disk(&self) -> Option<Self> {
         let Self {
             intake,
             placer,
@@ -77,8 +77,11 @@ impl State {
         match &entry.event {
             Event::Change(change) => {
                 self.time = self.time.max(change.time);
-                self.intake
-                    .logged(entry.sequence, change, declared_by(&change.content));
+                self.intake.logged(
+                    entry.sequence,
+                    change,
+                    declared_by(&change.object, &change.content),
+                );
             }
             Event::Decision(decision) => self.time = self.time.max(decision.time),
             Event::Cluster(event) => self.time = self.time.max(event.time),
@@ -88,14 +91,12 @@ impl State {
     }
 }
 
-/// Which document declares a target: its kind and name.
-pub(super) fn declared_by(content: &Content) -> Option<String> {
-    let Content::Declared { document, .. } = content else {
-        return None;
-    };
-    let document = document.value().ok()?;
-    let text = |pointer: &str| document.pointer(pointer).and_then(|text| text.as_str());
-    Some(format!("{}/{}", text("/kind")?, text("/metadata/name")?))
+/// Which document declares a target: its kind and name, which here follow from the target.
+pub(super) fn declared_by(object: &ObjectKey, content: &Content) -> Option<String> {
+    match content {
+        Content::Declared { .. } => Some(format!("{}/{}", object.kind(), object.name())),
+        Content::Withdrawn { .. } => None,
+    }
 }
 
 /// Something that is handed in.
@@ -138,6 +139,8 @@ struct Write {
     partition: u16,
     term: u64,
     expected: u64,
+    /// The fence that must be the stream's newest.
+    fence: u64,
 }
 
 /// How the bus treats one message.
@@ -163,6 +166,10 @@ pub(super) struct Hub {
     term: Option<u64>,
     /// The end of the log at the start: nothing is decided before.
     behind: Option<u64>,
+    /// The end of the log behind the fence of its term: nothing is asked of the placer before.
+    reads_first: u64,
+    /// Its newest fence, by partition.
+    fences: BTreeMap<u16, u64>,
     life: u32,
     busy: BTreeMap<ObjectKey, VecDeque<Handed>>,
     pub(super) door: VecDeque<HandedIn>,
@@ -170,6 +177,8 @@ pub(super) struct Hub {
     writes: VecDeque<Write>,
     outcomes: VecDeque<Outcome>,
     pub(super) answers: Vec<Answer>,
+    /// What it did, for a story.
+    pub(super) notes: Vec<String>,
     /// What could not be rendered as decided.
     pub(super) stuck: Vec<String>,
     plant: Option<Plant>,
@@ -186,6 +195,8 @@ impl Hub {
             lease: None,
             term: None,
             behind: None,
+            reads_first: 0,
+            fences: BTreeMap::new(),
             life: 0,
             busy: BTreeMap::new(),
             door: VecDeque::new(),
@@ -193,6 +204,7 @@ impl Hub {
             writes: VecDeque::new(),
             outcomes: VecDeque::new(),
             answers: Vec::new(),
+            notes: Vec::new(),
             stuck: Vec::new(),
             plant,
         }
@@ -211,10 +223,11 @@ impl Hub {
         self.life += 1;
         self.lease = None;
         self.term = None;
+        self.reads_first = 0;
         self.busy.clear();
         self.door.clear();
         self.outcomes.clear();
-        let saved = self.saved.as_ref().and_then(State::from_disk);
+        let saved = self.saved.as_ref().and_then(State::on_disk);
         let fits = |state: &State| {
             state.placer.epoch() == bus.epoch.as_ref() && state.placer.sequence() <= bus.log.last()
         };
@@ -229,6 +242,12 @@ impl Hub {
     /// Its checkpoint is lost.
     pub(super) fn forget(&mut self) {
         self.saved = None;
+    }
+
+    /// What was to be taken away is: the stream that it stood in is gone.
+    pub(super) fn lose_forgets(&mut self) {
+        self.sent
+            .retain(|(_, sent)| !matches!(sent, Sent::Forget(..)));
     }
 
     /// What was sent never arrives: the bus is another one.
@@ -404,7 +423,7 @@ impl Hub {
             Sent::Cluster(event) => {
                 let id = format!("cluster {} {}", event.cluster, event.time.0);
                 // Nobody asks what became of it.
-                drop(store(Event::Cluster(event), id, None));
+                let _ = store(Event::Cluster(event), id, None);
                 return true;
             }
             Sent::Newest(handed) => {
@@ -443,13 +462,26 @@ impl Hub {
             partition,
             term,
             expected,
+            fence,
         } = self.writes.pop_front()?;
         let stream = bus.works.entry(partition).or_default();
         let checked = (self.plant != Some(Plant::LetAnOldLeaderWrite)).then_some(expected);
+        // The first of many writes under way fails where a fence came in between; the second expects just the fence's place.
+        let looks_at_fence = checked.is_some() && self.plant != Some(Plant::ExpectTheStreamAlone);
         let stored = match fate {
             Fate::LostBefore => Err(No::Lost),
+            _ if looks_at_fence && stream.held.fence_sequence() != fence => Err(No::Conflict),
             Fate::Stored | Fate::LostAfter => stream.append(item.clone(), checked),
         };
+        let told = match &item {
+            Item::Fence(fence) => format!("fence {} {}", fence.incarnation, fence.complete),
+            Item::Work(work) => format!(
+                "work {} {} decision {} n {} of {}",
+                work.cluster, work.object, work.decision, work.stamp.n, work.stamp.incarnation
+            ),
+        };
+        self.notes
+            .push(format!("{told} behind {expected}: {stored:?}"));
         let republished = match (&stored, item) {
             (Ok(sequence), Item::Work(work)) => {
                 if self.plant == Some(Plant::ForgetUnanswered) && work.digest.is_none() {
@@ -502,7 +534,7 @@ impl Hub {
                 if let Some(entry) = newest
                     && let Event::Change(change) = &entry.event
                 {
-                    let by = declared_by(&change.content);
+                    let by = declared_by(&change.object, &change.content);
                     self.state.intake.logged(entry.sequence, change, by);
                 }
                 if handed.attempts >= ATTEMPTS {
@@ -538,7 +570,8 @@ impl Hub {
     }
 
     fn stop_leading(&mut self) {
-        if self.term.take().is_some() {
+        if let Some(term) = self.term.take() {
+            self.notes.push(format!("no longer leads in term {term}"));
             self.state.placer.lose();
             let confirmed = self.state.confirmed.clone();
             for (partition, sequence) in confirmed {
@@ -552,10 +585,15 @@ impl Hub {
         let Some(term) = self.term else {
             return;
         };
+        if self.state.placer.sequence() < self.reads_first
+            && self.plant != Some(Plant::LeadBehindTheLog)
+        {
+            return;
+        }
         while let Some(effect) = self.state.placer.poll(self.time(now)) {
             match effect {
                 Effect::Append { decision, expected } => {
-                    self.send(Sent::Decision(Box::new(decision), expected));
+                    self.send(Sent::Decision(decision, expected));
                 }
                 Effect::Write {
                     work,
@@ -576,6 +614,7 @@ impl Hub {
                             complete: true,
                         };
                         self.write(Item::Fence(fence), partition, term, expected);
+                        self.fences.insert(partition, expected + 1);
                     }
                 }
                 Effect::Forget {
@@ -601,6 +640,7 @@ impl Hub {
             partition,
             term,
             expected,
+            fence: self.fences.get(&partition).copied().unwrap_or(0),
         });
     }
 

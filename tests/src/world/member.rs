@@ -340,6 +340,16 @@ impl Member {
         self.wire.pop_front()
     }
 
+    /// What a planted fault does: the agent is told that a batch was folded which nobody has.
+    pub(super) fn confirm(&mut self, batch: &Batch) {
+        if let Some(last) = batch.body.acks.last() {
+            self.seen.push_back(Seen {
+                transitions: batch.body.transitions,
+                count: last.count,
+            });
+        }
+    }
+
     /// Whether nothing of it is under way.
     pub(super) fn is_still(&self) -> bool {
         self.live.is_empty()

@@ -13,7 +13,7 @@ pub enum Plant {
     LetAnOldLeaderWrite,
     /// The agent deletes what is ours and not in the whole answer.
     RemoveStrays,
-    /// The aggregator confirms what it has not got.
+    /// An agent is told that a batch of acknowledgements was folded which was lost.
     SeenPastALostBatch,
     /// A GET that fails is read as "it is not there".
     FailedGetReadAsAbsent,
@@ -23,11 +23,15 @@ pub enum Plant {
     RepeatBlindly,
     /// Removal work is taken away before it is answered.
     ForgetUnanswered,
+    /// Who takes over decides and writes before it has read the log up to its fence.
+    LeadBehindTheLog,
+    /// Writes of one term expect the stream's last sequence and do not look whose fence is the newest.
+    ExpectTheStreamAlone,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::SettleBeforeEffect,
         Self::ForgetRevisionCheck,
         Self::HaveFromAnotherIncarnation,
@@ -38,5 +42,7 @@ impl Plant {
         Self::RememberWhatWasRead,
         Self::RepeatBlindly,
         Self::ForgetUnanswered,
+        Self::LeadBehindTheLog,
+        Self::ExpectTheStreamAlone,
     ];
 }

@@ -37,6 +37,17 @@ pub(super) struct Write {
     pub(super) removal: bool,
 }
 
+impl std::fmt::Display for Write {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let verb = if self.removal { "takes away" } else { "writes" };
+        write!(
+            f,
+            "{verb} {} for decision {}",
+            self.object, self.marks.decision
+        )
+    }
+}
+
 /// What an attempt found and will do.
 #[derive(Debug, Clone)]
 pub(super) enum Looked {
@@ -59,6 +70,8 @@ pub(super) struct Server {
     pub(super) cut: bool,
     pub(super) writes: Vec<Write>,
     pub(super) wrongs: Vec<String>,
+    /// How often what an earlier epoch's later decision had written was overwritten by a restored hub's earlier one.
+    pub(super) overwritten: u64,
     newest: BTreeMap<ObjectKey, Marks>,
     version: u64,
 }
@@ -153,6 +166,13 @@ impl Server {
         if self.refuses.contains(object) && matches!(looked, Looked::Apply(_)) {
             return Some((Outcome::Refused, "admission says no".to_owned()));
         }
+        // Where somebody else was faster with the same name, server-side apply finds his fields in the way.
+        if let (Looked::Apply(None), Some(before)) = (looked, self.objects.get(object))
+            && before.marks.is_none()
+            && Some(before.content.as_str()) != work.digest.as_deref()
+        {
+            return Some((Outcome::Refused, "somebody else owns its fields".to_owned()));
+        }
         self.version += 1;
         let version = self.version;
         let removal = !matches!(looked, Looked::Apply(_));
@@ -165,6 +185,10 @@ impl Server {
                         self.wrongs
                             .push(format!("{object}: what is not ours was overwritten"));
                     }
+                    let work = marks(work);
+                    self.overwritten += u64::from(before.marks.as_ref().is_some_and(|before| {
+                        before.epoch.number < work.epoch.number && before.decision > work.decision
+                    }));
                     if before.marks.is_some() && before.content == content {
                         self.wrongs
                             .push(format!("{object}: was written although nothing changed"));

@@ -47,7 +47,7 @@ pub enum Act {
     SaveView,
     /// Time passes.
     Time,
-    /// Everything that is up does all that it can, without faults.
+    /// Everything that is up does all that it can.
     Flow,
     /// An ingest process ends and starts again.
     CrashHub,

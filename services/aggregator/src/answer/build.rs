@@ -176,9 +176,13 @@ fn empty_summary(name: &ClusterName, known: &fold::ClusterView) -> ClusterSummar
         labels,
         region,
         zone,
+        zones,
         provider,
         taints,
         cordoned,
+        ready,
+        apis,
+        pods,
     } = registered
         .clone()
         .unwrap_or_else(|| Cluster::named(name.clone()));
@@ -187,9 +191,13 @@ fn empty_summary(name: &ClusterName, known: &fold::ClusterView) -> ClusterSummar
         labels,
         region,
         zone,
+        zones,
         provider,
         taints,
         cordoned,
+        ready,
+        apis,
+        pods,
         registered: registered.is_some(),
         online: *online,
         since: *since,

@@ -103,7 +103,7 @@ impl World {
             partitions: 1,
         };
         self.append(event::epoch_begins(&beginning, Time(1))).await;
-        let news = ClusterNews::Registered(Cluster::named(eu()));
+        let news = ClusterNews::Registered(Box::new(Cluster::named(eu())));
         self.append(event::cluster(&ClusterEvent {
             cluster: eu(),
             time: Time(2),

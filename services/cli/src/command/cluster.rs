@@ -165,9 +165,13 @@ async fn set_cordoned(bus: &Bus, name: &ClusterName, cordoned: bool) -> Result<(
         labels: summary.labels,
         region: summary.region,
         zone: summary.zone,
+        zones: summary.zones,
         provider: summary.provider,
         taints: summary.taints,
         cordoned,
+        ready: summary.ready,
+        apis: summary.apis,
+        pods: summary.pods,
     };
     register(
         bus,

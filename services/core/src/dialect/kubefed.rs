@@ -1,18 +1,27 @@
 //! KubeFed's dialect: `types.kubefed.io/v1beta1` `Federated<Kind>`, read as it is.
 //!
-//! Read here: template, `placement.clusters` and `placement.clusterSelector`, overrides with KubeFed's default operation and its JSON
-//! patch engine's meaning (evanphx/json-patch v4.12: `replace` of a missing key in a parent that exists inserts it). Containment in the
-//! FederatedNamespace, ReplicaSchedulingPreference and `retainReplicas` are not read by this version and the latter is refused.
+//! Template, `placement.clusters` and `placement.clusterSelector`, `retainReplicas`, and overrides with KubeFed's default operation, its
+//! validation of the whole list and its JSON patch engine's meaning. Containment in the FederatedNamespace is decided where the namespace
+//! is known ([`plan`](crate::plan)); a ReplicaSchedulingPreference rewrites placement and overrides ([`preference`]).
+//!
+//! **`kubefed.io/managed`** is not put on member objects, though KubeFed does: while a fleet is taken over, KubeFed takes that label away
+//! from whatever has no federated object of its own any more, and two hands would fight over it. Whoever selects by it writes it into the
+//! template. The annotation `kubefed.io/orphan: "true"` keeps the members' copies, as there.
+
+pub mod preference;
+
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::kinds::{self, Scope};
-use super::{cluster_names, complete, group_of};
+use super::kinds::{self, Behind, Catalog, Scope};
+use super::{Identity, complete, group_of};
 use crate::Refusal;
 use crate::field::Field;
-use crate::model::federated::Adopt;
+use crate::model::federated::{Adopt, OnDelete};
+use crate::model::name::read_list as cluster_names;
 use crate::model::{
-    ApplyPolicy, Dialect, FederatedObject, ObjectKey, Override, Placement, Selector,
+    ApplyPolicy, ClusterName, Dialect, FederatedObject, ObjectKey, Override, Placement, Selector,
 };
 use crate::overrides::Operation;
 
@@ -27,51 +36,56 @@ const FORBIDDEN: &[&str] = &[
     "/kind",
 ];
 
+/// Reads a `Federated<Kind>` with no more knowledge of kinds than the table's.
+///
+/// # Errors
+/// As [`read_with`].
+pub fn read(document: &Value) -> Result<FederatedObject, Refusal> {
+    read_with(document, &Catalog::default())
+}
+
 /// Reads a `Federated<Kind>`.
 ///
 /// # Errors
 /// Refuses what KubeFed would answer with an error, and a kind behind it that is unknown and has no `template.apiVersion`.
-pub fn read(document: &Value) -> Result<FederatedObject, Refusal> {
+pub fn read_with(document: &Value, catalog: &Catalog) -> Result<FederatedObject, Refusal> {
     let root = Field::root(document);
     let kind_field = root.get("kind");
-    let kind = kind_field
-        .string()?
-        .strip_prefix("Federated")
-        .filter(|kind| !kind.is_empty())
+    let Behind {
+        kind,
+        api_version,
+        scope,
+    } = catalog
+        .behind(kind_field.string()?)
         .ok_or_else(|| kind_field.refuse("must be Federated<Kind> in types.kubefed.io"))?;
     let metadata = root.get("metadata");
     let name = metadata.get("name").string()?;
     let namespace = metadata.get("namespace").optional_string()?;
     let spec = root.get("spec");
     spec.object()?;
-    let retain = spec.get("retainReplicas");
-    if retain.optional_bool()?.unwrap_or(false) {
-        return Err(retain.refuse("true is not carried out by this version"));
-    }
 
     let template = spec.get("template");
+    template.get("metadata").optional_object()?;
     let mut value = template
         .optional_object()?
         .cloned()
         .map_or_else(|| json!({}), Value::Object);
+    // Neither annotations nor finalizers of a template are carried over; overrides may set them.
     if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("annotations");
         metadata.remove("finalizers");
     }
-    let api_version = match (
-        template.get("apiVersion").optional_string()?,
-        kinds::find(kind, None),
-    ) {
-        (Some(given), _) => given,
-        (None, Some(known)) => known.api_version,
+    let given = template.get("apiVersion");
+    let api_version = match (given.optional_string()?, api_version) {
+        (Some(given), _) => given.to_owned(),
+        (None, Some(known)) => known,
         (None, None) => {
-            return Err(template
-                .get("apiVersion")
-                .refuse(format!("is needed, since the group of {kind} is unknown")));
+            return Err(given.refuse(format!("is needed, since the group of {kind} is unknown")));
         }
     };
-    let scope = kinds::find(kind, Some(group_of(api_version))).map(|known| known.scope);
-    let target_namespace = match (kind, scope, namespace) {
+    let group = group_of(&api_version);
+    let scope = kinds::find(&kind, Some(group)).map_or(scope, |known| Some(known.scope));
+    let target_namespace = match (kind.as_str(), scope, namespace) {
         ("Namespace", _, Some(namespace)) if namespace != name => {
             return Err(metadata.get("name").refuse(format!(
                 "{name:?} is not its namespace {namespace:?}: a FederatedNamespace lives in the namespace that it federates"
@@ -86,21 +100,77 @@ pub fn read(document: &Value) -> Result<FederatedObject, Refusal> {
         (_, Some(Scope::Namespaced), None) => Some("default"),
         (_, Some(Scope::Namespaced) | None, Some(namespace)) => Some(namespace),
     };
-    let target = ObjectKey::new(kind, group_of(api_version), target_namespace, name)?;
-    let value = complete(value, api_version, kind, target_namespace, name);
+    let target = ObjectKey::new(&kind, group, target_namespace, name)?;
+    let status = value.get("status").cloned();
+    let mut value = complete(value, &api_version, &kind, target_namespace, name);
+    // KubeFed leaves a template's status where it is.
+    if let Some(status) = status {
+        value["status"] = status;
+    }
+    let retain_replicas = spec.get("retainReplicas").optional_bool()?.unwrap_or(false)
+        && !["Service", "ServiceAccount"].contains(&kind.as_str());
+    let orphan = metadata
+        .get("annotations")
+        .value()
+        .and_then(|annotations| annotations.get("kubefed.io/orphan")?.as_str());
     Ok(FederatedObject {
         target,
         dialect: Dialect::Kubefed,
         template: value,
         placement: read_placement(&spec.get("placement"))?,
+        division: None,
+        retain_replicas,
+        dependencies: false,
         overrides: read_overrides(&spec.get("overrides"))?,
-        // KubeFed adopts by default (KubeFedConfig adoptResources: Enabled).
         apply: ApplyPolicy {
+            // KubeFed adopts by default (KubeFedConfig adoptResources: Enabled).
             adopt: Adopt::Always,
+            on_delete: if orphan == Some("true") {
+                OnDelete::Orphan
+            } else {
+                OnDelete::Delete
+            },
+            ignore: match retain_replicas {
+                true => vec!["/spec/replicas".to_owned()],
+                false => Vec::new(),
+            },
             ..ApplyPolicy::default()
         },
         suspend: false,
     })
+}
+
+/// The object that a document would become, where it says so much, though the rest may be refused.
+pub(super) fn identify(document: &Value, catalog: &Catalog) -> Option<Identity> {
+    let text = |object: &Value, key: &str| Some(object.get(key)?.as_str()?.to_owned());
+    let behind = catalog.behind(&text(document, "kind")?)?;
+    let metadata = document.get("metadata")?;
+    let given = document
+        .get("spec")
+        .and_then(|spec| text(spec.get("template")?, "apiVersion"));
+    let is_cluster_scoped = behind.kind == "Namespace" || behind.scope == Some(Scope::Cluster);
+    Some(Identity {
+        api_version: given.or(behind.api_version)?,
+        kind: behind.kind,
+        namespace: text(metadata, "namespace").filter(|_| !is_cluster_scoped),
+        name: text(metadata, "name")?,
+    })
+}
+
+/// What the selector alone selects, whatever clusters are named beside it: what a ReplicaSchedulingPreference intersects with. None
+/// selects nothing.
+///
+/// # Errors
+/// What is no selector.
+pub fn selector_alone(document: &Value) -> Result<Option<Selector>, Refusal> {
+    let selector = Field::root(document)
+        .get("spec")
+        .get("placement")
+        .get("clusterSelector");
+    selector
+        .is_present()
+        .then(|| Selector::read(&selector))
+        .transpose()
 }
 
 /// `clusters`, where present, wins over the selector, also when it is empty; neither is nowhere.
@@ -118,17 +188,16 @@ fn read_placement(placement: &Field<'_>) -> Result<Placement, Refusal> {
 }
 
 fn read_overrides(overrides: &Field<'_>) -> Result<Vec<Override>, Refusal> {
-    let mut seen = Vec::new();
+    let mut seen = BTreeSet::new();
     let mut read = Vec::new();
     for entry in overrides.list()? {
         let name = entry.get("clusterName");
-        let cluster = crate::model::ClusterName::parse(name.string()?)
-            .map_err(|refusal| name.refuse(refusal.message))?;
-        if seen.contains(&cluster) {
+        let cluster =
+            ClusterName::parse(name.string()?).map_err(|refusal| name.refuse(refusal.message))?;
+        if !seen.insert(cluster.clone()) {
             return Err(name.refuse(format!("{cluster} has overrides already")));
         }
-        seen.push(cluster.clone());
-        let mut paths = Vec::new();
+        let mut paths = BTreeSet::new();
         let mut operations = Vec::new();
         for patch in entry.get("clusterOverrides").list()? {
             let path = patch.get("path");
@@ -136,10 +205,9 @@ fn read_overrides(overrides: &Field<'_>) -> Result<Vec<Override>, Refusal> {
             if FORBIDDEN.contains(&text) {
                 return Err(path.refuse(format!("{text} must not be overridden")));
             }
-            if paths.contains(&text) {
+            if !paths.insert(text) {
                 return Err(path.refuse(format!("{text} is overridden twice for {cluster}")));
             }
-            paths.push(text);
             operations.push(Operation::read_kubefed_patch(&patch)?);
         }
         read.push(Override {

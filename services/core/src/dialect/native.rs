@@ -1,15 +1,18 @@
 //! The native dialect: `fleetcast.dev/v1alpha1` FederatedObject and ClusterFederatedObject, one `spec` for both.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::kinds::{self, Scope};
-use super::{cluster_names, complete, group_of};
+use super::{Identity, complete, group_of};
 use crate::Refusal;
 use crate::field::Field;
 use crate::model::federated::{Adopt, Conflict, Drift, Mode, OnDelete, OnImmutable};
+use crate::model::name::read_list as cluster_names;
 use crate::model::{
-    ApplyPolicy, ClusterName, Dialect, FederatedObject, ObjectKey, Override, Placement, Selector,
-    Toleration,
+    ApplyPolicy, ClusterName, Dialect, Division, FederatedObject, ObjectKey, Override, Placement,
+    Preference, Selector, Spread, Toleration,
 };
 use crate::overrides::Operation;
 
@@ -19,7 +22,7 @@ pub const API_VERSION: &str = "fleetcast.dev/v1alpha1";
 /// Reads a FederatedObject or a ClusterFederatedObject.
 ///
 /// # Errors
-/// Refuses unknown or malformed fields, a template that is not of the document's scope, and parts of the API that are not carried out yet.
+/// Refuses unknown or malformed fields, a template that is not of the document's scope, and what contradicts itself.
 pub fn read(document: &Value) -> Result<FederatedObject, Refusal> {
     let root = Field::root(document);
     root.only(&["apiVersion", "kind", "metadata", "spec", "status"])?;
@@ -56,9 +59,11 @@ pub fn read(document: &Value) -> Result<FederatedObject, Refusal> {
         "dependencies",
         "suspend",
     ])?;
-    refuse_not_yet(&spec)?;
     let (target, template) = read_template(&spec.get("template"), namespace, name)?;
     Ok(FederatedObject {
+        division: read_division(&spec.get("replicas"), &template)?,
+        retain_replicas: false,
+        dependencies: spec.get("dependencies").optional_bool()?.unwrap_or(false),
         target,
         dialect: Dialect::Native,
         template,
@@ -109,23 +114,51 @@ pub fn wrap(object: &Value, clusters: &[ClusterName]) -> Result<Value, Refusal> 
     })
 }
 
-/// What a later version carries out is refused by this one: ignoring it would place objects wrongly.
-fn refuse_not_yet(spec: &Field<'_>) -> Result<(), Refusal> {
-    let placement = spec.get("placement");
-    for field in [
-        spec.get("replicas"),
-        placement.get("spread"),
-        placement.get("preferences"),
-    ] {
-        if field.is_present() {
-            return Err(field.refuse("is not carried out by this version"));
-        }
+/// The object that a document would become, where it says so much, though the rest may be refused.
+pub(super) fn identify(document: &Value) -> Option<Identity> {
+    let kind = document.get("kind")?.as_str()?;
+    let metadata =
+        |object: &Value, key: &str| Some(object.get("metadata")?.get(key)?.as_str()?.to_owned());
+    let template = document.get("spec")?.get("template")?;
+    let text = |key: &str| Some(template.get(key)?.as_str()?.to_owned());
+    Some(Identity {
+        api_version: text("apiVersion")?,
+        kind: text("kind")?,
+        namespace: match kind {
+            "FederatedObject" => {
+                Some(metadata(document, "namespace").unwrap_or_else(|| "default".to_owned()))
+            }
+            "ClusterFederatedObject" => None,
+            _ => return None,
+        },
+        name: metadata(template, "name").or_else(|| metadata(document, "name"))?,
+    })
+}
+
+/// Division needs an object that has replicas, and a number of them.
+fn read_division(field: &Field<'_>, template: &Value) -> Result<Option<Division>, Refusal> {
+    if !field.is_present() {
+        return Ok(None);
     }
-    let dependencies = spec.get("dependencies");
-    if dependencies.optional_bool()?.unwrap_or(false) {
-        return Err(dependencies.refuse("true is not carried out by this version"));
+    let division = Division::read(field)?;
+    let kind = template["kind"].as_str().unwrap_or_default();
+    let group = group_of(template["apiVersion"].as_str().unwrap_or_default());
+    if kinds::find(kind, Some(group)).is_some() && !kinds::has_replicas(kind) {
+        return Err(field.refuse(format!("a {kind} has no replicas to divide")));
     }
-    Ok(())
+    let given = template.pointer("/spec/replicas");
+    if let Some(given) = given.filter(|given| given.as_i64().is_none_or(|given| given < 0)) {
+        return Err(Refusal::new(
+            "spec.template.spec.replicas",
+            format!("{given} is no number of replicas"),
+        ));
+    }
+    if division.total.is_none() && given.is_none() && !kinds::has_replicas(kind) {
+        return Err(field
+            .get("total")
+            .refuse("is needed, since the template names no replicas"));
+    }
+    Ok(Some(division))
 }
 
 fn read_template(
@@ -137,6 +170,10 @@ fn read_template(
     let api_version = template.get("apiVersion").string()?;
     let kind = template.get("kind");
     let metadata = template.get("metadata");
+    metadata.optional_object()?;
+    for key in ["labels", "annotations"] {
+        metadata.get(key).optional_object()?;
+    }
     let name_field = metadata.get("name");
     let name = name_field.optional_string()?.unwrap_or(name);
     let group = group_of(api_version);
@@ -194,10 +231,21 @@ fn read_placement(placement: &Field<'_>) -> Result<Placement, Refusal> {
         "spread",
         "preferences",
     ])?;
+    let clusters = cluster_names(&placement.get("clusters"), None)?;
+    let exclude = cluster_names(&placement.get("exclude"), None)?.unwrap_or_default();
+    let named: BTreeSet<&ClusterName> = clusters.iter().flatten().collect();
+    if let Some(index) = exclude.iter().position(|name| named.contains(name)) {
+        return Err(Refusal::new(
+            format!("{}[{index}]", placement.get("exclude").path()),
+            format!("{} is named in placement.clusters, too", exclude[index]),
+        ));
+    }
     Ok(Placement {
-        clusters: cluster_names(&placement.get("clusters"), None)?,
         selector: read_selector(&placement.get("clusterSelector"))?,
-        exclude: cluster_names(&placement.get("exclude"), None)?.unwrap_or_default(),
+        spread: Spread::read_list(&placement.get("spread"))?,
+        preferences: Preference::read_list(&placement.get("preferences"))?,
+        clusters,
+        exclude,
         tolerations: placement
             .get("tolerations")
             .list()?
@@ -219,18 +267,29 @@ fn read_override(field: &Field<'_>) -> Result<Override, Refusal> {
         "clusters",
         "clusterSelector",
         "images",
+        "command",
+        "args",
         "labels",
         "annotations",
+        "env",
         "patches",
     ])?;
     let mut operations = Vec::new();
     for image in field.get("images").list()? {
         operations.push(Operation::read_image(&image)?);
     }
+    for key in ["command", "args"] {
+        for change in field.get(key).list()? {
+            operations.push(Operation::read_words(key, &change)?);
+        }
+    }
     for key in ["labels", "annotations"] {
         for change in field.get(key).list()? {
             operations.push(Operation::read_metadata(key, &change)?);
         }
+    }
+    for change in field.get("env").list()? {
+        operations.push(Operation::read_env(&change)?);
     }
     for patch in field.get("patches").list()? {
         operations.push(Operation::read_patch(&patch)?);
@@ -382,8 +441,65 @@ mod tests {
                 "spec.apply.ignore[0]",
             ),
             (
-                |d| d["spec"]["replicas"] = json!({"divide": "weighted"}),
+                |d| d["spec"]["replicas"] = json!({"divide": "evenly"}),
+                "spec.replicas.divide",
+            ),
+            (
+                |d| {
+                    d["spec"]["template"] = json!({"apiVersion": "v1", "kind": "Secret"});
+                    d["spec"]["replicas"] = json!({"divide": "weighted", "total": 1});
+                },
                 "spec.replicas",
+            ),
+            (
+                |d| {
+                    d["spec"]["template"] = json!({"apiVersion": "x.io/v1", "kind": "Thing"});
+                    d["spec"]["replicas"] = json!({"divide": "weighted"});
+                },
+                "spec.replicas.total",
+            ),
+            (
+                |d| {
+                    d["spec"]["template"]["spec"]["replicas"] = json!("2");
+                    d["spec"]["replicas"] = json!({"divide": "weighted"});
+                },
+                "spec.template.spec.replicas",
+            ),
+            (
+                |d| d["spec"]["placement"]["exclude"] = json!(["us-1", "eu-1"]),
+                "spec.placement.exclude[1]",
+            ),
+            (
+                |d| d["spec"]["placement"]["spread"] = json!([{"by": "rack"}]),
+                "spec.placement.spread[0].by",
+            ),
+            (
+                |d| d["spec"]["placement"]["preferences"] = json!([{}]),
+                "spec.placement.preferences[0].clusterSelector",
+            ),
+            (
+                |d| d["spec"]["dependencies"] = json!("yes"),
+                "spec.dependencies",
+            ),
+            (
+                |d| {
+                    d["spec"]["overrides"] = json!([{"command": [{"op": "add", "value": ["sh"]}]}]);
+                },
+                "spec.overrides[0].command[0].container",
+            ),
+            (
+                |d| {
+                    d["spec"]["overrides"] =
+                        json!([{"args": [{"container": "web", "op": "add", "value": "sh"}]}]);
+                },
+                "spec.overrides[0].args[0].value",
+            ),
+            (
+                |d| {
+                    d["spec"]["overrides"] =
+                        json!([{"env": [{"container": "web", "op": "add", "value": {"A": 1}}]}]);
+                },
+                "spec.overrides[0].env[0].value.A",
             ),
             (
                 |d| d["spec"]["overrides"] = json!([{"patches": [{"op": "set", "path": "/a"}]}]),

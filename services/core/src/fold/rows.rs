@@ -96,7 +96,7 @@ pub struct CanonicalRow {
     pub cluster: ClusterName,
     /// The decision that is due.
     pub decision: u64,
-    /// The revision which that decision carries out.
+    /// The newest revision of the object.
     pub revision: u64,
     /// How it stands.
     pub outcome: String,

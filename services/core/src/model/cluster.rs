@@ -1,6 +1,16 @@
-//! A member cluster as placement sees it.
+//! A member cluster as placement sees it, whoever describes it.
+//!
+//! | document | read by |
+//! |---|---|
+//! | `fleetcast.dev/v1alpha1 MemberCluster` | [`Cluster::read`] |
+//! | `core.kubefed.io/v1beta1 KubeFedCluster` | [`Cluster::read_kubefed`] |
+//! | `cluster.karmada.io/v1alpha1 Cluster` | [`Cluster::read_karmada`] |
+//!
+//! A document without a status is a ready cluster that serves every kind.
 
-use std::collections::BTreeMap;
+mod foreign;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,6 +34,9 @@ pub struct Cluster {
     /// Zone, for spreading.
     #[serde(default)]
     pub zone: Option<String>,
+    /// All its zones, where it spans several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<String>,
     /// Provider, for spreading.
     #[serde(default)]
     pub provider: Option<String>,
@@ -33,6 +46,24 @@ pub struct Cluster {
     /// Whether it takes nothing new; what is there stays.
     #[serde(default)]
     pub cordoned: bool,
+    /// Whether its own status says that it is ready; one without a status is.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub ready: bool,
+    /// What it serves, as `apps/v1/Deployment`; none where that is unknown, which counts as everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apis: Option<BTreeSet<String>>,
+    /// How many pods it has room for in all: no object gets more replicas there; none where that is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<i64>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+// By reference, as serde calls it.
+fn is_yes(ready: &bool) -> bool {
+    *ready
 }
 
 /// Keeps objects off a cluster that do not tolerate it.
@@ -83,10 +114,39 @@ impl Cluster {
             labels: BTreeMap::new(),
             region: None,
             zone: None,
+            zones: Vec::new(),
             provider: None,
             taints: Vec::new(),
             cordoned: false,
+            ready: true,
+            apis: None,
+            pods: None,
         }
+    }
+
+    /// Reads a cluster's document of any dialect; none where it is no cluster's.
+    pub fn read_any(document: &Value) -> Option<Result<Self, Refusal>> {
+        let text = |key: &str| document.get(key).and_then(Value::as_str);
+        match (text("apiVersion")?, text("kind")?) {
+            ("fleetcast.dev/v1alpha1", "MemberCluster") => Some(Self::read(document)),
+            (foreign::KUBEFED, "KubeFedCluster") => Some(Self::read_kubefed(document)),
+            (foreign::KARMADA, "Cluster") => Some(Self::read_karmada(document)),
+            _ => None,
+        }
+    }
+
+    /// Whether it serves `kind` in `api_version`, as far as is known.
+    pub fn serves(&self, api_version: &str, kind: &str) -> bool {
+        self.apis
+            .as_ref()
+            .is_none_or(|apis| apis.contains(&format!("{api_version}/{kind}")))
+    }
+
+    /// The zone that it counts for: its zone, else the first of its zones.
+    pub fn first_zone(&self) -> Option<&str> {
+        self.zone
+            .as_deref()
+            .or_else(|| self.zones.first().map(String::as_str))
     }
 
     /// Reads a `MemberCluster` document (`fleetcast.dev/v1alpha1`).
@@ -101,32 +161,33 @@ impl Cluster {
         let name =
             ClusterName::parse(name.string()?).map_err(|refusal| name.refuse(refusal.message))?;
         let spec = root.get("spec");
-        spec.only(&["region", "zone", "provider", "taints", "cordoned"])?;
-        let taints = spec
-            .get("taints")
-            .list()?
-            .iter()
-            .map(|taint| {
-                taint.only(&["key", "value", "effect"])?;
-                Ok(Taint {
-                    key: taint.get("key").string()?.to_owned(),
-                    value: taint
-                        .get("value")
-                        .optional_string()?
-                        .unwrap_or_default()
-                        .to_owned(),
-                    effect: TaintEffect::read(&taint.get("effect"))?,
-                })
-            })
-            .collect::<Result<_, Refusal>>()?;
+        spec.only(&["region", "zone", "zones", "provider", "taints", "cordoned"])?;
+        let taints = spec.get("taints");
+        for taint in taints.list()? {
+            taint.only(&["key", "value", "effect"])?;
+        }
+        let status = root.get("status");
+        let pods = status.get("capacity").get("pods");
+        if pods.optional_integer()?.is_some_and(|pods| pods < 0) {
+            return Err(pods.refuse("must not be negative"));
+        }
         Ok(Self {
             name,
             labels: metadata.get("labels").strings()?,
             region: spec.get("region").optional_string()?.map(str::to_owned),
             zone: spec.get("zone").optional_string()?.map(str::to_owned),
+            zones: texts(&spec.get("zones"))?,
             provider: spec.get("provider").optional_string()?.map(str::to_owned),
-            taints,
+            taints: read_taints(&taints)?,
             cordoned: spec.get("cordoned").optional_bool()?.unwrap_or(false),
+            ready: ready_condition(&status)?.unwrap_or(true),
+            apis: read_apis(
+                &status.get("apis"),
+                "apiVersion",
+                |kind| kind.clone(),
+                "kinds",
+            )?,
+            pods: pods.optional_integer()?,
         })
     }
 
@@ -137,9 +198,13 @@ impl Cluster {
             labels,
             region,
             zone,
+            zones,
             provider,
             taints,
             cordoned,
+            ready,
+            apis,
+            pods,
         } = self;
         let mut spec = serde_json::json!({"taints": taints, "cordoned": cordoned});
         for (key, value) in [("region", region), ("zone", zone), ("provider", provider)] {
@@ -147,13 +212,83 @@ impl Cluster {
                 spec[key] = Value::from(value.as_str());
             }
         }
-        serde_json::json!({
+        if !zones.is_empty() {
+            spec["zones"] = Value::from(zones.as_slice());
+        }
+        let mut document = serde_json::json!({
             "apiVersion": "fleetcast.dev/v1alpha1",
             "kind": "MemberCluster",
             "metadata": {"name": name.as_str(), "labels": labels},
             "spec": spec,
-        })
+        });
+        if !ready {
+            document["status"]["conditions"] =
+                serde_json::json!([{"type": "Ready", "status": "False"}]);
+        }
+        if let Some(apis) = apis {
+            let mut by_version: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+            for (api_version, kind) in apis.iter().filter_map(|api| api.rsplit_once('/')) {
+                by_version.entry(api_version).or_default().push(kind);
+            }
+            document["status"]["apis"] = by_version
+                .into_iter()
+                .map(|(api_version, kinds)| serde_json::json!({"apiVersion": api_version, "kinds": kinds}))
+                .collect();
+        }
+        if let Some(pods) = pods {
+            document["status"]["capacity"] = serde_json::json!({"pods": pods});
+        }
+        document
     }
+}
+
+fn read_taints(taints: &Field<'_>) -> Result<Vec<Taint>, Refusal> {
+    let read = |taint: &Field<'_>| {
+        let value = taint.get("value").optional_string()?;
+        Ok(Taint {
+            key: taint.get("key").string()?.to_owned(),
+            value: value.unwrap_or_default().to_owned(),
+            effect: TaintEffect::read(&taint.get("effect"))?,
+        })
+    };
+    taints.list()?.iter().map(read).collect()
+}
+
+fn texts(field: &Field<'_>) -> Result<Vec<String>, Refusal> {
+    let text = |field: &Field<'_>| field.string().map(str::to_owned);
+    field.list()?.iter().map(text).collect()
+}
+
+/// What the condition `Ready` of a status says; none where there is no such condition.
+fn ready_condition(status: &Field<'_>) -> Result<Option<bool>, Refusal> {
+    for condition in status.get("conditions").list()? {
+        if condition.get("type").optional_string()? == Some("Ready") {
+            return Ok(Some(
+                condition.get("status").optional_string()? == Some("True"),
+            ));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads `[{<version>: apps/v1, <kinds>: […]}]`, where `kind` leads from an element of the inner list to the kind's name.
+fn read_apis<'a>(
+    apis: &Field<'a>,
+    version: &str,
+    kind: impl Fn(&Field<'a>) -> Field<'a>,
+    kinds: &str,
+) -> Result<Option<BTreeSet<String>>, Refusal> {
+    if !apis.is_present() {
+        return Ok(None);
+    }
+    let mut served = BTreeSet::new();
+    for api in apis.list()? {
+        let api_version = api.get(version).string()?;
+        for element in api.get(kinds).list()? {
+            served.insert(format!("{api_version}/{}", kind(&element).string()?));
+        }
+    }
+    Ok(Some(served))
 }
 
 #[cfg(test)]
@@ -166,11 +301,19 @@ mod tests {
         let document = json!({
             "apiVersion": "fleetcast.dev/v1alpha1", "kind": "MemberCluster",
             "metadata": {"name": "eu-1", "labels": {"tier": "prod"}},
-            "spec": {"region": "eu", "cordoned": true, "taints": [{"key": "gpu", "effect": "NoSchedule"}]},
+            "spec": {"region": "eu", "zones": ["a", "b"], "cordoned": true, "taints": [{"key": "gpu", "effect": "NoSchedule"}]},
+            "status": {
+                "conditions": [{"type": "Ready", "status": "Unknown"}], "capacity": {"pods": 110},
+                "apis": [{"apiVersion": "v1", "kinds": ["Secret"]}, {"apiVersion": "apps/v1", "kinds": ["Deployment"]}],
+            },
         });
         let cluster = Cluster::read(&document).expect("valid");
         assert_eq!(cluster.region.as_deref(), Some("eu"));
         assert!(cluster.cordoned);
+        assert!(!cluster.ready);
+        assert_eq!(cluster.first_zone(), Some("a"));
+        assert!(cluster.serves("apps/v1", "Deployment"));
+        assert!(!cluster.serves("apps/v1", "Secret"));
         assert_eq!(Cluster::read(&cluster.document()).expect("valid"), cluster);
     }
 
@@ -190,6 +333,14 @@ mod tests {
             (
                 json!({"metadata": {"name": "eu"}, "spec": {"zones": "a"}}),
                 "spec.zones",
+            ),
+            (
+                json!({"metadata": {"name": "eu"}, "status": {"capacity": {"pods": -1}}}),
+                "status.capacity.pods",
+            ),
+            (
+                json!({"metadata": {"name": "eu"}, "status": {"apis": [{"kinds": ["Pod"]}]}}),
+                "status.apis[0].apiVersion",
             ),
         ] {
             assert_eq!(Cluster::read(&document).expect_err("refused").field, field);

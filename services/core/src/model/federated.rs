@@ -4,9 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::division::Division;
 use super::name::ClusterName;
 use super::object::ObjectKey;
 use super::selector::{Selector, Toleration};
+use super::spread::{Preference, Spread};
 use crate::overrides::Operation;
 
 /// Who wrote a document in which words.
@@ -32,10 +34,16 @@ pub struct FederatedObject {
     pub template: Value,
     /// Where it should be.
     pub placement: Placement,
+    /// How its replicas are divided; none means that each cluster gets what the template says.
+    pub division: Option<Division>,
+    /// Whether each cluster keeps the replicas that it has (KubeFed's `retainReplicas`).
+    pub retain_replicas: bool,
     /// What differs in which cluster, in the order of application.
     pub overrides: Vec<Override>,
     /// How it is applied in a cluster.
     pub apply: ApplyPolicy,
+    /// Whether what its template names (ConfigMaps, Secrets, …) follows it.
+    pub dependencies: bool,
     /// Whether propagation rests: nothing new is decided until it is lifted.
     pub suspend: bool,
 }
@@ -51,6 +59,10 @@ pub struct Placement {
     pub exclude: Vec<ClusterName>,
     /// Taints that do not keep it away.
     pub tolerations: Vec<Toleration>,
+    /// Over how many regions, zones, … it is spread.
+    pub spread: Vec<Spread>,
+    /// Groups of clusters of which the first that fits is taken; none means that all clusters are one group.
+    pub preferences: Vec<Preference>,
 }
 
 /// What differs in some clusters.

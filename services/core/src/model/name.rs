@@ -1,11 +1,38 @@
 //! Names with their grammar, their limit and the reason for the limit.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Refusal;
+use crate::field::Field;
+
+/// The list of cluster names that may stand at `field`, each named once: as its elements, or as their `member`.
+///
+/// # Errors
+/// What is no list, no name, or a name that stood there before.
+pub fn read_list(
+    field: &Field<'_>,
+    member: Option<&str>,
+) -> Result<Option<Vec<ClusterName>>, Refusal> {
+    if !field.is_present() {
+        return Ok(None);
+    }
+    let mut names = Vec::new();
+    let mut seen = BTreeSet::new();
+    for element in field.list()? {
+        let name = member.map_or_else(|| element.clone(), |member| element.get(member));
+        let parsed =
+            ClusterName::parse(name.string()?).map_err(|refusal| name.refuse(refusal.message))?;
+        if !seen.insert(parsed.clone()) {
+            return Err(name.refuse(format!("{parsed} is named twice")));
+        }
+        names.push(parsed);
+    }
+    Ok(Some(names))
+}
 
 /// Whether `text` is an RFC 1123 subdomain: what Kubernetes takes as the name of most objects (at most 253 bytes).
 pub fn is_dns_subdomain(text: &str) -> bool {

@@ -97,12 +97,38 @@ impl ObjectKey {
         digest::short(self.to_string().as_bytes())
     }
 
+    /// The four tokens that name it in subjects, and in the hash that breaks ties: kind, group, namespace and name.
+    ///
+    /// Each keeps `[A-Za-z0-9-]` and writes every other byte as `=HH`; nothing is `_`.
+    pub fn tokens(&self) -> String {
+        let namespace = self.namespace.as_deref().unwrap_or_default();
+        [self.kind.as_str(), &self.group, namespace, &self.name]
+            .map(token)
+            .join(".")
+    }
+
     /// The form that people read and type: like the text form, with the kind in lower case (`deployment.apps/shop/web`).
     pub fn for_people(&self) -> String {
         let text = self.to_string();
         let (kind, rest) = text.split_at(self.kind.len());
         kind.to_ascii_lowercase() + rest
     }
+}
+
+/// Writes `text` as one token of a subject.
+pub fn token(text: &str) -> String {
+    if text.is_empty() {
+        return "_".to_owned();
+    }
+    let mut token = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || byte == b'-' {
+            token.push(char::from(byte));
+        } else {
+            token.push_str(&format!("={byte:02X}"));
+        }
+    }
+    token
 }
 
 impl fmt::Display for ObjectKey {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::Op;
+use super::container::POD_SPECS;
 use crate::Refusal;
 use crate::field::Field;
 
@@ -88,13 +89,6 @@ impl Image {
         }
     }
 }
-
-/// Where pods are described in the built-in workloads.
-const POD_SPECS: &[&str] = &[
-    "/spec",
-    "/spec/template/spec",
-    "/spec/jobTemplate/spec/template/spec",
-];
 
 pub(super) fn apply(
     component: ImageComponent,

@@ -1,10 +1,9 @@
-//! JSON patches: RFC 6902, and the meaning that KubeFed's engine gives them.
+//! JSON patches as RFC 6902 says.
 
 use json_patch::{AddOperation, PatchOperation, RemoveOperation, ReplaceOperation};
 use jsonptr::PointerBuf;
 use serde_json::Value;
 
-use super::Action;
 use crate::Refusal;
 use crate::field::Field;
 
@@ -47,44 +46,9 @@ pub(super) fn read(field: &Field<'_>) -> Result<PatchOperation, Refusal> {
     })
 }
 
-/// Reads KubeFed's form, where no `op` means replace and no `value` means null.
-pub(super) fn read_kubefed(field: &Field<'_>) -> Result<Action, Refusal> {
-    let path = pointer(&field.get("path"))?;
-    let value = field
-        .value()
-        .and_then(|patch| patch.get("value"))
-        .cloned()
-        .unwrap_or(Value::Null);
-    let op = field.get("op");
-    Ok(match op.optional_string()?.unwrap_or_default() {
-        "" | "replace" => Action::Upsert(ReplaceOperation { path, value }),
-        "add" => Action::Patch(PatchOperation::Add(AddOperation { path, value })),
-        "remove" => Action::Patch(PatchOperation::Remove(RemoveOperation { path })),
-        other => return Err(op.refuse(format!("{other:?} is none of add, remove, replace"))),
-    })
-}
-
 pub(super) fn apply(operation: &PatchOperation, object: &mut Value) -> Result<(), String> {
     json_patch::patch(object, std::slice::from_ref(operation))
         .map_err(|error| format!("{}: {}", operation.path(), error.kind))
-}
-
-/// Inserts a missing key where its parent is an object, as evanphx/json-patch v4.12 does; replaces otherwise.
-pub(super) fn upsert(operation: &ReplaceOperation, object: &mut Value) -> Result<(), String> {
-    let into_object = operation
-        .path
-        .parent()
-        .and_then(|parent| parent.resolve(object).ok())
-        .is_some_and(Value::is_object);
-    let ReplaceOperation { path, value } = operation.clone();
-    apply(
-        &if into_object {
-            PatchOperation::Add(AddOperation { path, value })
-        } else {
-            PatchOperation::Replace(ReplaceOperation { path, value })
-        },
-        object,
-    )
 }
 
 fn pointer(field: &Field<'_>) -> Result<PointerBuf, Refusal> {
@@ -140,39 +104,6 @@ mod tests {
         ] {
             assert_eq!(
                 outcome(Operation::read_patch, &op, &object),
-                expected,
-                "{op}"
-            );
-        }
-    }
-
-    #[test]
-    fn kubefed_inserts_where_the_parent_exists() {
-        let object = json!({"spec": {"list": [1]}});
-        for (op, expected) in [
-            (
-                json!({"path": "/spec/replicas", "value": 2}),
-                Ok(json!({"spec": {"list": [1], "replicas": 2}})),
-            ),
-            (
-                json!({"path": "/spec/list/0", "value": 2}),
-                Ok(json!({"spec": {"list": [2]}})),
-            ),
-            (
-                json!({"path": "/status/x", "value": 2}),
-                Err(".path".to_owned()),
-            ),
-            (
-                json!({"op": "add", "path": "/spec/list/-", "value": 2}),
-                Ok(json!({"spec": {"list": [1, 2]}})),
-            ),
-            (
-                json!({"op": "remove", "path": "/spec/x"}),
-                Err(".path".to_owned()),
-            ),
-        ] {
-            assert_eq!(
-                outcome(Operation::read_kubefed_patch, &op, &object),
                 expected,
                 "{op}"
             );

@@ -17,6 +17,9 @@ pub struct Lane {
     pub sequence: u64,
     /// The highest `n` written, by cluster.
     pub counts: BTreeMap<ClusterName, u64>,
+    /// The last sequence that was read instead of written: what stood up to there may be gone, and its `n` with it.
+    #[serde(default)]
+    pub floor: u64,
     /// Whether its work is still being written anew.
     pub rebuilding: bool,
 }
@@ -50,6 +53,7 @@ impl Lane {
             incarnation,
             sequence,
             counts: BTreeMap::new(),
+            floor: 0,
             rebuilding: false,
         }
     }
@@ -73,7 +77,8 @@ impl Lane {
     pub(super) fn next(&mut self, cluster: &ClusterName) -> (u64, u64) {
         let expected = self.advance();
         let count = self.counts.entry(cluster.clone()).or_default();
-        *count += 1;
+        // No `n` is greater than its sequence, so none behind the floor was used before; the agent takes the jump for a gap and asks.
+        *count = (*count).max(self.floor) + 1;
         (*count, expected)
     }
 }

@@ -9,7 +9,6 @@ use super::lane::Found;
 use crate::decision::{Standing, Standings};
 use crate::dialect::{self, Input};
 use crate::document::Document;
-use crate::log::Entry;
 use crate::model::{Cluster, ClusterName, FederatedObject};
 use crate::plan;
 use crate::time::Time;
@@ -30,9 +29,15 @@ pub(super) struct Object {
     pub(super) decision_time: Time,
     /// The change that the newest decision in the log carries out.
     pub(super) decided_change_sequence: u64,
+    /// The newest event about another object that this one depends on.
+    #[serde(default)]
+    pub(super) related_sequence: u64,
     pub(super) standings: Standings,
     /// The newest work in the stream, by cluster.
     pub(super) written: BTreeMap<ClusterName, Found>,
+    /// The removals that were answered, by cluster: their standing stays, so that decisions follow from the log alone.
+    #[serde(default)]
+    pub(super) settled: BTreeMap<ClusterName, u64>,
     #[serde(skip)]
     pub(super) parsed: Option<Arc<FederatedObject>>,
     /// Manifests of the last plan, until they are written.
@@ -41,11 +46,11 @@ pub(super) struct Object {
 }
 
 impl Object {
-    pub(super) fn new(entry: &Entry) -> Self {
+    pub(super) fn new(change_id: &str) -> Self {
         Self {
             revision: 0,
             change_sequence: 0,
-            change_id: entry.id.clone(),
+            change_id: change_id.to_owned(),
             documents: BTreeMap::new(),
             withdrawn: None,
             decision: 0,
@@ -53,8 +58,10 @@ impl Object {
             decision_id: String::new(),
             decision_time: Time::default(),
             decided_change_sequence: 0,
+            related_sequence: 0,
             standings: Standings::default(),
             written: BTreeMap::new(),
+            settled: BTreeMap::new(),
             parsed: None,
             rendered: Vec::new(),
         }
@@ -63,26 +70,35 @@ impl Object {
     pub(super) fn is_unwritten(&self, cluster: &ClusterName) -> bool {
         let due = self.standings.get(cluster).and_then(Standing::due);
         let written = self.written.get(cluster).map(|found| found.decision);
-        due.is_some_and(|(decision, _)| written.is_none_or(|written| written < decision))
+        due.is_some_and(|(decision, _)| {
+            written.is_none_or(|written| written < decision) && !self.is_settled(cluster, decision)
+        })
+    }
+
+    /// Whether `decision` took it away from `cluster`, and that was answered.
+    pub(super) fn is_settled(&self, cluster: &ClusterName, decision: u64) -> bool {
+        self.settled.get(cluster) == Some(&decision)
     }
 
     /// The newest document as the model.
     pub(super) fn parse(&mut self) -> Option<Arc<FederatedObject>> {
         if self.parsed.is_none() {
-            self.parsed = self
-                .documents
-                .values()
-                .next_back()
-                .and_then(parse)
-                .map(Arc::new);
+            self.parsed = self.read();
         }
         self.parsed.clone()
+    }
+
+    /// The newest document as the model, read again where it is not at hand.
+    pub(super) fn read(&self) -> Option<Arc<FederatedObject>> {
+        let newest = || self.documents.values().next_back().and_then(parse);
+        self.parsed.clone().or_else(|| newest().map(Arc::new))
     }
 
     /// The manifest with `digest`: from the last plan, or rendered again from the newest document or from that of `revision`.
     pub(super) fn manifest(
         &self,
         digest: &str,
+        replicas: Option<i64>,
         revision: u64,
         newest: &FederatedObject,
         cluster: Option<&Cluster>,
@@ -91,8 +107,10 @@ impl Object {
         if let Some(rendered) = self.rendered.iter().find(|rendered| is_it(rendered)) {
             return Some(Document::from_value(&rendered.manifest));
         }
-        let again =
-            |object: &FederatedObject| plan::render_for(object, cluster?).ok().filter(is_it);
+        let again = |object: &FederatedObject| {
+            let rendered = plan::render_with(object, cluster?, replicas);
+            rendered.ok().filter(is_it)
+        };
         let older = || {
             parse(self.documents.get(&revision)?)
                 .as_ref()
@@ -109,8 +127,9 @@ impl Object {
         let held: BTreeSet<u64> = self
             .standings
             .iter()
-            .filter_map(|(_, standing)| standing.due())
-            .map(|(_, revision)| revision)
+            .filter_map(|(cluster, standing)| Some((cluster, standing.due()?)))
+            .filter(|(cluster, (decision, _))| !self.is_settled(cluster, *decision))
+            .map(|(_, (_, revision))| revision)
             .collect();
         self.documents
             .retain(|revision, _| Some(*revision) == newest || held.contains(revision));

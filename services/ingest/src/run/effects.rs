@@ -24,7 +24,7 @@ impl Ingest {
                     let (bus, message) = (self.bus.clone(), event::decision(&decision));
                     self.pending.push(Box::pin(async move {
                         let stored = bus.append(message, Expected::OfSubject(expected)).await;
-                        Outcome::Decision(decision.object, stored)
+                        Outcome::Decision(decision.object.clone(), stored)
                     }));
                     Ok(())
                 }

@@ -1,5 +1,9 @@
 //! How a fleet comes to rest: no more faults, everybody is up, time passes.
 
+use std::collections::BTreeSet;
+
+use fleetcast_core::fold::Condition;
+
 use super::World;
 use crate::world::chance::Salt;
 use crate::world::hub::HandedIn;
@@ -8,17 +12,19 @@ use crate::world::step::Act;
 /// How often everybody does all that they can before that counts as endless.
 const TURNS: usize = 400;
 /// How often time passes before a fleet that is not at rest counts as one that never is.
-const ROUNDS: usize = 120;
+const ROUNDS: usize = 40;
+/// After how many rounds every agent has asked for what it lacks, whatever it was told.
+const SYNCED: usize = 6;
+/// After how many rounds everything that was refused was asked again after the last fault.
+const PATIENCE: usize = 9;
 
 impl World {
-    /// Everybody who is up does all that they can, without faults; whether anything was done.
-    pub(in crate::world) fn flow(&mut self) -> bool {
-        let healed = std::mem::replace(&mut self.healed, true);
+    /// Everybody who is up does all that they can; whether anything was done.
+    pub(in crate::world) fn flow(&mut self, mut draw: Salt) -> bool {
         let mut ever = false;
         let mut turns = 0;
         loop {
             let mut did = false;
-            let mut draw = Salt::new(0);
             for index in 0..self.hubs.len() {
                 if self.hubs[index].paused {
                     continue;
@@ -64,11 +70,10 @@ impl World {
                 break;
             }
         }
-        if turns >= TURNS {
+        if turns >= TURNS && self.healed {
             self.failures
                 .push("rest: work goes in circles without time passing".to_owned());
         }
-        self.healed = healed;
         ever
     }
 
@@ -81,7 +86,7 @@ impl World {
         for aggregator in &mut self.aggregators {
             aggregator.paused = false;
         }
-        let stubborn = self.options.seed % 3 == 0;
+        let stubborn = self.options.seed.is_multiple_of(3);
         for member in &mut self.members {
             member.paused = false;
             member.server.cut = false;
@@ -94,11 +99,11 @@ impl World {
             }
         }
         self.tell(|| "all faults end".to_owned());
-        self.come_to_rest();
+        self.come_to_rest(SYNCED);
     }
 
-    /// Lets time pass until nothing is left to do.
-    pub(in crate::world) fn come_to_rest(&mut self) {
+    /// Lets time pass until nothing is left to do, for so many rounds at least.
+    pub(in crate::world) fn come_to_rest(&mut self, least: usize) {
         let mut quiet = 0;
         for round in 0..ROUNDS {
             for member in &mut self.members {
@@ -109,18 +114,24 @@ impl World {
             for submission in unanswered {
                 self.at_doors(&HandedIn::Change(submission), &mut draw);
             }
-            self.flow();
+            self.flow(Salt::new(0));
             if !self.failures.is_empty() {
                 return;
             }
-            quiet = if self.is_at_rest() { quiet + 1 } else { 0 };
-            if quiet == 2 {
+            quiet = if round + 1 >= least && self.is_at_rest() {
+                quiet + 1
+            } else {
+                0
+            };
+            // Who was refused asks again, ever more rarely: that takes its time.
+            let all_idle = self.members.iter().all(|member| member.agent.is_idle());
+            if quiet >= 2 && round >= if all_idle { least } else { PATIENCE } {
                 let now = self.now;
                 self.tell(|| format!("at rest after {round} rounds, at {now}"));
                 return;
             }
-            let ms = [500, 3_000, 10_000, 60_000, 400_000];
-            self.pass(ms[(round / 4).min(ms.len() - 1)]);
+            let ms = [500, 500, 3_000, 10_000, 70_000, 70_000, 400_000];
+            self.pass(ms[round.min(ms.len() - 1)]);
         }
         let unrest = self.unrest();
         self.failures
@@ -141,21 +152,42 @@ impl World {
             && self.unsettled().is_empty()
     }
 
-    /// Clusters whose agents are not idle although no row says why.
+    /// What is not as it should be and has no answer that says why.
     fn unsettled(&self) -> Vec<String> {
         let view = &self.aggregators[0].view;
-        self.members
-            .iter()
-            .filter(|member| !member.agent.is_idle())
-            .filter(|member| {
-                let explained = view.objects().any(|(object, _)| {
-                    let answer = view.answer(object, &member.name);
-                    answer.is_some_and(|answer| !answer.outcome.is_final())
-                });
-                !explained
-            })
-            .map(|member| member.name.to_string())
-            .collect()
+        let mut unsettled = Vec::new();
+        let mut refused = BTreeSet::new();
+        for (object, _) in view.objects() {
+            for member in &self.members {
+                let answer = view.answer(object, &member.name);
+                if answer.is_some_and(|answer| !answer.outcome.is_final()) {
+                    refused.insert(&member.name);
+                }
+            }
+            for row in view.rows(object) {
+                let no = view
+                    .answer(object, &row.cluster)
+                    .is_some_and(|answer| !answer.outcome.is_final());
+                let waits = match row.condition {
+                    Condition::Pending | Condition::Deciding => true,
+                    Condition::Removing => !no,
+                    Condition::Applied
+                    | Condition::Refused
+                    | Condition::Retrying
+                    | Condition::Ahead
+                    | Condition::Excluded => false,
+                };
+                if waits {
+                    unsettled.push(format!("{object} in {}: {:?}", row.cluster, row.condition));
+                }
+            }
+        }
+        for member in &self.members {
+            if !member.agent.is_idle() && !refused.contains(&member.name) {
+                unsettled.push(format!("{}: its agent is not idle", member.name));
+            }
+        }
+        unsettled
     }
 
     fn unrest(&self) -> String {

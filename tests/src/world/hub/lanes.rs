@@ -26,6 +26,17 @@ impl Hub {
             match take_over(bus, &mut self.state.placer, behind) {
                 Some(term) => {
                     self.term = Some(term);
+                    self.reads_first = bus.log.last();
+                    let fences = bus.works.iter();
+                    self.fences = fences
+                        .map(|(partition, stream)| (*partition, stream.held.fence_sequence()))
+                        .collect();
+                    let lanes = bus.works.keys().filter_map(|p| self.state.placer.lane(*p));
+                    let lanes: Vec<String> = lanes
+                        .map(|lane| format!("{} rebuilding {}", lane.incarnation, lane.rebuilding))
+                        .collect();
+                    self.notes
+                        .push(format!("leads in term {term}: {}", lanes.join(", ")));
                     for partition in bus.works.keys() {
                         let reached = self.state.placer.lane(*partition);
                         let reached = reached.map_or(0, |lane| lane.sequence);

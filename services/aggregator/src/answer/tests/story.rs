@@ -70,7 +70,7 @@ impl Story {
     pub(super) fn register(&mut self, cluster: &str) {
         let mut registered = Cluster::named(name(cluster));
         registered.labels = [("region".to_owned(), cluster[..2].to_owned())].into();
-        self.cluster(cluster, ClusterNews::Registered(registered));
+        self.cluster(cluster, ClusterNews::Registered(Box::new(registered)));
     }
 
     pub(super) fn change(&mut self, object: &str, revision: u64, content: Content) {

@@ -1,0 +1,247 @@
+//! A plan against what the fleet holds now: which clusters gain, change and lose an object.
+
+use std::collections::BTreeMap;
+
+use fleetcast_aggregator::answer::{Clusters, Objects, Request, Row};
+use fleetcast_aggregator::client;
+use fleetcast_core::digest;
+use fleetcast_core::fold::Condition;
+use fleetcast_core::model::{Cluster, ClusterName, ObjectKey};
+use fleetcast_core::placement::Exclusion;
+use fleetcast_core::planning::Fleet;
+use fleetcast_core::report::{ObjectPlan, Observed, Target};
+
+use crate::args::BusArgs;
+use crate::command::service;
+use crate::failure::Failure;
+use crate::output::Paint;
+
+/// What the live fleet holds.
+pub(super) struct Live {
+    clusters: Vec<Cluster>,
+    rows: BTreeMap<ObjectKey, BTreeMap<ClusterName, Row>>,
+}
+
+/// What a plan would change for one object.
+pub(super) struct Changes {
+    /// By cluster that should hold it: whether it gains it (none), or holds the same or another manifest.
+    planned: BTreeMap<ClusterName, Option<bool>>,
+    lost: Vec<(ClusterName, String)>,
+}
+
+/// What a plan comes to.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    pub(super) refused: usize,
+    objects: usize,
+    placed: usize,
+    gained: usize,
+    changed: usize,
+    lost: usize,
+    refused_in_clusters: usize,
+    unplaced: i64,
+}
+
+impl Live {
+    pub(super) async fn read(bus: &BusArgs) -> Result<Self, Failure> {
+        let bus = service::bus(bus).await?;
+        let request = Request::default();
+        let clusters: Clusters = client::query(&bus, "clusters", None, &request).await?;
+        let objects: Objects = client::query(&bus, "objects", None, &request).await?;
+        let clusters = clusters
+            .clusters
+            .into_iter()
+            .filter(|summary| summary.registered)
+            .map(|summary| Cluster {
+                name: summary.cluster,
+                labels: summary.labels,
+                region: summary.region,
+                zone: summary.zone,
+                zones: summary.zones,
+                provider: summary.provider,
+                taints: summary.taints,
+                cordoned: summary.cordoned,
+                ready: summary.ready,
+                apis: summary.apis,
+                pods: summary.pods,
+            })
+            .collect();
+        let rows = objects.objects.into_iter().map(|summary| {
+            let held = summary.rows.into_iter().filter(is_held);
+            let held = held.map(|row| (row.cluster.clone(), row)).collect();
+            (summary.object, held)
+        });
+        Ok(Self {
+            clusters,
+            rows: rows.collect(),
+        })
+    }
+
+    pub(super) fn fleet(&self) -> Fleet {
+        let mut fleet = Fleet::of(self.clusters.iter().cloned());
+        for (object, rows) in &self.rows {
+            for cluster in rows.keys() {
+                fleet.hold(object, cluster);
+            }
+        }
+        fleet
+    }
+
+    /// What is placed now, as division looks at it.
+    pub(super) fn observed(&self) -> Vec<Observed> {
+        let rows = self.rows.iter().flat_map(|(object, rows)| {
+            rows.values()
+                .filter(|row| row.replicas.is_some())
+                .map(|row| Observed {
+                    object: object.to_string(),
+                    cluster: row.cluster.clone(),
+                    replicas: row.replicas,
+                    ready: None,
+                    capacity: None,
+                    available: None,
+                })
+        });
+        rows.collect()
+    }
+
+    pub(super) fn compare(&self, plan: &ObjectPlan) -> Changes {
+        let none = BTreeMap::new();
+        let held = key(&plan.object)
+            .and_then(|key| self.rows.get(&key))
+            .unwrap_or(&none);
+        let mut changes = Changes {
+            planned: BTreeMap::new(),
+            lost: Vec::new(),
+        };
+        // Clusters with the same manifest share it: its digest is taken once.
+        let mut digests: BTreeMap<*const serde_json::Value, String> = BTreeMap::new();
+        for planned in &plan.clusters {
+            let digest = digests
+                .entry(std::sync::Arc::as_ptr(&planned.manifest))
+                .or_insert_with(|| digest::of_value(&planned.manifest));
+            let same = held
+                .get(&planned.cluster)
+                .map(|row| row.digest.as_ref() == Some(digest));
+            changes.planned.insert(planned.cluster.clone(), same);
+        }
+        for cluster in held
+            .keys()
+            .filter(|cluster| !changes.planned.contains_key(*cluster))
+        {
+            let why = plan
+                .excluded
+                .iter()
+                .find(|excluded| excluded.cluster == *cluster);
+            let keeps = |reason: Exclusion| reason.keeps_what_is_there();
+            if why.is_some_and(|why| keeps(why.reason)) {
+                continue;
+            }
+            let why = why.map_or_else(
+                || "it is not registered any more".to_owned(),
+                |why| format!("{:?}: {}", why.reason, why.message),
+            );
+            changes.lost.push((cluster.clone(), why));
+        }
+        changes
+    }
+}
+
+fn is_held(row: &Row) -> bool {
+    match row.condition {
+        Condition::Excluded | Condition::Removing => false,
+        Condition::Deciding
+        | Condition::Pending
+        | Condition::Retrying
+        | Condition::Applied
+        | Condition::Refused
+        | Condition::Ahead => row.digest.is_some(),
+    }
+}
+
+impl Changes {
+    /// What happens in a cluster where it should be.
+    pub(super) fn word(&self, cluster: &ClusterName, paint: Paint) -> String {
+        match self.planned.get(cluster) {
+            Some(Some(true)) => paint.dim("same"),
+            Some(Some(false)) => paint.waiting("changes"),
+            Some(None) | None => paint.good("gains"),
+        }
+    }
+
+    pub(super) fn lost(&self) -> &[(ClusterName, String)] {
+        &self.lost
+    }
+}
+
+impl Totals {
+    pub(super) fn add(&mut self, row: &ObjectPlan, changes: Option<&Changes>) {
+        self.objects += 1;
+        self.placed += row.clusters.len();
+        self.unplaced += row.unplaced_replicas;
+        let refused = row
+            .excluded
+            .iter()
+            .filter(|excluded| excluded.reason == Exclusion::Refused);
+        self.refused_in_clusters += refused.count();
+        if let Some(Changes { planned, lost }) = changes {
+            self.gained += planned.values().filter(|same| same.is_none()).count();
+            self.changed += planned
+                .values()
+                .filter(|same| **same == Some(false))
+                .count();
+            self.lost += lost.len();
+        }
+    }
+
+    /// One line that sums it up.
+    pub(super) fn text(&self, is_live: bool, refused_documents: usize) -> String {
+        let Self {
+            refused,
+            objects,
+            placed,
+            gained,
+            changed,
+            lost,
+            refused_in_clusters,
+            unplaced,
+        } = self;
+        let mut text = format!("{objects} objects, {placed} placements");
+        if is_live {
+            text += &format!(": {gained} gained, {changed} changed, {lost} deleted");
+        }
+        for (count, what) in [
+            (refused + refused_documents, "refused"),
+            (*refused_in_clusters, "refused in a cluster"),
+        ] {
+            if count > 0 {
+                text += &format!(", {count} {what}");
+            }
+        }
+        if *unplaced > 0 {
+            text += &format!(", {unplaced} replicas without a place");
+        }
+        text + "\n"
+    }
+}
+
+fn key(object: &Target) -> Option<ObjectKey> {
+    let group = object
+        .api_version
+        .rsplit_once('/')
+        .map_or("", |(group, _)| group);
+    ObjectKey::new(
+        &object.kind,
+        group,
+        object.namespace.as_deref(),
+        &object.name,
+    )
+    .ok()
+}
+
+/// The object as people write it.
+pub(super) fn name(object: &Target) -> String {
+    key(object).map_or_else(
+        || format!("{}/{}", object.kind.to_ascii_lowercase(), object.name),
+        |key| key.for_people(),
+    )
+}
