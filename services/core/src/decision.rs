@@ -184,11 +184,6 @@ impl Standings {
         matches!(self.0.get(cluster), Some(Standing::Assigned { .. }))
     }
 
-    /// Forgets `cluster`: its removal was acknowledged.
-    pub fn settle(&mut self, cluster: &ClusterName) {
-        self.0.remove(cluster);
-    }
-
     /// Takes over what `decision` says.
     pub fn apply(&mut self, decision: &Decision) {
         let (number, revision) = (decision.number, decision.revision);

@@ -285,18 +285,3 @@ fn report(object: &FederatedObject, plan: Plan, written: Option<&Written>) -> Ob
         unplaced_replicas: plan.unplaced + written.map_or(0, |written| written.unplaced),
     }
 }
-
-/// The key by which documents of the same object are found.
-fn key_of(object: &Target) -> Option<ObjectKey> {
-    let group = object
-        .api_version
-        .rsplit_once('/')
-        .map_or("", |(group, _)| group);
-    ObjectKey::new(
-        &object.kind,
-        group,
-        object.namespace.as_deref(),
-        &object.name,
-    )
-    .ok()
-}

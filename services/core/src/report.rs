@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::Refusal;
-use crate::model::{ClusterName, Dialect};
+use crate::model::{ClusterName, Dialect, ObjectKey};
 use crate::placement::Exclusion;
 
 /// The whole answer.
@@ -47,6 +47,20 @@ pub struct Target {
     pub namespace: Option<String>,
     /// Name.
     pub name: String,
+}
+
+impl Target {
+    /// The key by which documents of the same object are found; none where a part is malformed.
+    pub fn key(&self) -> Option<ObjectKey> {
+        let Self {
+            api_version,
+            kind,
+            namespace,
+            name,
+        } = self;
+        let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+        ObjectKey::new(kind, group, namespace.as_deref(), name).ok()
+    }
 }
 
 /// A cluster that an object lands in.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Document, Fleet, Written, key_of};
+use super::{Document, Fleet, Written};
 use crate::Refusal;
 use crate::dialect::kinds::Catalog;
 use crate::dialect::kubefed::preference::{self, Preference};
@@ -231,7 +231,7 @@ impl Sources {
             Row::Planned(plan) => (plan.object.clone(), plan.dialect),
             Row::Refused { .. } => return row,
         };
-        let Some(key) = key_of(&object) else {
+        let Some(key) = object.key() else {
             return row;
         };
         match self.0.get(&key) {

@@ -106,7 +106,9 @@ impl Live {
 
     pub(super) fn compare(&self, plan: &ObjectPlan) -> Changes {
         let none = BTreeMap::new();
-        let held = key(&plan.object)
+        let held = plan
+            .object
+            .key()
             .and_then(|key| self.rows.get(&key))
             .unwrap_or(&none);
         let mut changes = Changes {
@@ -224,23 +226,9 @@ impl Totals {
     }
 }
 
-fn key(object: &Target) -> Option<ObjectKey> {
-    let group = object
-        .api_version
-        .rsplit_once('/')
-        .map_or("", |(group, _)| group);
-    ObjectKey::new(
-        &object.kind,
-        group,
-        object.namespace.as_deref(),
-        &object.name,
-    )
-    .ok()
-}
-
 /// The object as people write it.
 pub(super) fn name(object: &Target) -> String {
-    key(object).map_or_else(
+    object.key().map_or_else(
         || format!("{}/{}", object.kind.to_ascii_lowercase(), object.name),
         |key| key.for_people(),
     )
