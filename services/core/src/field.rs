@@ -140,7 +140,8 @@ impl<'a> Field<'a> {
     }
 }
 
-fn child_path(path: &str, key: &str) -> String {
+/// The path of the member `key` of what stands at `path`: `spec.path`, keys with dots as `["a.b/c"]`.
+pub(crate) fn child_path(path: &str, key: &str) -> String {
     if key.is_empty() || key.contains(['.', '[', ']', '"', '/']) {
         format!("{path}[{}]", Value::String(key.to_owned()))
     } else if path.is_empty() {

@@ -17,6 +17,7 @@ pub mod change;
 pub mod decision;
 pub mod dependencies;
 pub mod dialect;
+pub mod diff;
 pub mod digest;
 pub mod document;
 pub mod epoch;
