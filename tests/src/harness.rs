@@ -1,16 +1,18 @@
 //! A whole fleet on a real NATS server, on free ports, cleaned up on drop.
 //!
 //! [`Bed`] runs the services as tasks of the test, so that a test can stop them, kill them and look at what they did; [`Binary`] runs
-//! `fleetcast` itself, as a person would.
+//! `fleetcast` itself, as a person would. [`control_plane`] gives real API servers.
 
 mod bed;
 mod binary;
+pub mod control_plane;
 
 use std::io::Write;
 use std::path::PathBuf;
 
 pub use bed::{Bed, Service, apply_as, config_map, eventually, held, request};
 pub use binary::{Binary, Output, Up};
+pub use control_plane::{ControlPlane, client_of, control_plane, control_planes, namespace};
 
 /// The NATS server that `cargo xtask` brought; none (said so) where there is none, and the test has nothing to show then.
 pub fn nats_server(test: &str) -> Option<PathBuf> {

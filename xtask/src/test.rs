@@ -16,7 +16,8 @@ use self::report::{Outcome, Report};
 use self::tally::Tally;
 use crate::command_line::{shown, status};
 use crate::tools::component::{self, Component};
-use crate::tools::nats_server;
+use crate::tools::control_plane::Source;
+use crate::tools::{control_plane, nats_server};
 use crate::workspace::Workspace;
 
 #[derive(Args)]
@@ -89,14 +90,29 @@ fn tests_only(workspace: &Workspace, arguments: &Arguments, report: &mut Report)
         }
         Err(error) => Ok(Outcome::Failed(format!("{error:#}"))),
     })?;
+    let mut binary = None;
+    // Before `cargo test` and not beside it: either of the two compilers takes all cores.
+    report.step("control-plane", || match control_plane::bring(workspace) {
+        Ok(Source::Binary(path)) => {
+            println!("{}", path.display());
+            binary = Some(path);
+            Ok(Outcome::Passed)
+        }
+        Ok(Source::Assets(folder)) => {
+            println!("{}", folder.display());
+            Ok(Outcome::Passed)
+        }
+        Ok(Source::Missing(reason)) => Ok(Outcome::Skipped(reason)),
+        Err(error) => Ok(Outcome::Failed(format!("{error:#}"))),
+    })?;
     let mut tally = Tally::default();
     report.step("cargo test", || {
-        let (outcome, counted) = unit_tests::run(
-            workspace,
-            server.as_deref(),
-            &arguments.filters,
-            &arguments.rest,
-        )?;
+        let brought = [
+            (nats_server::VARIABLE, server.as_deref()),
+            (control_plane::VARIABLE, binary.as_deref()),
+        ];
+        let (outcome, counted) =
+            unit_tests::run(workspace, &brought, &arguments.filters, &arguments.rest)?;
         tally = counted;
         Ok(outcome)
     })?;

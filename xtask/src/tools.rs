@@ -1,11 +1,12 @@
 //! The tools that a fresh machine lacks, one file each, and `cargo xtask tools`, which brings them all.
 //!
-//! Each has `bring(&Workspace) -> Result<PathBuf>`: one that is there and new enough is taken, else one is brought into
-//! `target/tools/<name>-<version>/` by [`cache`]. A new tool is one file here plus one line in [`run`].
+//! Each has `bring(&Workspace)`: one that is there and new enough is taken, else one is brought into
+//! `target/tools/<name>-<version>/` (the control plane into the user's cache) by [`cache`]. A new tool is one file here plus one line in [`run`].
 
 mod cache;
 pub(crate) mod cargo_deny;
 pub(crate) mod component;
+pub(crate) mod control_plane;
 pub(crate) mod nats_server;
 mod version;
 
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use self::control_plane::Source;
 use crate::workspace::Workspace;
 
 /// Brings every tool and prints where each is; fails if one of them cannot be had.
@@ -23,17 +25,28 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
         ("cargo-deny", cargo_deny::bring(workspace)),
     ] {
         match tool {
-            Ok(path) => println!("{name:<12} {}", path.display()),
+            Ok(path) => println!("{name:<13} {}", path.display()),
             Err(error) => {
                 whole = false;
-                println!("{name:<12} missing: {error:#}");
+                println!("{name:<13} missing: {error:#}");
             }
+        }
+    }
+    match control_plane::bring(workspace) {
+        Ok(Source::Binary(path) | Source::Assets(path)) => {
+            println!("{:<13} {}", "control-plane", path.display());
+        }
+        // Only the tests with real API servers need it.
+        Ok(Source::Missing(reason)) => println!("{:<13} missing: {reason}", "control-plane"),
+        Err(error) => {
+            whole = false;
+            println!("{:<13} missing: {error:#}", "control-plane");
         }
     }
     for component in [&component::RUSTFMT, &component::CLIPPY] {
         match component.missing(workspace) {
-            None => println!("{:<12} with cargo", component.name),
-            Some(reason) => println!("{:<12} missing: {reason}", component.name),
+            None => println!("{:<13} with cargo", component.name),
+            Some(reason) => println!("{:<13} missing: {reason}", component.name),
         }
     }
     Ok(if whole {

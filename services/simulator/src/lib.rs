@@ -1,7 +1,8 @@
 //! Kubernetes API servers in memory, behind a stock `kube::Client` or over HTTP.
 //!
 //! A [`Cluster`] is one API server. It stands in where no real one is at hand and where thousands are needed: an empty one costs a few
-//! KiB and no task. What it does it does as the real server, in the real server's words; this is what it does not do:
+//! KiB and no task. What it does it does as the real server, in the real server's words: the scenarios of `tests/tests/conformance` are held against
+//! both. This is what it does not do:
 //!
 //! | area | simulated | not simulated |
 //! |---|---|---|

@@ -146,13 +146,8 @@ impl Failure {
     ) -> Self {
         match refused {
             NotApplied::BadItem(bad) => {
-                let full_name = if namespace.is_empty() {
-                    name.to_owned()
-                } else {
-                    format!("{}/{name}", namespace)
-                };
                 let message = format!(
-                    "failed to create typed patch object ({full_name}; {}, Kind={}): {}: {}",
+                    "failed to create typed patch object ({namespace}/{name}; {}, Kind={}): {}: {}",
                     version.api_version, kind.kind, bad.list, bad.problem
                 );
                 Failure::new(500, "", message)

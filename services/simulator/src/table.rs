@@ -60,7 +60,8 @@ fn all_columns<'a>(kind: &'a Kind, version: &'a Version, now: DateTime<Utc>) -> 
             },
         ),
     }));
-    if !all.iter().any(|column| column.name == "Age") {
+    // A definition that names columns names all of them.
+    if version.columns.is_empty() && !all.iter().any(|column| column.name == "Age") {
         let age_cell = move |object: &Value| {
             json!(
                 object["metadata"]["creationTimestamp"]

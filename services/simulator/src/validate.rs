@@ -17,7 +17,7 @@ const DATA_LIMIT_BYTES: usize = 1024 * 1024;
 /// The largest sum of an object's annotations.
 const ANNOTATIONS_LIMIT_BYTES: usize = 256 * 1024;
 
-/// Fields that never change once they are set.
+/// Fields that never change once they are set, and what the real server says then; [`SAID`] where no more stands here.
 const IMMUTABLE: &[(&str, &str)] = &[
     ("deployments.apps", "spec.selector"),
     ("daemonsets.apps", "spec.selector"),
@@ -40,6 +40,85 @@ const IMMUTABLE: &[(&str, &str)] = &[
     ("storageclasses.storage.k8s.io", "parameters"),
     ("priorityclasses.scheduling.k8s.io", "value"),
 ];
+
+/// What is said about most of them.
+const SAID: &str = "field is immutable";
+
+/// What is said about the others: the resource and the beginning of the path, the field that is blamed, the words.
+const SAID_OTHERWISE: &[(&str, &str, &str, Words)] = &[
+    (
+        "services",
+        "spec.clusterIP",
+        "spec.clusterIPs[0]",
+        Words::Value("may not change once set"),
+    ),
+    (
+        "rolebindings.rbac.authorization.k8s.io",
+        "roleRef",
+        "roleRef",
+        Words::Value("cannot change roleRef"),
+    ),
+    (
+        "clusterrolebindings.rbac.authorization.k8s.io",
+        "roleRef",
+        "roleRef",
+        Words::Value("cannot change roleRef"),
+    ),
+    (
+        "statefulsets.apps",
+        "spec.serviceName",
+        "spec",
+        Words::Forbidden(STATEFUL_SET),
+    ),
+    (
+        "statefulsets.apps",
+        "spec.podManagementPolicy",
+        "spec",
+        Words::Forbidden(STATEFUL_SET),
+    ),
+    (
+        "statefulsets.apps",
+        "spec.selector",
+        "spec",
+        Words::Forbidden(STATEFUL_SET),
+    ),
+    (
+        "persistentvolumeclaims",
+        "spec.",
+        "spec",
+        Words::Forbidden(
+            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
+        ),
+    ),
+    (
+        "storageclasses.storage.k8s.io",
+        "provisioner",
+        "provisioner",
+        Words::Forbidden("updates to provisioner are forbidden."),
+    ),
+    (
+        "storageclasses.storage.k8s.io",
+        "parameters",
+        "parameters",
+        Words::Forbidden("updates to parameters are forbidden."),
+    ),
+    (
+        "priorityclasses.scheduling.k8s.io",
+        "value",
+        "value",
+        Words::Forbidden("may not be changed in an update."),
+    ),
+];
+
+const STATEFUL_SET: &str = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
+
+/// The form of a cause.
+enum Words {
+    /// `Invalid value: …: <words>`
+    Value(&'static str),
+    /// `Forbidden: <words>`
+    Forbidden(&'static str),
+}
 
 /// Fields of [`IMMUTABLE`] that may still be set where they were not.
 const MAY_BE_SET_LATER: [&str; 2] = ["spec.clusterIP", "spec.volumeName"];
@@ -91,7 +170,7 @@ pub(crate) fn object(kind: &Kind, name: &str, object: &Value) -> Result<(), Fail
     if kind.is("configmaps") || kind.is("secrets") {
         let size: usize = ["/data", "/binaryData"]
             .iter()
-            .map(|part| texts_bytes(object.pointer(part)))
+            .map(|part| values_bytes(object.pointer(part)))
             .sum();
         // A Secret's data is base64, four characters for three bytes.
         let size = if kind.is("secrets") {
@@ -109,15 +188,19 @@ pub(crate) fn object(kind: &Kind, name: &str, object: &Value) -> Result<(), Fail
 /// Checks that a change leaves alone what never changes.
 pub(crate) fn change(kind: &Kind, name: &str, old: &Value, new: &Value) -> Result<(), Failure> {
     let refuse = |invalid| Err(Failure::invalid(kind, name, invalid));
-    for (_, path) in IMMUTABLE.iter().filter(|(resource, _)| kind.is(resource)) {
+    for (resource, path) in IMMUTABLE.iter().filter(|(resource, _)| kind.is(resource)) {
         let (before, after) = (at(old, path), at(new, path));
         let set_later = before.is_none() && MAY_BE_SET_LATER.contains(path);
         if before != after && !set_later {
-            return refuse(Invalid::value(
-                *path,
-                after.unwrap_or(&Value::Null),
-                "field is immutable",
-            ));
+            let value = after.unwrap_or(&Value::Null);
+            let otherwise = SAID_OTHERWISE
+                .iter()
+                .find(|(of, beginning, ..)| of == resource && path.starts_with(beginning));
+            return refuse(match otherwise {
+                None => Invalid::value(*path, value, SAID),
+                Some((_, _, field, Words::Value(words))) => Invalid::value(*field, value, words),
+                Some((_, _, field, Words::Forbidden(words))) => Invalid::forbidden(*field, words),
+            });
         }
     }
     if old.get("immutable") == Some(&Value::Bool(true))
@@ -164,6 +247,16 @@ fn texts_bytes(texts: Option<&Value>) -> usize {
         .into_iter()
         .flatten()
         .map(|(key, value)| key.len() + value.as_str().map_or(0, str::len))
+        .sum()
+}
+
+/// The keys of data do not count.
+fn values_bytes(texts: Option<&Value>) -> usize {
+    let texts = texts.and_then(Value::as_object);
+    texts
+        .into_iter()
+        .flat_map(|texts| texts.values())
+        .map(|value| value.as_str().map_or(0, str::len))
         .sum()
 }
 
@@ -278,7 +371,7 @@ mod tests {
                 "services",
                 address(Some("10.0.0.1")),
                 address(Some("10.0.0.2")),
-                Some("spec.clusterIP"),
+                Some("spec.clusterIPs[0]"),
             ),
             (
                 "pods",
@@ -318,7 +411,7 @@ mod tests {
                 Some(422),
             ),
             (
-                json!({"data": {"a": "x".repeat(DATA_LIMIT_BYTES)}}),
+                json!({"data": {"a": "x".repeat(DATA_LIMIT_BYTES + 1)}}),
                 Some(422),
             ),
         ] {

@@ -3,7 +3,9 @@
 use super::tree::Tree;
 
 /// Files that people write and read in review; samples of what travels are bytes and end as they end.
-const WRITTEN: [&str; 7] = [".md", ".proto", ".rs", ".sh", ".toml", ".yaml", ".yml"];
+const WRITTEN: [&str; 8] = [
+    ".go", ".md", ".proto", ".rs", ".sh", ".toml", ".yaml", ".yml",
+];
 
 fn violations(tree: &Tree) -> Vec<String> {
     let written = |path: &str| {

@@ -1,18 +1,24 @@
-//! Every Rust file opens with `//!`: a reader knows in ten seconds what it is for.
+//! Every Rust file opens with `//!`, every Go file with `//`: a reader knows in ten seconds what it is for.
 
 use super::tree::Tree;
 
 fn violations(tree: &Tree) -> Vec<String> {
-    let said = |text: &str| {
-        text.lines()
-            .next()
-            .and_then(|line| line.strip_prefix("//!"))
-            .is_some_and(|words| !words.trim().is_empty())
-    };
-    tree.rust_files()
-        .filter(|(_, text)| !said(text))
-        .map(|(path, _)| format!("{path}: the first line must be `//!` and what the file is for"))
-        .collect()
+    let mut violations = Vec::new();
+    for (path, text) in tree.files() {
+        let opening = match path.rsplit_once('.') {
+            Some((_, "rs")) => "//!",
+            Some((_, "go")) => "// ",
+            _ => continue,
+        };
+        let first = text.lines().next().unwrap_or_default();
+        let words = first.strip_prefix(opening).unwrap_or_default();
+        if words.trim().is_empty() {
+            violations.push(format!(
+                "{path}: the first line must be `{opening}` and what the file is for"
+            ));
+        }
+    }
+    violations
 }
 
 #[cfg(test)]
@@ -40,9 +46,17 @@ mod tests {
                 &["services/core/src/lib.rs"],
             );
         }
-        expect_none(&violations(&Tree::of([(
-            "services/core/src/lib.rs",
-            "//! Decides.\n",
-        )])));
+        expect_one(
+            &violations(&Tree::of([(
+                "tests/control-plane/main.go",
+                "package main\n",
+            )])),
+            &["tests/control-plane/main.go"],
+        );
+        expect_none(&violations(&Tree::of([
+            ("services/core/src/lib.rs", "//! Decides.\n"),
+            ("tests/control-plane/main.go", "// Runs.\npackage main\n"),
+            ("docs/glossary.md", "# Glossary\n"),
+        ])));
     }
 }

@@ -10,17 +10,16 @@ use anyhow::{Context, Result};
 use super::report::Outcome;
 use super::tally::Tally;
 use crate::command_line::{cannot_start, shown};
-use crate::tools::nats_server;
 use crate::workspace::Workspace;
 
 /// Names the file to which a test that skips itself appends `SKIPPED: <test>: <reason>`, one line a test: what a passing test prints
 /// is not shown, so it cannot say so there.
 const SKIPPED_FILE_VARIABLE: &str = "FLEETCAST_SKIPPED_FILE";
 
-/// Runs all tests, or those whose name contains a filter, going on after a failure.
+/// Runs all tests, or those whose name contains a filter, going on after a failure. `brought` are the variables that name tools.
 pub(crate) fn run(
     workspace: &Workspace,
-    server: Option<&Path>,
+    brought: &[(&str, Option<&Path>)],
     filters: &[String],
     rest: &[String],
 ) -> Result<(Outcome, Tally)> {
@@ -31,8 +30,10 @@ pub(crate) fn run(
         command.arg("--").args(filters).args(rest);
     }
     command.env(SKIPPED_FILE_VARIABLE, &skipped.0);
-    if let Some(server) = server {
-        command.env(nats_server::VARIABLE, server);
+    for (variable, path) in brought {
+        if let Some(path) = path {
+            command.env(variable, path);
+        }
     }
     println!("{}", shown(&command));
 

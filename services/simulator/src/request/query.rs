@@ -65,10 +65,20 @@ impl Query {
     }
 
     pub(super) fn watch(&self) -> Result<Watch, Failure> {
+        // A real server reads it where it looks the version up, and there nothing is the client's fault any more.
+        let resource_version = self.number("resourceVersion").map_err(|_| {
+            let text = self.get("resourceVersion").unwrap_or_default();
+            let why = format!("strconv.ParseUint: parsing {text:?}: invalid syntax");
+            Failure::new(
+                500,
+                "",
+                format!("resourceVersion: Invalid value: {text:?}: {why}"),
+            )
+        })?;
         Ok(Watch {
             labels: self.labels()?,
             fields: self.fields()?,
-            resource_version: self.number("resourceVersion")?,
+            resource_version,
             bookmarks: self.flag("allowWatchBookmarks"),
             send_initial_events: self.get("sendInitialEvents").map(|value| value == "true"),
             timeout_seconds: self.number("timeoutSeconds")?,

@@ -5,11 +5,11 @@ use serde_json::Value;
 use super::Moment;
 use super::upkeep::remove;
 use crate::apply::{SERVER_METADATA, Writer};
-use crate::kind::{Kind, Target};
+use crate::kind::{Kind, Origin, Target};
 use crate::object::{Stored, drop_nulls, meta_text, metadata_mut};
 use crate::patch;
 use crate::request::{ObjectsRequest, Subresource};
-use crate::status::Failure;
+use crate::status::{Failure, Invalid};
 
 /// Why an update with an old version is a conflict.
 pub(super) const MODIFIED: &str =
@@ -68,10 +68,19 @@ pub(super) fn checked(
                 target.kind.kind
             )
         } else {
-            format!(
-                "the API version in the data ({api_version}, Kind={kind}) does not match the expected API version ({}, Kind={})",
-                version.api_version, target.kind.kind
-            )
+            let data = version_name(&api_version);
+            if name.is_none() && kind != target.kind.kind && target.kind.origin == Origin::BuiltIn {
+                // A creation reads the body as what it says it is, and finds no way from there.
+                format!(
+                    "{kind} in version {data:?} cannot be handled as a {0}: converting ({data}.{kind}) to (core.{0}): unknown conversion",
+                    target.kind.kind
+                )
+            } else {
+                format!(
+                    "the API version in the data ({api_version}, Kind={kind}) does not match the expected API version ({}, Kind={})",
+                    version.api_version, target.kind.kind
+                )
+            }
         };
         return Err(Failure::bad_request(message));
     }
@@ -100,6 +109,11 @@ pub(super) fn checked(
     Ok(object)
 }
 
+/// `v1` of `apps/v1`.
+fn version_name(api_version: &str) -> &str {
+    api_version.rsplit('/').next().unwrap_or(api_version)
+}
+
 pub(super) fn generated_name(prefix: &str, moment: &Moment<'_>) -> String {
     /// How many random characters the real server appends.
     const SUFFIX: usize = 5;
@@ -126,21 +140,19 @@ pub(super) fn preconditions_of_apply(
             );
             Err(Failure::conflict(kind, name, &why))
         }
-        None if version.is_some() => Err(Failure::not_found(kind, name)),
+        // A version alone holds nothing back where there is nothing.
         None => Ok(()),
-        Some(before) if uid.is_some_and(|uid| uid != &*before.uid) => {
-            let why = format!(
-                "Precondition failed: UID in precondition: {}, UID in object meta: {}",
-                uid.unwrap_or_default(),
-                before.uid
-            );
-            Err(Failure::conflict(kind, name, &why))
-        }
         Some(before)
             if version
                 .is_some_and(|version| version != "0" && version != before.version.to_string()) =>
         {
             Err(Failure::conflict(kind, name, MODIFIED))
+        }
+        Some(before) if uid.is_some_and(|uid| uid != &*before.uid) => {
+            // Unlike an update, an apply is read as an attempt to change the uid.
+            let value = Value::from(uid.unwrap_or_default());
+            let invalid = Invalid::value("metadata.uid", &value, "field is immutable");
+            Err(Failure::invalid(kind, name, invalid))
         }
         Some(_) => Ok(()),
     }

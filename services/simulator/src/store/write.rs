@@ -123,7 +123,15 @@ impl Store {
             let message = "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch";
             return Err(Failure::new(422, "Invalid", message));
         }
-        let mut config = read_body(target, request, Some(name), body)?;
+        let config = patch::read_value(body)?;
+        let (api_version, kind) = (config["apiVersion"].as_str(), config["kind"].as_str());
+        if let (Some(api_version), Some(kind)) = (api_version, kind)
+            && (api_version != target.version().api_version || kind != target.kind.kind)
+        {
+            let message = format!("invalid object type: {api_version}, Kind={kind}");
+            return Err(Failure::bad_request(message));
+        }
+        let mut config = checked(target, request, Some(name), config)?;
         if config
             .pointer("/metadata/managedFields")
             .and_then(Value::as_array)
@@ -133,6 +141,9 @@ impl Store {
         }
         let before = self.find(&target.kind, &request.namespace, name).cloned();
         preconditions_of_apply(&target.kind, name, &config, before.as_deref())?;
+        let stated = meta_text(&config, "namespace")
+            .unwrap_or_default()
+            .to_owned();
         take_from_metadata(&mut config);
         restrict(&mut config, target, request.subresource);
 
@@ -153,13 +164,7 @@ impl Store {
             force,
         )
         .map_err(|refused| {
-            Failure::not_applied(
-                &target.kind,
-                target.version(),
-                &request.namespace,
-                name,
-                refused,
-            )
+            Failure::not_applied(&target.kind, target.version(), &stated, name, refused)
         })?;
         match before {
             Some(before) => self.replace_owned(asked, &before, (live.object, entries), applied),
@@ -332,7 +337,12 @@ impl Store {
                 + 1;
             metadata_mut(&mut object).insert("generation".into(), json!(generation));
         }
-        metadata_mut(&mut object).insert("managedFields".into(), managers);
+        if managers
+            .as_array()
+            .is_some_and(|managers| !managers.is_empty())
+        {
+            metadata_mut(&mut object).insert("managedFields".into(), managers);
+        }
         if request.dry_run {
             let stored = Stored::encode(object, before.version);
             return Ok(Answer::ok(view::one(

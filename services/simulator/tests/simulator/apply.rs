@@ -224,11 +224,6 @@ async fn refusals() {
         ),
         (edited("/metadata/uid", json!("other")), 409, "uid mismatch"),
         (
-            edited("/metadata/resourceVersion", json!("7")),
-            404,
-            "not found",
-        ),
-        (
             edited("/metadata/name", json!("other")),
             400,
             "does not match the name on the URL",
@@ -236,7 +231,7 @@ async fn refusals() {
         (
             edited("/kind", json!("DaemonSet")),
             400,
-            "does not match the expected API version",
+            "invalid object type",
         ),
         (
             edited("/metadata/labels", json!({"a": "not good"})),
@@ -249,7 +244,7 @@ async fn refusals() {
                 json!([{"name": "a"}, {"name": "a"}]),
             ),
             500,
-            "failed to create typed patch object (shop/web; apps/v1, Kind=Deployment): .spec.template.spec.containers: duplicate entries for key [name=\"a\"]",
+            "failed to create typed patch object (/web; apps/v1, Kind=Deployment): .spec.template.spec.containers: duplicate entries for key [name=\"a\"]",
         ),
     ] {
         let status = refused(apply(&apps, "fleetcast", &config).await);

@@ -119,7 +119,7 @@ async fn refused_creations() {
         (
             "{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":\"a\"}}",
             400,
-            "does not match the expected API version",
+            "cannot be handled as a ConfigMap",
         ),
         (
             "{\"metadata\":{\"name\":\"a\"}}",
