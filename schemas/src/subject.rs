@@ -185,6 +185,11 @@ impl Lane {
         )
     }
 
+    /// `fc.work.<p>.<cluster>.>`: all of the cluster's work.
+    pub fn works(&self) -> String {
+        format!("fc.work.{}.>", self.tokens())
+    }
+
     /// `fc.work.<p>.<cluster>.<shard>.>`: one shard of the cluster's work.
     pub fn work_shard(&self, shard: char) -> String {
         format!("fc.work.{}.{shard}.>", self.tokens())

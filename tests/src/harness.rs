@@ -6,6 +6,7 @@
 mod bed;
 mod binary;
 pub mod control_plane;
+mod three;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 pub use bed::{Bed, Service, apply_as, config_map, eventually, held, request};
 pub use binary::{Binary, Output, Up};
 pub use control_plane::{ControlPlane, client_of, control_plane, control_planes, namespace};
+pub use three::Three;
 
 /// The NATS server that `cargo xtask` brought; none (said so) where there is none, and the test has nothing to show then.
 pub fn nats_server(test: &str) -> Option<PathBuf> {

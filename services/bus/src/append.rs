@@ -8,19 +8,59 @@ use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErro
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::{HeaderMap, HeaderValue};
 use fleetcast_schemas::Message;
+use futures::future::join_all;
+use uuid::Uuid;
 
 use crate::connect::to_nats;
 use crate::{Bus, Error};
 
+/// How many messages one batch holds (the server refuses 1,001 with 10199).
+pub const BATCH_MESSAGES: usize = 1_000;
+/// Names another subject than the message's own for the expected sequence; async-nats has no name for it.
+const EXPECTED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
+const BATCH_ID: &str = "Nats-Batch-Id";
+const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
+const BATCH_COMMIT: &str = "Nats-Batch-Commit";
+
 /// What must stand before a message for it to be stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
     /// The newest message of the same subject has this sequence (0: there is none).
     OfSubject(u64),
     /// The newest message of the stream has this sequence (0: there is none).
     OfStream(u64),
+    /// The newest message of the stream has the sequence `last`, and the newest one of the subject `fence` the sequence `at`: nobody began to
+    /// lead since.
+    Behind {
+        /// The sequence of the stream's newest message.
+        last: u64,
+        /// The subject of the fences.
+        fence: String,
+        /// The sequence of the newest fence.
+        at: u64,
+    },
     /// Anything.
     Anything,
+}
+
+impl Expected {
+    fn write(self, headers: &mut HeaderMap) {
+        match self {
+            Self::OfSubject(sequence) => headers.insert(
+                NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
+                HeaderValue::from(sequence),
+            ),
+            Self::OfStream(sequence) => {
+                headers.insert(NATS_EXPECTED_LAST_SEQUENCE, HeaderValue::from(sequence))
+            }
+            Self::Behind { last, fence, at } => {
+                headers.insert(NATS_EXPECTED_LAST_SEQUENCE, HeaderValue::from(last));
+                headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, HeaderValue::from(at));
+                headers.insert(EXPECTED_SUBJECT, fence);
+            }
+            Self::Anything => {}
+        }
+    }
 }
 
 /// A message that was sent; awaiting it tells where it was stored.
@@ -58,23 +98,19 @@ impl Bus {
         message: Message,
         expected: Expected,
     ) -> Result<Pending, Error> {
+        let message = self.store_large_body(message).await?;
+        let mut headers = to_nats(&message.headers);
+        expected.write(&mut headers);
+        self.send(message, headers).await
+    }
+
+    async fn send(&self, message: Message, headers: HeaderMap) -> Result<Pending, Error> {
         let Message {
-            subject,
-            headers,
-            payload,
-        } = self.store_large_body(message).await?;
-        let mut map: HeaderMap = to_nats(&headers);
-        match expected {
-            Expected::OfSubject(sequence) => map.insert(
-                NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
-                HeaderValue::from(sequence),
-            ),
-            Expected::OfStream(sequence) => {
-                map.insert(NATS_EXPECTED_LAST_SEQUENCE, HeaderValue::from(sequence))
-            }
-            Expected::Anything => {}
-        }
-        let message = PublishMessage::build().payload(payload.into()).headers(map);
+            subject, payload, ..
+        } = message;
+        let message = PublishMessage::build()
+            .payload(payload.into())
+            .headers(headers);
         let pending = self.jetstream.send_publish(subject, message).await;
         pending.map(Pending).map_err(|error| classify(&error))
     }
@@ -85,6 +121,48 @@ impl Bus {
     /// As [`Pending::stored`].
     pub async fn append(&self, message: Message, expected: Expected) -> Result<u64, Error> {
         self.begin_append(message, expected).await?.stored().await
+    }
+
+    /// Stores several messages one behind the other, all of them or none, in one atomic batch (ADR-50 of NATS): the sequence of the last.
+    /// What a message expects of a stream is asked of the first only. At most [`BATCH_MESSAGES`], at least one.
+    ///
+    /// # Errors
+    /// As [`Pending::stored`]: a conflict of one is a conflict of all.
+    pub async fn append_all(&self, items: Vec<(Message, Expected)>) -> Result<u64, Error> {
+        let batch = Uuid::now_v7().simple().to_string();
+        let count = items.len();
+        let messages = join_all(items.into_iter().map(async |(message, expected)| {
+            let message = self.store_large_body(message).await?;
+            Ok::<_, Error>((message, expected))
+        }));
+        let mut pending = None;
+        for (index, item) in messages.await.into_iter().enumerate() {
+            let (message, expected) = item?;
+            let mut headers = to_nats(&message.headers);
+            expected.write(&mut headers);
+            if count > 1 {
+                headers.insert(BATCH_ID, batch.as_str());
+                headers.insert(BATCH_SEQUENCE, HeaderValue::from(index + 1));
+            }
+            if index + 1 < count {
+                let Message {
+                    subject, payload, ..
+                } = message;
+                self.client
+                    .publish_with_headers(subject, headers, payload.into())
+                    .await
+                    .map_err(Error::unavailable)?;
+                continue;
+            }
+            if count > 1 {
+                headers.insert(BATCH_COMMIT, "1");
+            }
+            pending = Some(self.send(message, headers).await?);
+        }
+        match pending {
+            Some(pending) => pending.stored().await,
+            None => Err(Error::Refused("there is nothing to store".to_owned())),
+        }
     }
 }
 

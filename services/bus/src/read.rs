@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
 use async_nats::jetstream::consumer::{Consumer, DeliverPolicy};
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use backon::BackoffBuilder;
 use fleetcast_schemas::{Headers, Message};
 use futures::StreamExt;
@@ -71,7 +72,7 @@ impl Reader {
 pub struct Newest {
     /// The messages, by sequence.
     pub messages: Vec<Stored>,
-    /// The answering server's last sequence.
+    /// Up to which sequence it is complete.
     pub upto: u64,
 }
 
@@ -204,6 +205,9 @@ impl Bus {
 
     /// The newest message of each subject that matches `filters`, with sequences from `since` (inclusive) up to `upto`; bodies are not loaded.
     ///
+    /// Any of the stream's servers may answer, also one that is behind: an answer that does not reach `upto` is an error, and that there is
+    /// nothing is believed only of the one that leads the stream.
+    ///
     /// # Errors
     /// [`Error::Refused`] where more than 1,024 match: ask for less at once ([`Bus::newest_of_all`] does); else where the stream does not answer.
     pub async fn newest(
@@ -216,9 +220,6 @@ impl Bus {
         let mut request = json!({"multi_last": filters, "batch": NEWEST_AT_ONCE});
         if let Some(since) = since.filter(|since| *since > 0) {
             request["seq"] = since.into();
-        }
-        if let Some(upto) = upto {
-            request["up_to_seq"] = upto.into();
         }
         let inbox = self.client.new_inbox();
         let mut answers = self
@@ -271,17 +272,17 @@ impl Bus {
                             "{stream} has more than {NEWEST_AT_ONCE} matches"
                         )));
                     }
+                    // Bounded here and not by the request: only so the server tells how far it is itself.
+                    let reached = number(&headers, "Nats-UpTo-Sequence").unwrap_or(0);
+                    let upto = upto.unwrap_or(reached);
+                    if reached < upto {
+                        return Err(behind(stream));
+                    }
+                    messages.retain(|stored| stored.sequence <= upto);
                     messages.sort_by_key(|stored| stored.sequence);
-                    let upto = number(&headers, "Nats-UpTo-Sequence").or(upto).unwrap_or(0);
                     return Ok(Newest { messages, upto });
                 }
-                Some(404) => {
-                    let upto = match upto {
-                        Some(upto) => upto,
-                        None => self.last_sequence(stream).await?,
-                    };
-                    return Ok(Newest { messages, upto });
-                }
+                Some(404) => return self.nothing(stream, filters, since, upto).await,
                 Some(413) => {
                     return Err(Error::Refused(format!(
                         "{stream} has more than {NEWEST_AT_ONCE} matches"
@@ -291,6 +292,40 @@ impl Bus {
                 Some(status) => return Err(Error::Refused(format!("{stream} answers {status}"))),
             }
         }
+    }
+
+    /// Makes sure that nothing matches `filters` from `since` on.
+    async fn nothing(
+        &self,
+        stream: &str,
+        filters: &[String],
+        since: Option<u64>,
+        upto: Option<u64>,
+    ) -> Result<Newest, Error> {
+        let upto = match upto {
+            Some(upto) => upto,
+            None => self.last_sequence(stream).await?,
+        };
+        let handle = self
+            .jetstream
+            .get_stream_no_info(stream)
+            .await
+            .map_err(Error::unavailable)?;
+        for filter in filters {
+            let first = handle
+                .get_first_raw_message_by_subject(filter, since.unwrap_or(0).max(1))
+                .await;
+            match first {
+                Ok(message) if message.sequence <= upto => return Err(behind(stream)),
+                Ok(_) => {}
+                Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {}
+                Err(error) => return Err(Error::unavailable(error)),
+            }
+        }
+        Ok(Newest {
+            messages: Vec::new(),
+            upto,
+        })
     }
 
     /// As [`Bus::newest`] for one filter, however many subjects match: asked for page by page where they are too many.
@@ -369,6 +404,12 @@ impl Bus {
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
+}
+
+fn behind(stream: &str) -> Error {
+    Error::Unavailable(format!(
+        "the server that answered for {stream} is behind; ask again"
+    ))
 }
 
 fn async_nats_time(time: fleetcast_core::time::Time) -> async_nats::datetime::DateTime {

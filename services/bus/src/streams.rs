@@ -64,6 +64,7 @@ fn streams(layout: Layout) -> Vec<stream::Config> {
             subjects: vec![subject::LOG.to_owned()],
             description: Some("What was wanted and decided: the truth".to_owned()),
             deny_delete: true,
+            allow_atomic_publish: true,
             ..base.clone()
         },
         stream::Config {
@@ -95,6 +96,7 @@ fn streams(layout: Layout) -> Vec<stream::Config> {
             subjects: vec![subject::works(partition)],
             description: Some("The newest work per object and cluster: rebuildable".to_owned()),
             max_messages_per_subject: 1,
+            allow_atomic_publish: true,
             republish: Some(stream::Republish {
                 source: subject::works(partition),
                 destination: subject::lives(partition),

@@ -1,5 +1,7 @@
 //! The work streams: taking one over behind a fence, and following one that somebody else leads.
 
+use std::collections::BTreeMap;
+
 use fleetcast_bus::append::Expected;
 use fleetcast_bus::{Bus, Error, read, streams};
 use fleetcast_core::placer::{Fence, Found, Lane, Placer};
@@ -10,19 +12,29 @@ use uuid::Uuid;
 /// What stands at the head of a partition's work stream.
 struct Head {
     fence: Option<Fence>,
+    /// The sequence of the newest fence, 0 where there is none.
+    at: u64,
     last: u64,
 }
 
 async fn head(bus: &Bus, partition: u16) -> Result<Head, Error> {
     let stream = streams::work(partition);
-    let fence = match bus.newest_of(&stream, &subject::fence(partition)).await? {
-        Some(stored) => event::read_fence(&stored.message.headers, &stored.message.payload).ok(),
-        None => None,
-    };
+    // In this order: a fence that comes in between stands behind `last`, and who expects `last` is refused.
+    let last = bus.last_sequence(&stream).await?;
+    let newest = bus.newest_of(&stream, &subject::fence(partition)).await?;
     Ok(Head {
-        fence,
-        last: bus.last_sequence(&stream).await?,
+        at: newest.as_ref().map_or(0, |stored| stored.sequence),
+        fence: newest.and_then(|stored| {
+            event::read_fence(&stored.message.headers, &stored.message.payload).ok()
+        }),
+        last,
     })
+}
+
+/// What it is to lead: the term, and the sequence of the fence in each partition.
+pub(crate) struct Leading {
+    pub(crate) term: u64,
+    pub(crate) fences: BTreeMap<u16, u64>,
 }
 
 /// Begins to lead all partitions: a fence in each, behind which nobody who led before can write.
@@ -32,7 +44,7 @@ pub(crate) async fn take_over(
     bus: &Bus,
     placer: &mut Placer,
     partitions: u16,
-) -> Result<u64, Error> {
+) -> Result<Leading, Error> {
     let epoch = placer
         .epoch()
         .cloned()
@@ -45,7 +57,8 @@ pub(crate) async fn take_over(
         .iter()
         .filter_map(|(_, head)| head.fence.as_ref().map(|fence| fence.term));
     let term = met.max().unwrap_or(0).max(placer.term()) + 1;
-    for (partition, Head { fence, last }) in heads {
+    let mut fences = BTreeMap::new();
+    for (partition, Head { fence, at, last }) in heads {
         let known = placer.lane(partition).cloned();
         let goes_on = match (&known, &fence) {
             (Some(known), Some(fence)) => known.goes_on(&epoch, fence, last),
@@ -62,7 +75,13 @@ pub(crate) async fn take_over(
             complete: goes_on,
         };
         let message = event::fence(&fence, partition, fleetcast_bus::now());
-        let sequence = bus.append(message, Expected::OfStream(last)).await?;
+        let expected = Expected::Behind {
+            last,
+            fence: subject::fence(partition),
+            at,
+        };
+        let sequence = bus.append(message, expected).await?;
+        fences.insert(partition, sequence);
         tracing::info!(
             partition,
             term,
@@ -77,14 +96,14 @@ pub(crate) async fn take_over(
             placer.take_over(partition, term, Lane::new(incarnation, sequence));
         }
     }
-    Ok(term)
+    Ok(Leading { term, fences })
 }
 
 /// Follows what another leader writes, so that this process could go on from there: a stream met for the first time while somebody leads it
 /// is taken as it stands.
 pub(crate) async fn follow(bus: &Bus, placer: &mut Placer, partitions: u16) -> Result<(), Error> {
     for partition in 0..partitions {
-        let Head { fence, last } = head(bus, partition).await?;
+        let Head { fence, last, .. } = head(bus, partition).await?;
         let Some(fence) =
             fence.filter(|fence| fence.complete && Some(&fence.epoch) == placer.epoch())
         else {

@@ -2,6 +2,7 @@
 
 mod effects;
 mod leading;
+mod outbox;
 mod taking;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -30,6 +31,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
+use self::outbox::Outbox;
 use crate::documents::DOCUMENT_LIMIT;
 use crate::liveness::Liveness;
 use crate::state::State;
@@ -39,7 +41,7 @@ use crate::sync;
 const LEASE: &str = "placer";
 /// How often the lease is renewed, or tried for.
 const LEASE_TICK: Duration = Duration::from_millis(1_500);
-/// How many decisions and items of work may be under way.
+/// How many decisions and items of work may wait to be stored, before the placer is asked for more.
 const IN_FLIGHT: usize = 1_024;
 /// How long to wait before what failed is tried again.
 const RETRY: Duration = Duration::from_millis(200);
@@ -159,21 +161,44 @@ struct Handed {
     attempts: u32,
 }
 
+/// What waits to be stored in the log.
+enum Logged {
+    Change(Handed, Box<fleetcast_core::change::Change>),
+    Cluster(ObjectKey, Option<String>),
+    Decision(ObjectKey),
+}
+
+/// What waits to be stored in a work stream, with the sequence that it expects before it.
+enum Written {
+    Work(u64),
+    /// The end of a rewriting: a fence that says *complete*.
+    Fence(u64),
+}
+
+/// A partition's work stream while it is led.
+#[derive(Default)]
+struct Lane {
+    outbox: Outbox<Written>,
+    /// The sequence of its newest fence.
+    fence: u64,
+}
+
 /// What became of something that was sent.
 enum Outcome {
-    Change(
-        Handed,
-        Box<fleetcast_core::change::Change>,
-        Result<u64, Error>,
-    ),
+    Logged(Vec<(Logged, Result<u64, Error>)>),
     /// The newest change about an object, read because somebody else was faster.
-    Newest(Handed, Result<Option<Stored>, Error>),
-    Cluster(ObjectKey, Option<String>, Result<u64, Error>),
-    Decision(ObjectKey, Result<u64, Error>),
+    Newest(Box<Handed>, Result<Option<Stored>, Error>),
     /// Time to decide about an object again.
     DecideAgain(ObjectKey),
-    /// Work or the end of a rewriting, sent in the given term.
-    Work(u16, u64, Result<u64, Error>),
+    /// A group of messages of a work stream, sent in `term`.
+    Work {
+        partition: u16,
+        term: u64,
+        /// Whether it was a fence.
+        fence: bool,
+        /// The sequence of the last.
+        stored: Result<u64, Error>,
+    },
     /// Nothing depends on it.
     Aside(&'static str, Result<(), Error>),
 }
@@ -188,9 +213,19 @@ struct Ingest {
     lease: Option<Lease>,
     /// The term that it leads in.
     term: Option<u64>,
+    /// Up to where it read the log, also what nobody can read.
+    folded: u64,
+    /// The end of the log behind its fences: before it knows that much it takes nothing in and decides nothing.
+    folds_first: u64,
     pending: FuturesUnordered<Pending>,
+    /// What waits to be stored in the log.
+    log: Outbox<(Expected, Logged)>,
+    /// What waits to be stored in the work streams that it leads.
+    lanes: BTreeMap<u16, Lane>,
     /// Submissions for objects that have one under way, in order.
     busy: BTreeMap<ObjectKey, VecDeque<Handed>>,
+    /// Submissions that are decided about anew once the log is known up to a sequence.
+    until_folded: BTreeMap<u64, Vec<Handed>>,
     assembler: Assembler,
     liveness: Liveness,
     saved: u64,
@@ -203,12 +238,17 @@ impl Ingest {
             bus,
             partitions,
             saved: state.placer.sequence(),
+            folded: state.placer.sequence(),
             state,
             identity,
             lease: None,
             term: None,
+            folds_first: 0,
             pending: FuturesUnordered::new(),
+            log: Outbox::default(),
+            lanes: BTreeMap::new(),
             busy: BTreeMap::new(),
+            until_folded: BTreeMap::new(),
             assembler: Assembler::new(DOCUMENT_LIMIT + 64 * 1024),
             liveness: Liveness::new(fleetcast_bus::now(), patience),
         }
@@ -226,12 +266,13 @@ impl Ingest {
         if self.state.placer.sequence() > last {
             tracing::warn!("the log is shorter than the checkpoint: folding anew");
             self.state = State::default();
+            self.folded = 0;
         }
         let mut log = self
             .bus
             .follow(streams::LOG, &[], self.state.placer.sequence());
         // Nothing is decided before everything that stands in the log is known.
-        while self.state.placer.sequence() < last {
+        while self.folded < last {
             tokio::select! {
                 () = asked_to_stop(stop) => return Ok(()),
                 Some(stored) = log.recv() => self.logged(stored),
@@ -249,11 +290,11 @@ impl Ingest {
                 Some(stored) = log.recv() => self.logged(stored),
                 Some(outcome) = self.pending.next(), if !self.pending.is_empty() => self.settled(outcome),
                 Some(stored) = acks.recv() => self.acknowledged(&stored),
-                Some(delivery) = door.next() => self.handed_in(delivery),
+                Some(delivery) = door.next(), if self.term.is_none() || self.leads() => self.handed_in(delivery),
                 Some(stored) = heartbeats.recv() => self.heard(&stored.message),
                 _ = save.tick() => self.save(checkpoint),
             }
-            self.carry_out().await;
+            self.carry_out();
         }
         syncs.abort();
         Ok(())
@@ -277,10 +318,12 @@ impl Ingest {
     }
 
     fn logged(&mut self, stored: Stored) {
+        self.folded = stored.sequence;
         match event::log_entry(&stored.message, stored.sequence) {
             Ok(entry) => self.state.logged(&entry),
             Err(error) => self.bury(stored, &error),
         }
+        self.folded();
     }
 
     /// Puts what cannot be read to the dead letters, so that a person finds it; reading goes on.
@@ -332,7 +375,42 @@ impl Ingest {
 
     fn settled(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::Change(handed, change, Ok(sequence)) => {
+            Outcome::Logged(events) => {
+                self.log.settled();
+                for (event, stored) in events {
+                    self.stored(event, stored);
+                }
+            }
+            Outcome::Newest(handed, newest) => self.decide_anew(*handed, newest),
+            Outcome::DecideAgain(object) => self.state.placer.append_failed(&object),
+            Outcome::Work {
+                partition,
+                term,
+                fence,
+                stored,
+            } if self.term == Some(term) => match stored {
+                Ok(sequence) => {
+                    self.state.confirmed.insert(partition, sequence);
+                    let lane = self.lanes.entry(partition).or_default();
+                    lane.outbox.settled();
+                    if fence {
+                        lane.fence = sequence;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(partition, term, %error, "work could not be written: taking over again");
+                    self.stop_leading();
+                }
+            },
+            Outcome::Work { .. } | Outcome::Aside(_, Ok(())) => {}
+            Outcome::Aside(what, Err(error)) => tracing::warn!(what, %error, "could not be sent"),
+        }
+    }
+
+    /// An event of the log was stored, or was not.
+    fn stored(&mut self, event: Logged, stored: Result<u64, Error>) {
+        match (event, stored) {
+            (Logged::Change(handed, change), Ok(sequence)) => {
                 let object = change.object.clone();
                 tracing::info!(%object, revision = change.revision, sequence, source = change.origin.source, "change accepted");
                 self.state
@@ -346,11 +424,10 @@ impl Ingest {
                 self.answer(handed.reply, Answer::accepted(receipt, handed.warnings));
                 self.next_for(&object);
             }
-            Outcome::Change(handed, change, Err(error)) => {
+            (Logged::Change(handed, change), Err(error)) => {
                 self.read_newest(handed, &change.object, &error)
             }
-            Outcome::Newest(handed, newest) => self.decide_anew(handed, newest),
-            Outcome::Cluster(object, reply, Ok(sequence)) => {
+            (Logged::Cluster(object, reply), Ok(sequence)) => {
                 let receipt = Receipt {
                     object,
                     revision: 0,
@@ -358,34 +435,20 @@ impl Ingest {
                 };
                 self.answer(reply, Answer::accepted(receipt, Vec::new()));
             }
-            Outcome::Cluster(object, reply, Err(error)) => {
+            (Logged::Cluster(object, reply), Err(error)) => {
                 tracing::warn!(%object, %error, "news about a cluster could not be stored");
                 if let Error::Full(_) = error {
                     self.answer(reply, Answer::refused(Refusal::new("", error.to_string())));
                 }
             }
-            Outcome::Decision(_, Ok(_)) | Outcome::Aside(_, Ok(())) => {}
-            Outcome::Decision(object, Err(error)) => {
+            (Logged::Decision(_), Ok(_)) => {}
+            (Logged::Decision(object), Err(error)) => {
                 tracing::debug!(%object, %error, "a decision was not stored, deciding again");
                 self.pending.push(Box::pin(async move {
                     tokio::time::sleep(RETRY).await;
                     Outcome::DecideAgain(object)
                 }));
             }
-            Outcome::DecideAgain(object) => self.state.placer.append_failed(&object),
-            Outcome::Work(partition, term, Ok(sequence)) => {
-                if self.term == Some(term) {
-                    let confirmed = self.state.confirmed.entry(partition).or_default();
-                    *confirmed = (*confirmed).max(sequence);
-                }
-            }
-            Outcome::Work(partition, term, Err(error)) => {
-                if self.term == Some(term) {
-                    tracing::warn!(partition, term, %error, "work could not be written: taking over again");
-                    self.stop_leading();
-                }
-            }
-            Outcome::Aside(what, Err(error)) => tracing::warn!(what, %error, "could not be sent"),
         }
     }
 

@@ -159,21 +159,18 @@ async fn newest(
     stream: &str,
     since: Option<u64>,
 ) -> Result<read::Newest, Error> {
-    let shards: Vec<String> = subject::shards()
-        .map(|shard| lane.work_shard(shard))
-        .collect();
-    match bus.newest(stream, &shards, since, None).await {
+    let upto = bus.last_sequence(stream).await?;
+    match bus.newest(stream, &[lane.works()], since, Some(upto)).await {
         Err(Error::Refused(_)) => {}
         outcome => return outcome,
     }
-    let upto = bus.last_sequence(stream).await?;
     let mut all = read::Newest {
         messages: Vec::new(),
         upto,
     };
-    for shard in shards {
+    for shard in subject::shards() {
         all.messages.extend(
-            bus.newest_of_all(stream, &shard, since, Some(upto))
+            bus.newest_of_all(stream, &lane.work_shard(shard), since, Some(upto))
                 .await?
                 .messages,
         );

@@ -33,6 +33,8 @@ pub struct Bed {
     pub directory: tempfile::TempDir,
     /// How services and the test connect.
     pub connect: Connect,
+    /// How many servers hold each stream.
+    pub replicas: usize,
     binary: PathBuf,
     configuration: String,
     submissions: std::sync::atomic::AtomicU64,
@@ -81,6 +83,7 @@ impl Bed {
                 credentials,
                 ..Connect::new("", "test")
             },
+            replicas: 1,
             binary,
             configuration: configuration.to_owned(),
             submissions: 0.into(),
@@ -131,7 +134,7 @@ impl Bed {
             identity: identity.to_owned(),
             layout: Layout {
                 partitions: 1,
-                replicas: 1,
+                replicas: self.replicas,
             },
         };
         spawn(|stop| async move { Ok(fleetcast_ingest::run(options, stop).await?) })

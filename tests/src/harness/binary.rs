@@ -157,6 +157,11 @@ pub struct Up {
 }
 
 impl Up {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills it at once; the NATS server, a process of its own, goes on.
     pub fn kill(mut self) {
         self.child.kill().expect("it runs");

@@ -1,104 +1,146 @@
-//! Carrying out what the placer asks for.
+//! Carrying out what the placer asks for, and storing what waits.
 
 use fleetcast_bus::append::Expected;
-use fleetcast_bus::{Error, streams};
+use fleetcast_bus::{Bus, Error, streams};
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::placer::{Effect, Fence};
 use fleetcast_schemas::{Message, event, subject};
 
-use super::{IN_FLIGHT, Ingest, Outcome};
+use super::outbox::Letter;
+use super::{IN_FLIGHT, Ingest, Logged, Outcome, Written};
 
 impl Ingest {
-    /// Carries out what the placer asks for.
-    pub(super) async fn carry_out(&mut self) {
-        let Some(term) = self.term else {
-            return;
-        };
-        while self.pending.len() < IN_FLIGHT {
+    /// Carries out what the placer asks for, and sends what waits.
+    pub(super) fn carry_out(&mut self) {
+        if self.leads() {
+            self.poll_placer();
+        }
+        self.send_to_log();
+        self.send_work();
+    }
+
+    fn poll_placer(&mut self) {
+        while self.log.len()
+            + self
+                .lanes
+                .values()
+                .map(|lane| lane.outbox.len())
+                .sum::<usize>()
+            < IN_FLIGHT
+        {
             let Some(effect) = self.state.placer.poll(self.state.now()) else {
                 break;
             };
-            let sent = match effect {
+            match effect {
                 Effect::Append { decision, expected } => {
                     tracing::info!(object = %decision.object, revision = decision.revision, decision = decision.number, "decided");
-                    let (bus, message) = (self.bus.clone(), event::decision(&decision));
-                    self.pending.push(Box::pin(async move {
-                        let stored = bus.append(message, Expected::OfSubject(expected)).await;
-                        Outcome::Decision(decision.object.clone(), stored)
-                    }));
-                    Ok(())
+                    self.log.push(Letter {
+                        message: event::decision(&decision),
+                        alone: false,
+                        then: (
+                            Expected::OfSubject(expected),
+                            Logged::Decision(decision.object),
+                        ),
+                    });
                 }
                 Effect::Write {
                     work,
                     partition,
                     expected,
-                } => {
-                    self.write(event::work(&work, partition), partition, term, expected)
-                        .await
-                }
+                } => self.write(
+                    event::work(&work, partition),
+                    partition,
+                    Written::Work(expected),
+                ),
                 Effect::Complete {
                     partition,
                     term,
                     incarnation,
                     expected,
-                } => match self.state.placer.epoch().cloned() {
-                    Some(epoch) => {
+                } => {
+                    if let Some(epoch) = self.state.placer.epoch().cloned() {
                         let fence = Fence {
                             epoch,
                             term,
                             incarnation,
                             complete: true,
                         };
-                        self.write(
-                            event::fence(&fence, partition, self.state.now()),
-                            partition,
-                            term,
-                            expected,
-                        )
-                        .await
+                        let message = event::fence(&fence, partition, self.state.now());
+                        self.write(message, partition, Written::Fence(expected));
                     }
-                    None => Ok(()),
-                },
+                }
                 Effect::Forget {
                     cluster,
                     object,
                     sequence,
-                } => {
-                    self.forget(&cluster, &object, sequence);
-                    Ok(())
-                }
+                } => self.forget(&cluster, &object, sequence),
                 Effect::Stuck { object, message } => {
-                    tracing::error!(%object, message, "no work can be written");
-                    Ok(())
+                    tracing::error!(%object, message, "no work can be written")
                 }
-            };
-            if let Err(error) = sent {
-                tracing::warn!(%error, "work could not be sent: taking over again");
-                self.stop_leading();
-                break;
             }
         }
     }
 
-    /// Sends a message of a work stream: these are stored in the order in which they are sent.
-    pub(super) async fn write(
-        &mut self,
-        message: Message,
-        partition: u16,
-        term: u64,
-        expected: u64,
-    ) -> Result<(), Error> {
-        let pending = self
-            .bus
-            .begin_append(message, Expected::OfStream(expected))
-            .await?;
-        self.pending.push(Box::pin(async move {
-            Outcome::Work(partition, term, pending.stored().await)
-        }));
-        Ok(())
+    /// Takes a message of a work stream to be stored behind those that wait.
+    fn write(&mut self, message: Message, partition: u16, then: Written) {
+        let alone = matches!(then, Written::Fence(_));
+        let letter = Letter {
+            message,
+            alone,
+            then,
+        };
+        self.lanes.entry(partition).or_default().outbox.push(letter);
     }
 
-    pub(super) fn forget(&mut self, cluster: &ClusterName, object: &ObjectKey, sequence: u64) {
+    fn send_work(&mut self) {
+        let Some(term) = self.term else {
+            return;
+        };
+        for (&partition, lane) in &mut self.lanes {
+            let Some(group) = lane.outbox.begin() else {
+                continue;
+            };
+            let (mut last, mut fence) = (None, false);
+            let items = group.into_iter().map(|letter| {
+                let expected = match letter.then {
+                    Written::Work(expected) => expected,
+                    Written::Fence(expected) => {
+                        fence = true;
+                        expected
+                    }
+                };
+                let expected = match last.replace(expected) {
+                    None => Expected::Behind {
+                        last: expected,
+                        fence: subject::fence(partition),
+                        at: lane.fence,
+                    },
+                    Some(_) => Expected::Anything,
+                };
+                (letter.message, expected)
+            });
+            let (bus, items) = (self.bus.clone(), items.collect());
+            self.pending.push(Box::pin(async move {
+                Outcome::Work {
+                    partition,
+                    term,
+                    fence,
+                    stored: bus.append_all(items).await,
+                }
+            }));
+        }
+    }
+
+    fn send_to_log(&mut self) {
+        if let Some(group) = self.log.begin() {
+            let bus = self.bus.clone();
+            self.pending.push(Box::pin(async move {
+                Outcome::Logged(store(&bus, group).await)
+            }));
+        }
+    }
+
+    fn forget(&mut self, cluster: &ClusterName, object: &ObjectKey, sequence: u64) {
         let lane = subject::Lane::new(cluster.clone(), self.partitions);
         let bus = self.bus.clone();
         let (stream, subject) = (streams::work(lane.partition), lane.work(object));
@@ -107,4 +149,40 @@ impl Ingest {
             Outcome::Aside("taking answered removal work away", outcome)
         }));
     }
+}
+
+/// Stores events of the log in one batch; where one of them meets something else than it expects, each for itself, so that the others go in.
+async fn store(
+    bus: &Bus,
+    group: Vec<Letter<(Expected, Logged)>>,
+) -> Vec<(Logged, Result<u64, Error>)> {
+    let count = group.len() as u64;
+    let mut events = Vec::new();
+    let mut items = Vec::new();
+    for Letter {
+        message,
+        then: (expected, event),
+        ..
+    } in group
+    {
+        events.push(event);
+        items.push((message, expected));
+    }
+    let singly = if count > 1 { items.clone() } else { Vec::new() };
+    let outcomes: Vec<_> = match bus.append_all(items).await {
+        Ok(last) => (last + 1 - count..=last).map(Ok).collect(),
+        Err(error) if count == 1 => vec![Err(error)],
+        Err(error @ Error::Unavailable(_)) => {
+            let again = || Err(Error::Unavailable(error.to_string()));
+            std::iter::repeat_with(again).take(events.len()).collect()
+        }
+        Err(error) => {
+            tracing::debug!(%error, count, "a batch was refused, storing each event for itself");
+            let stored = singly
+                .into_iter()
+                .map(async |(message, expected)| bus.append(message, expected).await);
+            futures::future::join_all(stored).await
+        }
+    };
+    events.into_iter().zip(outcomes).collect()
 }

@@ -1,13 +1,14 @@
 //! Leading: the lease, the work streams behind a fence, and who is heard.
 
 use fleetcast_bus::append::Expected;
-use fleetcast_bus::streams;
+use fleetcast_bus::{Error, streams};
 use fleetcast_core::log::{ClusterEvent, ClusterNews};
 use fleetcast_core::model::ClusterName;
 use fleetcast_schemas::subject::{self, Parsed};
 use fleetcast_schemas::{Message, event};
 
-use super::{Ingest, LEASE, Outcome};
+use super::outbox::{Letter, Outbox};
+use super::{Ingest, LEASE, Lane, Logged};
 use crate::liveness::Liveness;
 use crate::{door, lanes};
 
@@ -37,18 +38,9 @@ impl Ingest {
         self.write_liveness();
     }
 
-    pub(super) async fn lead(&mut self) {
-        match lanes::take_over(&self.bus, &mut self.state.placer, self.partitions).await {
-            Ok(term) => {
-                self.term = Some(term);
-                for partition in 0..self.partitions {
-                    let reached = self
-                        .state
-                        .placer
-                        .lane(partition)
-                        .map_or(0, |lane| lane.sequence);
-                    self.state.confirmed.insert(partition, reached);
-                }
+    async fn lead(&mut self) {
+        match self.take_over().await {
+            Ok(()) => {
                 let patience =
                     i64::try_from(streams::HEARTBEAT_AGE.as_millis()).unwrap_or(i64::MAX);
                 self.liveness = Liveness::new(fleetcast_bus::now(), patience);
@@ -60,8 +52,31 @@ impl Ingest {
         }
     }
 
+    async fn take_over(&mut self) -> Result<(), Error> {
+        let lanes::Leading { term, fences } =
+            lanes::take_over(&self.bus, &mut self.state.placer, self.partitions).await?;
+        // Asked for behind the fences: what a predecessor decided and carried out stands in the log up to there.
+        self.folds_first = self.bus.last_sequence(streams::LOG).await?;
+        self.lanes.clear();
+        for (partition, fence) in fences {
+            let lane = self.state.placer.lane(partition);
+            let reached = lane.map_or(0, |lane| lane.sequence);
+            self.state.confirmed.insert(partition, reached);
+            let outbox = Outbox::default();
+            self.lanes.insert(partition, Lane { outbox, fence });
+        }
+        self.term = Some(term);
+        Ok(())
+    }
+
+    /// Whether it may take changes in and decide: it holds the lease, stands behind its own fences, and knows all that came before them.
+    pub(super) fn leads(&self) -> bool {
+        self.term.is_some() && self.folded >= self.folds_first
+    }
+
     /// After a write that failed, or without the lease: what was sent and not confirmed is found or written again by whoever leads next.
     pub(super) fn stop_leading(&mut self) {
+        self.lanes.clear();
         if self.term.take().is_some() {
             self.state.placer.lose();
             for partition in 0..self.partitions {
@@ -116,10 +131,10 @@ impl Ingest {
             time: self.state.now(),
             news,
         });
-        let bus = self.bus.clone();
-        self.pending.push(Box::pin(async move {
-            let stored = bus.append(message, Expected::Anything).await;
-            Outcome::Cluster(object, reply, stored)
-        }));
+        self.log.push(Letter {
+            message,
+            alone: false,
+            then: (Expected::Anything, Logged::Cluster(object, reply)),
+        });
     }
 }

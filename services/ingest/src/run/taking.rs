@@ -7,20 +7,20 @@ use fleetcast_bus::read::Stored;
 use fleetcast_bus::{Delivery, Error, streams};
 use fleetcast_core::Refusal;
 use fleetcast_core::intake::{Receipt, Verdict};
-use fleetcast_core::log::{ClusterNews, Event};
+use fleetcast_core::log::ClusterNews;
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_schemas::envelope::{DATACONTENTTYPE, Headers};
 use fleetcast_schemas::request::Answer;
 use fleetcast_schemas::{Message, codec, event, subject};
 
-use super::{ATTEMPTS, Handed, Ingest, Outcome, RETRY};
+use super::outbox::Letter;
+use super::{ATTEMPTS, Handed, Ingest, Logged, Outcome, RETRY};
 use crate::door::{self, HandedIn};
-use crate::state::declared_by;
 
 impl Ingest {
     pub(super) fn handed_in(&mut self, delivery: Delivery) {
         // Only the leader takes changes in: it knows the newest of everything. Publishers repeat what nobody answered.
-        if self.term.is_none() {
+        if !self.leads() {
             return;
         }
         let Delivery { message, reply } = delivery;
@@ -111,11 +111,14 @@ impl Ingest {
             }
             Verdict::Append { change, expected } => {
                 self.busy.entry(object).or_default();
-                let (bus, message) = (self.bus.clone(), event::change(&change));
-                self.pending.push(Box::pin(async move {
-                    let stored = bus.append(message, Expected::OfSubject(expected)).await;
-                    Outcome::Change(handed, Box::new(change), stored)
-                }));
+                self.log.push(Letter {
+                    message: event::change(&change),
+                    alone: false,
+                    then: (
+                        Expected::OfSubject(expected),
+                        Logged::Change(handed, Box::new(change)),
+                    ),
+                });
             }
         }
     }
@@ -164,34 +167,42 @@ impl Ingest {
         self.pending.push(Box::pin(async move {
             tokio::time::sleep(pause).await;
             let newest = bus.newest_of(streams::LOG, &subject).await;
-            Outcome::Newest(handed, newest)
+            Outcome::Newest(Box::new(handed), newest)
         }));
     }
 
+    /// Decides anew about a submission once everything up to the newest change is known: one of the changes before it may have the same id.
     pub(super) fn decide_anew(&mut self, handed: Handed, newest: Result<Option<Stored>, Error>) {
-        let object = handed.submission.object.clone();
-        let entry = match newest {
-            Ok(Some(stored)) => event::log_entry(&stored.message, stored.sequence).ok(),
-            Ok(None) => None,
-            Err(error) => {
-                tracing::debug!(%object, %error, "what stands there cannot be read");
-                None
-            }
-        };
-        if let Some(entry) = entry
-            && let Event::Change(change) = entry.event
-        {
-            self.state
-                .intake
-                .logged(entry.sequence, &change, declared_by(&change.content));
-        }
+        let object = &handed.submission.object;
         if handed.attempts >= ATTEMPTS {
             tracing::warn!(%object, "a change could not be stored: its publisher will repeat it");
+            let object = object.clone();
             return self.next_for(&object);
         }
-        self.submit(Handed {
+        let newest = newest.unwrap_or_else(|error| {
+            tracing::debug!(%object, %error, "what stands there cannot be read");
+            None
+        });
+        let handed = Handed {
             attempts: handed.attempts + 1,
             ..handed
-        });
+        };
+        match newest {
+            Some(Stored { sequence, .. }) if sequence > self.folded => {
+                self.until_folded.entry(sequence).or_default().push(handed);
+            }
+            Some(_) | None => self.submit(handed),
+        }
+    }
+
+    /// Takes up what waited for the log to be known up to where it is now.
+    pub(super) fn folded(&mut self) {
+        let still = self.until_folded.split_off(&(self.folded + 1));
+        for handed in std::mem::replace(&mut self.until_folded, still)
+            .into_values()
+            .flatten()
+        {
+            self.submit(handed);
+        }
     }
 }
