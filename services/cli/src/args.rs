@@ -343,6 +343,26 @@ pub(crate) enum SchemaCommand {
         /// `change.v1`, `decision.v1`, …; all where none is named
         name: Option<String>,
     },
+    /// The CustomResourceDefinitions of FederatedObject, ClusterFederatedObject and MemberCluster, or of one
+    #[command(
+        after_help = "Examples:\n  fleetcast schema crds | kubectl apply --server-side -f -\n  fleetcast schema crds fmc -o json"
+    )]
+    Crds {
+        /// `federatedobjects`, `FederatedObject`, `fo`, …; all where none is named
+        name: Option<String>,
+        /// How they are printed: YAML documents, or one JSON List
+        #[arg(short, long, value_enum, default_value = "yaml")]
+        output: Manifests,
+    },
+}
+
+/// How manifests are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Manifests {
+    /// One JSON document
+    Json,
+    /// YAML, many documents
+    Yaml,
 }
 
 /// How a list is printed.

@@ -1,5 +1,7 @@
 //! The native dialect: `fleetcast.dev/v1alpha1` FederatedObject and ClusterFederatedObject, one `spec` for both.
 
+pub mod crds;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
