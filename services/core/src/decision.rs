@@ -275,7 +275,7 @@ impl Standings {
                     reasons,
                 } => {
                     let same = matches!(standing, Some(Standing::Assigned { digest, replicas: r, reasons: why, kept: None, .. })
-                        if *digest == rendered.digest && r == replicas && why == reasons);
+                        if *digest == rendered.digest && r == replicas && why[..] == reasons[..]);
                     if !same {
                         body.assign(cluster, &rendered.digest, *replicas, reasons);
                     }

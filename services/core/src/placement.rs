@@ -6,6 +6,7 @@
 pub mod choose;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -69,8 +70,21 @@ impl Exclusion {
     }
 }
 
-/// Why a cluster gets an object, or which rule keeps it away.
-pub type Judgement = Result<Vec<String>, (Exclusion, Refusal)>;
+/// Why a cluster gets an object, shared by all clusters that get it for the same reasons; or which rule keeps it away.
+pub type Judgement = Result<Reasons, (Exclusion, Refusal)>;
+
+/// Reasons in their order, cheap to give to many clusters.
+pub type Reasons = Arc<[String]>;
+
+/// `reasons` and one more.
+fn with(reasons: &Reasons, more: &str) -> Reasons {
+    reasons
+        .iter()
+        .cloned()
+        .chain([more.to_owned()])
+        .collect::<Vec<_>>()
+        .into()
+}
 
 /// The namespaces that KubeFed never propagates.
 const KUBEFED_SYSTEM_NAMESPACES: &[&str] = &["kube-system", "kube-public", "default"];
@@ -132,75 +146,106 @@ impl Holding {
 /// # Errors
 /// The first rule that keeps the object away, in the order: excluded, not named, not selected, tainted, cordoned.
 pub fn judge(placement: &Placement, cluster: &Cluster, holds: bool) -> Judgement {
-    let is_named = |names: &[ClusterName]| names.contains(&cluster.name);
-    let mut reasons = meant(placement, cluster, is_named)?;
-    admitted(&placement.tolerations, cluster, holds, &mut reasons)?;
-    Ok(reasons)
+    let meant = Meant::of(placement);
+    meant.judge(cluster)?;
+    admitted(&placement.tolerations, cluster, || holds, &meant.reasons)
 }
 
-/// Whether the placement means the cluster at all.
-fn meant(
-    placement: &Placement,
-    cluster: &Cluster,
-    is_named: impl Fn(&[ClusterName]) -> bool,
-) -> Judgement {
-    let Placement {
-        clusters,
-        selector,
-        exclude,
-        tolerations: _,
-        spread: _,
-        preferences: _,
-    } = placement;
-    let mut reasons = Vec::new();
+/// Which clusters a placement means, made ready to be asked about many of them.
+struct Meant<'a> {
+    placement: &'a Placement,
+    named: BTreeSet<&'a ClusterName>,
+    excluded: BTreeSet<&'a ClusterName>,
+    /// Why those that are meant are.
+    reasons: Reasons,
+}
 
-    if exclude.contains(&cluster.name) {
-        return no(
-            Exclusion::Excluded,
-            "left out by placement.exclude".to_owned(),
-        );
+impl<'a> Meant<'a> {
+    fn of(placement: &'a Placement) -> Self {
+        let Placement {
+            clusters,
+            selector,
+            exclude,
+            tolerations: _,
+            spread: _,
+            preferences: _,
+        } = placement;
+        let named = clusters
+            .as_ref()
+            .map(|_| "named in placement.clusters".to_owned());
+        let selected = selector.as_ref().map(|selector| {
+            format!(
+                "selected by placement.clusterSelector ({})",
+                selector.for_people()
+            )
+        });
+        Self {
+            placement,
+            named: clusters.iter().flatten().collect(),
+            excluded: exclude.iter().collect(),
+            reasons: named.into_iter().chain(selected).collect::<Vec<_>>().into(),
+        }
     }
-    if clusters.is_none() && selector.is_none() {
-        return no(
-            Exclusion::NotSelected,
-            "the placement names no cluster and selects none".to_owned(),
-        );
+
+    /// Whether it is meant, without saying why not.
+    fn holds_for(&self, cluster: &Cluster) -> bool {
+        let Placement {
+            clusters, selector, ..
+        } = self.placement;
+        (clusters.is_some() || selector.is_some())
+            && (clusters.is_none() || self.named.contains(&cluster.name))
+            && selector
+                .as_ref()
+                .is_none_or(|selector| selector.matches(&cluster.labels))
+            && !self.excluded.contains(&cluster.name)
     }
-    if let Some(names) = clusters {
-        if !is_named(names) {
+
+    /// Whether it is left out by name.
+    fn excludes(&self, cluster: &Cluster) -> bool {
+        self.excluded.contains(&cluster.name)
+    }
+
+    /// Whether it is meant, and else why not.
+    fn judge(&self, cluster: &Cluster) -> Result<(), (Exclusion, Refusal)> {
+        let Placement {
+            clusters, selector, ..
+        } = self.placement;
+        if self.excludes(cluster) {
+            return no(Exclusion::Excluded, "left out by placement.exclude");
+        }
+        if clusters.is_none() && selector.is_none() {
             return no(
                 Exclusion::NotSelected,
-                "not named in placement.clusters".to_owned(),
+                "the placement names no cluster and selects none",
             );
         }
-        reasons.push("named in placement.clusters".to_owned());
-    }
-    if let Some(selector) = selector {
-        if let Some(unmet) = selector.unmet(&cluster.labels) {
-            return no(
+        if clusters.is_some() && !self.named.contains(&cluster.name) {
+            return no(Exclusion::NotSelected, "not named in placement.clusters");
+        }
+        match selector
+            .as_ref()
+            .and_then(|selector| selector.unmet(&cluster.labels))
+        {
+            Some(unmet) => no(
                 Exclusion::NotSelected,
                 format!("placement.clusterSelector {unmet}"),
-            );
+            ),
+            None => Ok(()),
         }
-        reasons.push(format!(
-            "selected by placement.clusterSelector ({})",
-            selector.for_people()
-        ));
     }
-    Ok(reasons)
 }
 
-/// Whether the cluster lets the object in.
+/// Whether the cluster lets the object in, for `reasons` and perhaps one more.
 fn admitted(
     tolerations: &[Toleration],
     cluster: &Cluster,
-    holds: bool,
-    reasons: &mut Vec<String>,
-) -> Result<(), (Exclusion, Refusal)> {
+    holds: impl Fn() -> bool,
+    reasons: &Reasons,
+) -> Judgement {
     for taint in &cluster.taints {
         let keeps_away = match taint.effect {
             TaintEffect::NoExecute => true,
-            TaintEffect::NoSchedule => !holds,
+            TaintEffect::NoSchedule => !holds(),
             TaintEffect::PreferNoSchedule => false,
         };
         if keeps_away
@@ -218,59 +263,59 @@ fn admitted(
         }
     }
     if cluster.cordoned {
-        if !holds {
-            return no(
-                Exclusion::Cordoned,
-                "is cordoned: it takes nothing new".to_owned(),
-            );
+        if !holds() {
+            return no(Exclusion::Cordoned, "is cordoned: it takes nothing new");
         }
-        reasons.push("was there before the cluster was cordoned".to_owned());
+        return Ok(with(reasons, "was there before the cluster was cordoned"));
     }
-    Ok(())
+    Ok(Reasons::clone(reasons))
 }
 
 fn no<T>(reason: Exclusion, message: impl Into<String>) -> Result<T, (Exclusion, Refusal)> {
     Err((reason, Refusal::new("", message)))
 }
 
-/// Judges every cluster that the placement could mean: the named ones where it names some (also those not registered), else all.
+/// Judges every cluster that the placement could mean: the named ones where it names some (also those not registered), else all. Each
+/// cluster stands there once, by name.
 ///
 /// Clusters that are neither named nor selected are left out unless the situation asks for them.
 pub fn judge_all(
     object: &FederatedObject,
     situation: &Situation<'_>,
-) -> BTreeMap<ClusterName, Judgement> {
+) -> Vec<(ClusterName, Judgement)> {
     let named = object.placement.clusters.as_deref();
-    let judge = Judge {
-        object,
-        situation,
-        named: named.into_iter().flatten().collect(),
-    };
-    let mut judgements = BTreeMap::new();
-    let mut look_at = |name: &ClusterName| {
-        let judgement = match situation.clusters.get(name) {
+    let judge = Judge::new(object, situation);
+    let registered = situation.clusters;
+    let mut judgements = Vec::new();
+    if named.is_none() || situation.all {
+        for (name, cluster) in registered {
+            if let Some(judgement) = judge.judge(cluster) {
+                judgements.push((name.clone(), judgement));
+            }
+        }
+    }
+    let in_order = judgements.len();
+    let is_left = |name: &&ClusterName| !situation.all || !registered.contains_key(*name);
+    for name in named.into_iter().flatten().filter(is_left) {
+        let judgement = match registered.get(name) {
             Some(cluster) => judge.judge(cluster),
-            None => no(
+            None => Some(no(
                 Exclusion::Unknown,
                 "is not registered: the object is placed there when it is",
-            ),
+            )),
         };
-        let left_out = matches!(judgement, Err((Exclusion::NotSelected, _))) && !situation.all;
-        if !left_out {
-            judgements.insert(name.clone(), judgement);
-        }
-    };
-    if named.is_none() || situation.all {
-        situation.clusters.keys().for_each(&mut look_at);
+        judgements.extend(judgement.map(|judgement| (name.clone(), judgement)));
     }
-    let is_left = |name: &&ClusterName| !situation.all || !situation.clusters.contains_key(*name);
-    named
-        .into_iter()
-        .flatten()
-        .filter(is_left)
-        .for_each(&mut look_at);
-    let is_known = |name: &&ClusterName| situation.clusters.contains_key(*name);
-    situation.needed.keys().filter(is_known).for_each(look_at);
+    for name in situation.needed.keys() {
+        if let Some(cluster) = registered.get(name) {
+            let judgement = judge.judge(cluster);
+            judgements.extend(judgement.map(|judgement| (name.clone(), judgement)));
+        }
+    }
+    if judgements.len() > in_order {
+        judgements.sort_by(|(a, _), (b, _)| a.cmp(b));
+        judgements.dedup_by(|(a, _), (b, _)| a == b);
+    }
     judgements
 }
 
@@ -278,46 +323,68 @@ pub fn judge_all(
 struct Judge<'a> {
     object: &'a FederatedObject,
     situation: &'a Situation<'a>,
-    named: BTreeSet<&'a ClusterName>,
+    meant: Meant<'a>,
+    /// What KubeFed's namespace means, where it is known.
+    namespace: Option<Meant<'a>>,
+    /// What a cluster must serve: `apps/v1/Deployment`.
+    api: String,
 }
 
-impl Judge<'_> {
-    fn judge(&self, cluster: &Cluster) -> Judgement {
-        let FederatedObject {
-            target,
-            dialect,
-            template,
-            placement,
-            ..
-        } = self.object;
-        let is_named = |_: &[ClusterName]| self.named.contains(&cluster.name);
-        let mut reasons = match (
-            meant(placement, cluster, is_named),
-            self.situation.needed.get(&cluster.name),
-        ) {
-            (Err((Exclusion::NotSelected, _)), Some(dependent)) => {
-                return Ok(vec![format!("{dependent} is there and needs it")]);
+impl<'a> Judge<'a> {
+    fn new(object: &'a FederatedObject, situation: &'a Situation<'a>) -> Self {
+        let api_version = object.template["apiVersion"].as_str().unwrap_or_default();
+        Self {
+            object,
+            situation,
+            meant: Meant::of(&object.placement),
+            namespace: match situation.containment {
+                Containment::Within(placement) => Some(Meant::of(placement)),
+                Containment::None | Containment::Missing => None,
+            },
+            api: format!("{api_version}/{}", object.target.kind()),
+        }
+    }
+
+    /// The judgement; none where nobody meant the cluster and nobody asks about such.
+    fn judge(&self, cluster: &Cluster) -> Option<Judgement> {
+        if self.meant.holds_for(cluster) {
+            return Some(self.admit(cluster));
+        }
+        if !self.meant.excludes(cluster) {
+            if let Some(dependent) = self.situation.needed.get(&cluster.name) {
+                return Some(Ok([format!("{dependent} is there and needs it")].into()));
             }
-            (judgement, _) => judgement?,
-        };
-        let holds = (self.situation.holding)(&cluster.name).holds;
-        admitted(&placement.tolerations, cluster, holds, &mut reasons)?;
+            if !self.situation.all {
+                return None;
+            }
+        }
+        Some(self.meant.judge(cluster).map(|()| Reasons::default()))
+    }
+
+    /// Whether a cluster that is meant gets it.
+    fn admit(&self, cluster: &Cluster) -> Judgement {
+        let FederatedObject {
+            dialect, placement, ..
+        } = self.object;
+        let holds = || (self.situation.holding)(&cluster.name).holds;
+        let reasons = admitted(&placement.tolerations, cluster, holds, &self.meant.reasons)?;
         let is_kubefed = *dialect == Dialect::Kubefed;
         if is_kubefed {
             self.contained(cluster)?;
         }
         // KubeFed places on clusters that are not ready, too.
-        if !cluster.ready && !holds && !is_kubefed {
+        if !cluster.ready && !is_kubefed && !holds() {
             return no(
                 Exclusion::NotReady,
                 "is not ready, as its status says: it takes nothing new",
             );
         }
-        let api_version = template["apiVersion"].as_str().unwrap_or_default();
-        if !holds && !cluster.serves(api_version, target.kind()) {
+        if !cluster.serves_api(&self.api) && !holds() {
+            let what = self.api.rsplit_once('/');
+            let (api_version, kind) = what.unwrap_or(("", &self.api));
             return no(
                 Exclusion::ApiMissing,
-                format!("does not serve {api_version} {}", target.kind()),
+                format!("does not serve {api_version} {kind}"),
             );
         }
         Ok(reasons)
@@ -340,26 +407,24 @@ impl Judge<'_> {
         let Some(namespace) = target.namespace() else {
             return Ok(());
         };
-        match self.situation.containment {
-            Containment::None => Ok(()),
-            Containment::Missing => no(
+        match (self.situation.containment, &self.namespace) {
+            (Containment::None, _) | (Containment::Within(_), None) => Ok(()),
+            (Containment::Missing, _) => no(
                 Exclusion::Namespace,
                 format!(
                     "NamespaceNotFederated: there is no FederatedNamespace {namespace}/{namespace}"
                 ),
             ),
-            Containment::Within(placement) => {
-                let is_named = |names: &[ClusterName]| names.contains(&cluster.name);
-                match meant(placement, cluster, is_named) {
-                    Ok(_) => Ok(()),
-                    Err((_, refusal)) => no(
+            (Containment::Within(_), Some(meant)) => {
+                meant.judge(cluster).or_else(|(_, refusal)| {
+                    no(
                         Exclusion::Namespace,
                         format!(
                             "the FederatedNamespace {namespace} is not placed there: {}",
                             refusal.message
                         ),
-                    ),
-                }
+                    )
+                })
             }
         }
     }

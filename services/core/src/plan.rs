@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::dialect::kinds;
 use crate::model::{ApplyPolicy, Cluster, ClusterName, Divide, FederatedObject, Override};
 use crate::overrides::Operation;
-use crate::placement::choose::{self, Candidate};
-use crate::placement::{Containment, Exclusion, Holding, Situation};
+use crate::placement::choose::{self, Candidate, Choice, Picked};
+use crate::placement::{Containment, Exclusion, Holding, Judgement, Reasons, Situation};
 use crate::{Refusal, digest, placement};
 
 /// What one cluster gets, or why it gets nothing.
@@ -20,11 +20,11 @@ pub enum Verdict {
     /// It gets a manifest.
     Assigned {
         /// The manifest, shared by all clusters with the same overrides.
-        rendered: Rendered,
+        rendered: Arc<Rendered>,
         /// Its replicas; none for kinds without.
         replicas: Option<i64>,
-        /// Why there and so.
-        reasons: Vec<String>,
+        /// Why there and so, shared by all clusters with the same reasons.
+        reasons: Reasons,
     },
     /// It gets nothing.
     Excluded {
@@ -78,18 +78,7 @@ pub fn plan(
 
 /// Plans `object` in `situation`.
 pub fn plan_in(object: &FederatedObject, situation: &Situation<'_>) -> Plan {
-    let mut plan = Plan::default();
-    let mut fit = BTreeMap::new();
-    for (name, judgement) in placement::judge_all(object, situation) {
-        match judgement {
-            Ok(_) if object.suspend => {
-                let rests = Refusal::new("spec.suspend", "propagation rests until it is lifted");
-                plan.exclude(name, Exclusion::Suspended, rests);
-            }
-            Ok(reasons) => drop(fit.insert(name, reasons)),
-            Err((reason, refusal)) => plan.exclude(name, reason, refusal),
-        }
-    }
+    let judgements = placement::judge_all(object, situation);
     let FederatedObject {
         division,
         placement,
@@ -97,77 +86,154 @@ pub fn plan_in(object: &FederatedObject, situation: &Situation<'_>) -> Plan {
     } = object;
     let is_chosen =
         division.is_some() || !placement.spread.is_empty() || !placement.preferences.is_empty();
-    let mut picked = BTreeMap::new();
+    let mut choice = Choice::default();
     if is_chosen && !object.suspend {
-        let candidates = fit
-            .keys()
-            .map(|name| Candidate {
+        let candidates = judgements
+            .iter()
+            .filter(|(_, judgement)| judgement.is_ok())
+            .map(|(name, _)| Candidate {
                 cluster: &situation.clusters[name],
                 holding: (situation.holding)(name),
             })
             .collect();
-        let choice = choose::choose(object, total(object), candidates);
-        plan.unplaced = choice.unplaced;
-        picked = choice.clusters;
+        choice = choose::choose(object, total(object), candidates);
     }
-    let index = OverrideIndex::new(&object.overrides);
-    let mut rendered: BTreeMap<(Option<i64>, Vec<usize>), Result<Rendered, Refusal>> =
-        BTreeMap::new();
-    for (name, mut reasons) in fit {
-        let mut share = None;
-        match picked.remove(&name) {
-            Some(Err((reason, refusal))) => {
-                plan.exclude(name, reason, refusal);
-                continue;
-            }
-            Some(Ok(picked)) => {
-                share = picked.replicas;
-                reasons.extend(picked.reasons);
-            }
-            None => {}
-        }
-        let kept = (situation.holding)(&name)
-            .replicas
-            .filter(|_| object.retain_replicas);
-        if let Some(kept) = kept {
-            reasons.push(format!(
-                "spec.retainReplicas keeps the {kept} replicas that it has"
-            ));
-        }
-        let applied = index.concerning(&object.overrides, &situation.clusters[&name]);
-        reasons.extend(
-            applied
-                .iter()
-                .map(|index| format!("spec.overrides[{index}] applies")),
-        );
-        let rendered = rendered
-            .entry((share.or(kept), applied))
-            .or_insert_with_key(|(replicas, applied)| render(object, *replicas, applied));
-        match rendered {
-            Err(refusal) => {
-                plan.unplaced += match object.division.as_ref().map(|division| division.divide) {
-                    None | Some(Divide::Duplicate) => 0,
-                    Some(_) => share.unwrap_or(0),
-                };
-                plan.exclude(name, Exclusion::Refused, refusal.clone());
-            }
-            Ok(rendered) => {
-                let verdict = Verdict::Assigned {
-                    replicas: rendered.replicas,
-                    rendered: rendered.clone(),
-                    reasons,
-                };
-                plan.verdicts.insert(name, verdict);
-            }
-        }
+    let mut forms = Forms::new(object);
+    let mut unplaced = choice.unplaced;
+    let verdict = |(name, judgement): (ClusterName, Judgement)| {
+        let verdict = match judgement {
+            Err((reason, refusal)) => Verdict::Excluded { reason, refusal },
+            Ok(_) if object.suspend => Verdict::Excluded {
+                reason: Exclusion::Suspended,
+                refusal: Refusal::new("spec.suspend", "propagation rests until it is lifted"),
+            },
+            Ok(reasons) => match choice.clusters.remove(&name) {
+                Some(Err((reason, refusal))) => Verdict::Excluded { reason, refusal },
+                picked => {
+                    let picked = picked.and_then(Result::ok);
+                    let share = picked.as_ref().and_then(|picked| picked.replicas);
+                    let verdict = forms.verdict(reasons, picked, situation, &name);
+                    // The share of a cluster that refuses its override finds no place.
+                    let divides = division
+                        .as_ref()
+                        .is_some_and(|division| division.divide != Divide::Duplicate);
+                    if divides && matches!(verdict, Verdict::Excluded { .. }) {
+                        unplaced += share.unwrap_or(0);
+                    }
+                    verdict
+                }
+            },
+        };
+        (name, verdict)
+    };
+    Plan {
+        // In order already, so that the map is built without searching.
+        verdicts: judgements.into_iter().map(verdict).collect(),
+        unplaced,
     }
-    plan
 }
 
-impl Plan {
-    fn exclude(&mut self, cluster: ClusterName, reason: Exclusion, refusal: Refusal) {
-        self.verdicts
-            .insert(cluster, Verdict::Excluded { reason, refusal });
+/// The manifests of one object, each rendered once, with the reasons that go with it.
+struct Forms<'a> {
+    object: &'a FederatedObject,
+    index: OverrideIndex<'a>,
+    forms: BTreeMap<(Option<i64>, Vec<usize>), Form>,
+}
+
+/// What clusters with the same replicas and the same overrides get.
+struct Form {
+    rendered: Result<Arc<Rendered>, Refusal>,
+    /// Which overrides apply, for people.
+    overrides: Vec<String>,
+    /// The reasons last made for it, and from which: most clusters get it for the same ones.
+    reasons: Option<(Reasons, Reasons)>,
+}
+
+impl<'a> Forms<'a> {
+    fn new(object: &'a FederatedObject) -> Self {
+        Self {
+            object,
+            index: OverrideIndex::new(&object.overrides),
+            forms: BTreeMap::new(),
+        }
+    }
+
+    /// What a cluster that fits gets.
+    fn verdict(
+        &mut self,
+        reasons: Reasons,
+        picked: Option<Picked>,
+        situation: &Situation<'_>,
+        name: &ClusterName,
+    ) -> Verdict {
+        let object = self.object;
+        let (share, why) = picked.map_or((None, Vec::new()), |picked| {
+            (picked.replicas, picked.reasons)
+        });
+        let kept = match object.retain_replicas {
+            true => (situation.holding)(name).replicas,
+            false => None,
+        };
+        let applied = match object.overrides.is_empty() {
+            true => Vec::new(),
+            false => self
+                .index
+                .concerning(&object.overrides, &situation.clusters[name]),
+        };
+        let form = self
+            .forms
+            .entry((share.or(kept), applied))
+            .or_insert_with_key(|(replicas, applied)| Form {
+                rendered: render(object, *replicas, applied).map(Arc::new),
+                overrides: applied
+                    .iter()
+                    .map(|index| format!("spec.overrides[{index}] applies"))
+                    .collect(),
+                reasons: None,
+            });
+        let rendered = match &form.rendered {
+            Ok(rendered) => rendered.clone(),
+            Err(refusal) => {
+                return Verdict::Excluded {
+                    reason: Exclusion::Refused,
+                    refusal: refusal.clone(),
+                };
+            }
+        };
+        let kept =
+            kept.map(|kept| format!("spec.retainReplicas keeps the {kept} replicas that it has"));
+        let reasons = if !why.is_empty() || kept.is_some() {
+            let reasons = reasons.iter().cloned().chain(why).chain(kept);
+            reasons
+                .chain(form.overrides.iter().cloned())
+                .collect::<Vec<_>>()
+                .into()
+        } else {
+            form.with_overrides(reasons)
+        };
+        Verdict::Assigned {
+            replicas: rendered.replicas,
+            rendered,
+            reasons,
+        }
+    }
+}
+
+impl Form {
+    /// `fits`, and which overrides apply.
+    fn with_overrides(&mut self, fits: Reasons) -> Reasons {
+        if self.overrides.is_empty() {
+            return fits;
+        }
+        match &self.reasons {
+            Some((from, made)) if Arc::ptr_eq(from, &fits) => made.clone(),
+            Some(_) | None => {
+                let all = fits.iter().chain(&self.overrides).cloned();
+                let made: Reasons = all.collect::<Vec<_>>().into();
+                self.reasons = Some((fits, made.clone()));
+                made
+            }
+        }
     }
 }
 

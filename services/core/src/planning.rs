@@ -254,18 +254,14 @@ fn report(object: &FederatedObject, plan: Plan, written: Option<&Written>) -> Ob
             Verdict::Assigned {
                 rendered,
                 replicas,
-                mut reasons,
+                reasons,
             } => {
-                reasons.extend(
-                    written
-                        .and_then(|written| written.by_cluster.get(&cluster))
-                        .cloned(),
-                );
+                let more = written.and_then(|written| written.by_cluster.get(&cluster));
                 clusters.push(PlannedCluster {
-                    cluster,
                     replicas,
-                    reasons,
-                    manifest: rendered.manifest,
+                    reasons: reasons.iter().chain(more).cloned().collect(),
+                    manifest: rendered.manifest.clone(),
+                    cluster,
                 });
             }
             Verdict::Excluded { reason, refusal } => excluded.push(ExcludedCluster {

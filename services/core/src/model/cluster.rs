@@ -142,6 +142,11 @@ impl Cluster {
             .is_none_or(|apis| apis.contains(&format!("{api_version}/{kind}")))
     }
 
+    /// Whether it serves `api`, a kind as `apps/v1/Deployment`, as far as is known.
+    pub fn serves_api(&self, api: &str) -> bool {
+        self.apis.as_ref().is_none_or(|apis| apis.contains(api))
+    }
+
     /// The zone that it counts for: its zone, else the first of its zones.
     pub fn first_zone(&self) -> Option<&str> {
         self.zone

@@ -71,7 +71,8 @@ fn is_dns_label_of_any_length(text: &str) -> bool {
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(try_from = "String", into = "String")]
-pub struct ClusterName(String);
+#[schemars(with = "String")]
+pub struct ClusterName(std::sync::Arc<str>);
 
 impl ClusterName {
     /// Parses a cluster's name.
@@ -80,7 +81,7 @@ impl ClusterName {
     /// A refusal without field where `text` is no RFC 1123 subdomain.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         if is_dns_subdomain(text) {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(Refusal::new(
                 "",
@@ -112,7 +113,7 @@ impl TryFrom<String> for ClusterName {
 
 impl From<ClusterName> for String {
     fn from(name: ClusterName) -> Self {
-        name.0
+        name.0.as_ref().to_owned()
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) struct Object {
     pub(super) parsed: Option<Arc<FederatedObject>>,
     /// Manifests of the last plan, until they are written.
     #[serde(skip)]
-    pub(super) rendered: Vec<plan::Rendered>,
+    pub(super) rendered: Vec<Arc<plan::Rendered>>,
 }
 
 impl Object {
