@@ -10,7 +10,8 @@
 //! | [`reconcile`] | work, sync answers, outcomes, ticks | applies, removals, acknowledgements, sync requests |
 //! | [`fold`] | log events, acknowledgements | the view, and what an agent is told was seen |
 //!
-//! The nouns are in [`model`] (what users write) and in [`change`], [`decision`], [`work`], [`ack`] (what travels).
+//! The nouns are in [`model`] (what users write) and in [`change`], [`decision`], [`work`], [`ack`] (what travels). What is seen of an applied object is judged in [`health`] and
+//! [`drift`].
 
 pub mod ack;
 pub mod change;
@@ -20,9 +21,11 @@ pub mod dialect;
 pub mod diff;
 pub mod digest;
 pub mod document;
+pub mod drift;
 pub mod epoch;
 pub mod field;
 pub mod fold;
+pub mod health;
 pub mod intake;
 pub mod log;
 pub mod model;
