@@ -1,10 +1,13 @@
 //! Samples with made-up values: what is written for each event, with its body once more for people.
 
-use fleetcast_core::ack::{Ack, Batch, BatchBody, Outcome, Seen};
+use fleetcast_core::ack::{Ack, Batch, BatchBody, Observed, Outcome, Seen};
 use fleetcast_core::change::{Change, Content, Origin};
 use fleetcast_core::decision::{Assigned, Body, Decision, Excluded, Inputs, Removed};
 use fleetcast_core::document::Document;
+use fleetcast_core::drift::{Drift, Field};
 use fleetcast_core::epoch::{Beginning, Epoch};
+use fleetcast_core::health::Health;
+use fleetcast_core::health::status::Selected;
 use fleetcast_core::log::{ClusterEvent, ClusterNews};
 use fleetcast_core::model::federated::{Conflict, OnDelete};
 use fleetcast_core::model::{
@@ -349,6 +352,62 @@ fn others() -> Vec<Sample> {
         attempts: 2,
         work_id: "9f8e7d6c".to_owned(),
         time: time(2_000),
+        observed: Observed::default(),
+    };
+    let seen_copy = |count, observed| Ack {
+        observed,
+        ..answer(count, Outcome::Applied, "", Some(digest("a")))
+    };
+    let copies = BatchBody {
+        transitions: 2,
+        confirmed: 17,
+        after: 17,
+        acks: vec![
+            seen_copy(
+                18,
+                Observed {
+                    health: Some(Health::progressing("2 of 3 pods are ready")),
+                    drift: None,
+                    status: Some(Selected {
+                        fields: Document::from_value(&json!({"readyReplicas": 2, "replicas": 3})),
+                        omitted: vec!["conditions".to_owned()],
+                    }),
+                },
+            ),
+            seen_copy(
+                19,
+                Observed {
+                    health: Some(Health::healthy("")),
+                    drift: Some(Drift {
+                        healed: true,
+                        deleted: false,
+                        fields: vec![
+                            Field {
+                                path: ".spec.replicas".to_owned(),
+                                manager: Some("kubectl-edit".to_owned()),
+                                time: Some("2026-01-02T03:04:05Z".to_owned()),
+                            },
+                            Field {
+                                path: ".metadata.labels.app".to_owned(),
+                                manager: None,
+                                time: None,
+                            },
+                        ],
+                        more: 3,
+                        heals: 2,
+                    }),
+                    status: None,
+                },
+            ),
+            seen_copy(
+                20,
+                Observed {
+                    health: Some(Health::unknown("it is not there")),
+                    drift: Some(Drift::deletion()),
+                    status: None,
+                },
+            ),
+        ],
     };
     let several = BatchBody {
         transitions: 2,
@@ -415,6 +474,7 @@ fn others() -> Vec<Sample> {
         ),
         sample("fence", "term", event::fence(&fence, 3, time(900)), &fence),
         acks("every-outcome", several),
+        acks("copies-observed", copies),
         acks("empty", none),
         sample(
             "heartbeat",

@@ -11,8 +11,10 @@ mod kinds;
 pub mod lease;
 mod manifest;
 pub mod memory;
+mod observe;
 mod own;
 mod subset;
+pub(crate) mod watch;
 
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ use fleetcast_core::ack::Outcome;
 use fleetcast_core::document::Document;
 use fleetcast_core::model::federated::OnDelete;
 use fleetcast_core::model::{ApplyPolicy, ObjectKey};
+use fleetcast_core::reconcile::{Pause, Sight};
 use fleetcast_core::work::{Body, Work};
 use kube::Client;
 use kube::api::{DeleteParams, GetParams, Patch, PatchParams, Preconditions};
@@ -28,11 +31,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use answer::No;
-use decide::{ToApply, ToRemove, Version};
+use decide::{ToApply, ToRemove, ToWrite, Version};
 use kinds::{Kind, Kinds};
 use manifest::Manifest;
 
-pub use decide::Report;
+pub use decide::{Report, Task};
+pub use observe::Reporting;
 
 /// Our field manager.
 pub(crate) const MANAGER: &str = "fleetcast";
@@ -47,20 +51,37 @@ const LOOKS: usize = 3;
 pub struct Cluster {
     client: Client,
     kinds: Kinds,
+    reporting: Reporting,
 }
 
 impl Cluster {
     /// The cluster that `client` speaks to.
-    pub fn new(client: Client) -> Self {
+    pub fn new(client: Client, reporting: Reporting) -> Self {
         Self {
             kinds: Kinds::new(client.clone()),
             client,
+            reporting,
         }
     }
 
-    /// Attempts an item of work and says how that ended. Attempts may be repeated and cut off at any point.
-    pub async fn attempt(&self, work: &Work) -> Report {
-        tokio::time::timeout(PATIENCE, self.look_until_it_stands_still(work))
+    /// The object that a live object is a copy of; none where it is not ours.
+    pub fn object_of(live: &Value) -> Option<ObjectKey> {
+        observe::object(live)
+    }
+
+    /// What is seen of `live`, a copy of ours, by the work that it should carry out.
+    pub fn sight(&self, work: &Work, live: &Value) -> Sight {
+        observe::copy(work, live, &self.reporting)
+    }
+
+    /// What is seen where a copy is gone; `live` is how it was last.
+    pub fn sight_of_nothing(live: &Value) -> Sight {
+        observe::nothing(observe::version(live))
+    }
+
+    /// Attempts a task and says how that ended. Attempts may be repeated and cut off at any point.
+    pub async fn attempt(&self, task: &Task) -> Report {
+        tokio::time::timeout(PATIENCE, self.look_until_it_stands_still(task))
             .await
             .unwrap_or_else(|_| {
                 Report::retrying(format!(
@@ -70,19 +91,27 @@ impl Cluster {
             })
     }
 
-    async fn look_until_it_stands_still(&self, work: &Work) -> Report {
+    async fn look_until_it_stands_still(&self, task: &Task) -> Report {
+        let work = &task.work;
         let mut last = String::new();
         for _ in 0..LOOKS {
             let outcome = match &work.body {
-                Body::Apply { manifest, policy } => self.apply(work, manifest, policy).await,
+                Body::Apply { manifest, policy } => self.apply(task, manifest, policy).await,
                 Body::Remove { mode, api_version } => self.remove(work, *mode, api_version).await,
             };
             match outcome {
                 Ok(report) => return report,
-                Err(No::Refuse(message) | No::Immutable(message)) => {
+                Err(No::Refuse(message) | No::Immutable(message) | No::Conflict(message, _)) => {
                     return Report::refused(message);
                 }
                 Err(No::Retry(message)) => return Report::retrying(message),
+                Err(No::Wait(message)) => return Report::waiting(message),
+                Err(No::Busy(message, ms)) => {
+                    return Report {
+                        pause: Pause::AtLeast(ms),
+                        ..Report::retrying(message)
+                    };
+                }
                 Err(No::Changed(message) | No::Unserved(message)) => last = message,
                 Err(No::Absent) => last = "it went away in between".to_owned(),
             }
@@ -92,38 +121,67 @@ impl Cluster {
 
     async fn apply(
         &self,
-        work: &Work,
+        task: &Task,
         document: &Document,
         policy: &ApplyPolicy,
     ) -> Result<Report, No> {
+        let work = &task.work;
         let manifest = Manifest::parse(&work.object, document).map_err(No::Refuse)?;
         let name = work.object.kind();
         let found = self.kinds.find(&manifest.api_version, name).await;
         let Some(kind) = found.map_err(|error| answer::read(&error, false))? else {
-            return Ok(Report::retrying(format!(
+            return Ok(Report::waiting(format!(
                 "waits for kind {name} of {}: the cluster does not serve it yet",
                 manifest.api_version
             )));
         };
         let place = Place::new(self, &work.object, kind)?;
         let live = place.get().await?;
-        match decide::apply(work, &manifest, policy, live.as_ref()) {
-            ToApply::Answer(report) => Ok(report),
-            ToApply::Write {
-                object,
-                force,
-                recreate,
-            } => match (place.apply(&object, force).await, recreate) {
-                (Ok(()), _) => Ok(Report::wrote(Outcome::Applied, "")),
-                (Err(No::Immutable(message)), Some(version)) => {
-                    place.delete(&version).await?;
-                    Ok(Report::wrote(
-                        Outcome::Retrying,
-                        format!("recreating: {message}"),
-                    ))
+        let ToWrite {
+            object,
+            force,
+            recreate,
+            lost,
+            heals,
+        } = match decide::apply(task, &manifest, policy, live.as_ref()) {
+            ToApply::Answer(report) => {
+                let shown = live.as_ref().filter(|_| report.outcome == Outcome::Applied);
+                let sight = match shown {
+                    Some(live) => Some(observe::copy(work, live, &self.reporting)),
+                    None if live.is_none() => Some(observe::nothing(0)),
+                    None => None,
+                };
+                return Ok(Report { sight, ..report });
+            }
+            ToApply::Write(write) => write,
+        };
+        let mut outcome = place.apply(&object, force).await;
+        if let Err(No::Conflict(_, fields)) = &outcome
+            && decide::are_ours(fields, &lost)
+        {
+            outcome = place.apply(&object, true).await;
+        }
+        match (outcome, recreate) {
+            (Ok(live), _) => {
+                let mut sight = observe::copy(work, &live, &self.reporting);
+                if let Some(copy) = &mut sight.copy {
+                    let unstated = std::mem::replace(&mut copy.observed.drift, heals);
+                    let fields = unstated.into_iter().flat_map(|drift| drift.fields);
+                    copy.unstated = fields.map(|field| field.path).collect();
                 }
-                (Err(no), _) => Err(no),
-            },
+                Ok(Report {
+                    sight: Some(sight),
+                    ..Report::wrote(Outcome::Applied, "")
+                })
+            }
+            (Err(No::Immutable(message)), Some(version)) => {
+                place.delete(&version).await?;
+                Ok(Report::wrote(
+                    Outcome::Retrying,
+                    format!("recreating: {message}"),
+                ))
+            }
+            (Err(no), _) => Err(no),
         }
     }
 
@@ -158,6 +216,16 @@ impl Cluster {
                 Ok(Report::wrote(Outcome::Orphaned, ""))
             }
         }
+    }
+}
+
+/// The apiVersion of the object that `work` is about; none where its manifest cannot be read.
+pub(crate) fn api_version(work: &Work) -> Option<String> {
+    match &work.body {
+        Body::Apply { manifest, .. } => Manifest::parse(&work.object, manifest)
+            .ok()
+            .map(|manifest| manifest.api_version),
+        Body::Remove { api_version, .. } => Some(api_version.clone()),
     }
 }
 
@@ -209,7 +277,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    async fn apply(&self, object: &Value, force: bool) -> Result<(), No> {
+    async fn apply(&self, object: &Value, force: bool) -> Result<Value, No> {
         let params = PatchParams {
             force,
             ..PatchParams::apply(MANAGER)
@@ -222,13 +290,16 @@ impl<'a> Place<'a> {
             field_manager: Some(MANAGER.to_owned()),
             ..PatchParams::default()
         };
-        self.patch(&params, &Patch::Merge(patch)).await
+        self.patch(&params, &Patch::Merge(patch)).await.map(drop)
     }
 
-    async fn patch<P: Serialize>(&self, params: &PatchParams, patch: &Patch<P>) -> Result<(), No> {
+    async fn patch<P: Serialize>(
+        &self,
+        params: &PatchParams,
+        patch: &Patch<P>,
+    ) -> Result<Value, No> {
         self.send(self.requests.patch(&self.name, params, patch))
             .await
-            .map(drop)
     }
 
     /// Deletes this state in the background; what is gone already is deleted.
@@ -258,7 +329,7 @@ impl<'a> Place<'a> {
         outcome.map_err(|error| {
             let no = match answer::read(&error, self.is_secret) {
                 // A namespace that is not there is the object itself, not where it should stand.
-                No::Retry(_) if self.is_namespace && is_not_found(&error) => No::Absent,
+                No::Wait(_) if self.is_namespace && is_not_found(&error) => No::Absent,
                 no => no,
             };
             if let No::Unserved(_) = no {

@@ -8,6 +8,7 @@ use fleetcast_core::model::ClusterName;
 use fleetcast_schemas::subject::Lane;
 use tokio::sync::watch;
 
+use crate::cluster::Reporting;
 use crate::cluster::lease::Lease;
 use crate::cluster::memory::{Kept, Store};
 use session::{End, Session};
@@ -22,6 +23,8 @@ pub struct Options {
     pub bus: Connect,
     /// The cluster's API server.
     pub client: kube::Client,
+    /// What travels back about copies.
+    pub reporting: Reporting,
     /// Who holds the cluster's lease: the same after a restart, different for each agent that may act at the same time.
     pub identity: String,
 }
@@ -46,6 +49,7 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
         partitions,
         mut bus,
         client,
+        reporting,
         identity,
     } = options;
     let lane = Lane::new(cluster, partitions);
@@ -60,7 +64,7 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
         else {
             return Ok(());
         };
-        let session = Session::new(&bus, &lane, &client, &store, kept);
+        let session = Session::new(&bus, &lane, &client, &store, kept, reporting.clone());
         match session.run(lease, &mut stop).await? {
             End::Stopped => return Ok(()),
             End::Lost(reason) => {

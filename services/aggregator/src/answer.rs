@@ -17,7 +17,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleetcast_core::ack::Outcome;
+use fleetcast_core::ack::{Observed, Outcome};
 use fleetcast_core::decision::Inputs;
 use fleetcast_core::fold::Condition;
 use fleetcast_core::model::federated::OnDelete;
@@ -107,6 +107,21 @@ pub struct Counts {
     pub excluded: u64,
     /// Rows that are newer than the log.
     pub ahead: u64,
+    /// Rows whose copy is healthy.
+    #[serde(default)]
+    pub healthy: u64,
+    /// Rows whose copy is on its way.
+    #[serde(default)]
+    pub progressing: u64,
+    /// Rows whose copy failed.
+    #[serde(default)]
+    pub degraded: u64,
+    /// Rows whose copy nobody knows about.
+    #[serde(default)]
+    pub unknown: u64,
+    /// Rows whose copy somebody else changed, and which are left so.
+    #[serde(default)]
+    pub drifted: u64,
 }
 
 /// One object in one cluster.
@@ -135,6 +150,9 @@ pub struct Row {
     pub answered_at: Option<Time>,
     /// How many revisions the cluster is behind.
     pub behind: u64,
+    /// What was seen of the copy: `health`, `drift` and `status`, each absent where it is not known.
+    #[serde(flatten)]
+    pub observed: Observed,
 }
 
 /// The causal chain of one object: change, decision, and for each cluster work and acknowledgement.
@@ -285,6 +303,9 @@ pub struct AckLink {
     pub time: Time,
     /// The work that it answers.
     pub work_id: String,
+    /// What was seen of the copy: `health`, `drift` and `status`, each absent where it is not known.
+    #[serde(flatten)]
+    pub observed: Observed,
 }
 
 /// The clusters of the fleet.

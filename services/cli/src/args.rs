@@ -155,6 +155,12 @@ pub(crate) struct AgentArgs {
     /// Over how many partitions the bus spreads work
     #[arg(long, env = "FLEETCAST_PARTITIONS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) partitions: u16,
+    /// Health rules in CEL for kinds of yours, asked before the built-in ones (docs/operating.md)
+    #[arg(long, env = "FLEETCAST_HEALTH_RULES", value_name = "FILE")]
+    pub(crate) health_rules: Option<PathBuf>,
+    /// How much selected status travels back per object; 0 for none
+    #[arg(long, env = "FLEETCAST_STATUS_LIMIT", default_value_t = fleetcast_core::health::status::LIMIT_BYTES, value_name = "BYTES")]
+    pub(crate) status_limit: usize,
 }
 
 #[derive(Debug, Clone, ClapArgs)]

@@ -153,6 +153,7 @@ impl Fleet {
             partitions: LAYOUT.partitions,
             bus: Connect::new(line.url(), format!("agent {}", member.name)),
             client,
+            reporting: fleetcast_agent::cluster::Reporting::default(),
             identity: IDENTITY.to_owned(),
         };
         let stopped = stopped.clone();

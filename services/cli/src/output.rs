@@ -3,7 +3,9 @@
 use std::io::{IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
+use fleetcast_core::drift::Drift;
 use fleetcast_core::fold::Condition;
+use fleetcast_core::health::State;
 use fleetcast_core::time::Time;
 use tracing_subscriber::EnvFilter;
 
@@ -80,6 +82,15 @@ impl Paint {
         self.with(AnsiColor::Yellow.on_default(), text)
     }
 
+    /// A text about how a copy does, in the state's colour.
+    pub(crate) fn health(self, state: State, text: &str) -> String {
+        match state {
+            State::Healthy => self.good(text),
+            State::Progressing | State::Unknown => self.waiting(text),
+            State::Degraded => self.bad(text),
+        }
+    }
+
     /// A condition in its colour.
     pub(crate) fn condition(self, condition: Condition) -> String {
         let word = condition.word();
@@ -92,6 +103,15 @@ impl Paint {
             | Condition::Removing => self.waiting(word),
             Condition::Excluded => self.dim(word),
         }
+    }
+}
+
+/// What somebody else changed, in one line.
+pub(crate) fn drift(drift: &Drift) -> String {
+    match (drift.healed, drift.heals) {
+        (false, _) => drift.summary(),
+        (true, 0..=1) => format!("put right: {}", drift.summary()),
+        (true, heals) => format!("put right {heals} times: {}", drift.summary()),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use fleetcast_core::ack::{Ack, Batch, BatchBody, Outcome};
+use fleetcast_core::ack::{Ack, Batch, BatchBody, Observed, Outcome};
 use fleetcast_core::change::{Change, Content, Origin};
 use fleetcast_core::decision::{Assigned, Body, Decision};
 use fleetcast_core::document::Document;
@@ -113,6 +113,7 @@ fn answers() -> Vec<Batch> {
                 attempts: 1,
                 work_id: format!("work-{number}"),
                 time: Time(2),
+                observed: Observed::default(),
             });
             batches.push(Batch {
                 cluster: cluster(index),

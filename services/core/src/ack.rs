@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::drift::Drift;
 use crate::epoch::Epoch;
+use crate::health::Health;
+use crate::health::status::Selected;
 use crate::model::{ClusterName, ObjectKey};
 use crate::time::Time;
 
@@ -34,6 +37,35 @@ pub struct Ack {
     pub work_id: String,
     /// When, by the agent's clock.
     pub time: Time,
+    /// What is seen of the copy; empty where nothing was looked at.
+    #[serde(default, skip_serializing_if = "Observed::is_empty")]
+    pub observed: Observed,
+}
+
+/// What is seen of a cluster's copy.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Observed {
+    /// How it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+    /// What somebody else changed in it since the decision was carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Drift>,
+    /// Selected fields of its status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Selected>,
+}
+
+impl Observed {
+    /// Whether nothing was looked at.
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            health,
+            drift,
+            status,
+        } = self;
+        health.is_none() && drift.is_none() && status.is_none()
+    }
 }
 
 /// How an item of work ended, or how it stands.

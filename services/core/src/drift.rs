@@ -76,6 +76,12 @@ impl Drift {
         }
     }
 
+    /// Without the fields of these paths; none where nothing is left.
+    pub fn without(mut self, paths: &[String]) -> Option<Self> {
+        self.fields.retain(|field| !paths.contains(&field.path));
+        (self.deleted || !self.fields.is_empty()).then_some(self)
+    }
+
     /// One line for a person: `.spec.replicas by kubectl`.
     pub fn summary(&self) -> String {
         if self.deleted {
@@ -221,7 +227,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn value(&mut self, desired: &Value, ours: &At<'_>, theirs: &At<'_>) {
-        if is_stated_by_nobody(&self.path) || self.ignore.iter().any(|it| *it == self.pointer) {
+        if is_stated_by_nobody(&self.path) || self.ignore.contains(&self.pointer) {
             return;
         }
         match desired {
@@ -281,7 +287,7 @@ impl Walk<'_> {
                     }
                 }
                 _ => {
-                    if !walk.ignore.iter().any(|it| *it == walk.pointer) {
+                    if !walk.ignore.contains(&walk.pointer) {
                         let theirs: At<'_> =
                             matching.iter().flat_map(|key| step(theirs, key)).collect();
                         walk.lost(&theirs);

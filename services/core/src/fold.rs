@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ack::{Batch, Outcome, Seen};
+use crate::ack::{Batch, Observed, Outcome, Seen};
 use crate::change::{Content, Origin};
 use crate::decision::{Inputs, Standings};
 use crate::document::Document;
@@ -112,6 +112,9 @@ pub struct Answer {
     pub work_id: String,
     /// When, by the agent's clock.
     pub time: Time,
+    /// What was seen of the copy.
+    #[serde(default)]
+    pub observed: Observed,
     holds: Holds,
 }
 
@@ -334,6 +337,7 @@ impl View {
                     attempts: ack.attempts,
                     work_id: ack.work_id.clone(),
                     time: ack.time,
+                    observed: ack.observed.clone(),
                     holds,
                 },
             );

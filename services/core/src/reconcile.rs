@@ -6,24 +6,34 @@
 //! **Doing.** One thing at a time per object, newest wins; what fails is tried again without end, ever more rarely. Namespaces and
 //! CustomResourceDefinitions go first and are removed last.
 //!
+//! **Watching.** What was applied is held in memory. What is seen of it ([`Fact::Observed`]) is judged: drift that the policy heals, a copy that is gone, or one
+//! that does not say what it should are looked at again; health, drift and status that changed are told, the newest per object, behind the answers
+//! to work.
+//!
 //! **Answering.** Every answer is kept until it is confirmed, the newest per object; [`Memory`] never counts work as done whose answer is not.
 
+mod fact;
+mod held;
 mod outbox;
 mod queue;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ack::{Ack, BatchBody, Outcome, Seen};
+use crate::ack::{Ack, Observed, Outcome};
 use crate::digest::fnv1a64;
+use crate::document::Document;
 use crate::epoch::Epoch;
 use crate::model::{ClusterName, ObjectKey};
 use crate::time::Time;
 use crate::work::{self, Work};
 
+pub use fact::{Copied, Effect, Fact, Pause, Sight, WatchNews, WatchedKind};
+
+use held::{Held, Said, Wanted};
 use outbox::Outbox;
-use queue::Queue;
+use queue::{Ended, Queue};
 
 /// How many objects are worked on at the same time in one cluster.
 const CONCURRENCY: usize = 16;
@@ -85,53 +95,6 @@ pub struct SyncAnswer {
     pub items: Vec<(u64, Work)>,
 }
 
-/// What happened.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Fact {
-    /// The bus can be reached (again), and live work is subscribed to.
-    Connected,
-    /// The bus cannot be reached.
-    Disconnected,
-    /// Work came live, from the given stream sequence.
-    Live(u64, Box<Work>),
-    /// A sync request was answered.
-    Synced(SyncAnswer),
-    /// A sync request failed: no answer, a refusal, or an answer with something missing.
-    SyncFailed,
-    /// An attempt at an object's work ended.
-    Done {
-        /// The object.
-        object: ObjectKey,
-        /// The decision that was carried out.
-        decision: u64,
-        /// How it ended.
-        outcome: Outcome,
-        /// The reason; empty where all is well.
-        message: String,
-    },
-    /// The aggregator confirmed acknowledgements.
-    Seen(Seen),
-    /// Time passed.
-    Tick,
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
-    /// Ask for what is missing.
-    Sync(SyncRequest),
-    /// Carry out work in the cluster.
-    Do(Box<Work>),
-    /// Publish acknowledgements.
-    Publish(BatchBody),
-    /// Keep this in the cluster.
-    Remember(Memory),
-    /// Say that the agent lives.
-    Heartbeat,
-    /// Tell the operator: work of somebody who must not write any more was refused.
-    Fenced(String),
-}
-
 /// One cluster's agent.
 #[derive(Debug, Clone)]
 pub struct Agent {
@@ -142,10 +105,13 @@ pub struct Agent {
     remember_at: Time,
     queue: Queue,
     outbox: Outbox,
+    held: Held,
     /// The newest decision met per object in this epoch: an older one is never carried out.
     newest: BTreeMap<ObjectKey, u64>,
     sync: Sync,
     syncs: u64,
+    /// Whether what was carried out before the start is still to be learnt.
+    inventory: bool,
     buffer: Vec<(u64, Work)>,
     connected: bool,
     heartbeat_at: Time,
@@ -165,6 +131,8 @@ impl Agent {
     pub fn new(cluster: ClusterName, memory: Memory, transitions: u64, now: Time) -> Self {
         Self {
             cluster,
+            inventory: memory.n > 0,
+            held: Held::default(),
             have: memory.clone(),
             remembered: memory,
             remember_at: now,
@@ -187,12 +155,23 @@ impl Agent {
     pub fn is_idle(&self) -> bool {
         self.queue.is_empty()
             && self.outbox.is_empty()
+            && self.held.has_nothing_to_tell()
             && matches!(self.sync, Sync::At { failures: 0, .. })
     }
 
     /// How much was read (`n`), and how many objects' work is not done and confirmed.
     pub fn standing(&self) -> (u64, usize) {
         (self.have.n, self.queue.len())
+    }
+
+    /// The newest manifest that the cluster should hold for `object`, as work.
+    pub fn held(&self, object: &ObjectKey) -> Option<&Work> {
+        self.held.work(object)
+    }
+
+    /// The manifest that `object`'s cluster was last said to hold, where a newer one is under way.
+    pub fn held_before(&self, object: &ObjectKey) -> Option<&Document> {
+        self.held.before(object)
     }
 
     /// What is to be kept in the cluster now.
@@ -229,7 +208,30 @@ impl Agent {
                 decision,
                 outcome,
                 message,
-            } => self.done(&object, decision, outcome, message, now),
+                sight,
+                pause,
+            } => {
+                if let Some(ended) = self.queue.done(&object, decision, outcome, pause, now) {
+                    self.ended(ended, outcome, message, sight, now);
+                }
+            }
+            Fact::Observed { object, sight } => {
+                let open = self.queue.is_open(&object);
+                if open && sight.copy.is_none() {
+                    self.queue.hurry(&object);
+                }
+                let wanted = self.held.observed(&object, sight, open, now);
+                self.look_again(wanted);
+            }
+            Fact::Watch(kind, news) => {
+                let queue = &self.queue;
+                let unseen = self
+                    .held
+                    .watch(&kind, news, |object| queue.is_open(object), now);
+                unseen
+                    .into_iter()
+                    .for_each(|wanted| self.look_again(Some(wanted)));
+            }
             Fact::Seen(seen) => {
                 for object in self.outbox.seen(seen, now) {
                     self.queue.confirmed(&object);
@@ -251,8 +253,15 @@ impl Agent {
         if let Some(message) = self.fenced.take() {
             return Some(Effect::Fenced(message));
         }
-        if let Some(work) = self.queue.start(CONCURRENCY) {
-            return Some(Effect::Do(Box::new(work)));
+        if let Some((work, again)) = self.queue.start(CONCURRENCY) {
+            let work = Box::new(work);
+            return Some(match again {
+                true => Effect::Check(work),
+                false => Effect::Do(work),
+            });
+        }
+        if let Some(change) = self.held.next_watch() {
+            return Some(change);
         }
         if self.connected {
             if let Sync::At { time, failures } = self.sync
@@ -268,7 +277,13 @@ impl Agent {
                     incarnation,
                     n,
                     sequence,
-                } = self.have.clone();
+                } = match self.wants_inventory() {
+                    true => Memory {
+                        epoch: self.have.epoch.clone(),
+                        ..Memory::default()
+                    },
+                    false => self.have.clone(),
+                };
                 return Some(Effect::Sync(SyncRequest {
                     epoch,
                     incarnation,
@@ -276,6 +291,7 @@ impl Agent {
                     sequence,
                 }));
             }
+            self.tell_what_is_seen(now);
             if let Some(batch) = self.outbox.next_batch(self.queue.is_running(), now) {
                 return Some(Effect::Publish(batch));
             }
@@ -340,7 +356,9 @@ impl Agent {
         if !self.admits(&epoch, met.unwrap_or(0).max(known)) {
             return self.sync_failed(now);
         }
-        if !whole && (incarnation != self.have.incarnation || upto < self.have.n) {
+        let is_inventory = whole && self.wants_inventory() && incarnation == self.have.incarnation;
+        let is_about_ours = incarnation == self.have.incarnation && upto >= self.have.n;
+        if (!whole || is_inventory) && !is_about_ours {
             // The answer is not about what we have: ask for everything.
             self.forget_position();
             self.sync = Sync::At {
@@ -349,18 +367,31 @@ impl Agent {
             };
             return;
         }
-        if whole {
+        self.inventory &= !whole;
+        let anew = whole && !is_inventory;
+        if anew {
             self.queue.forget_counts();
             self.have.incarnation = incarnation;
             self.have.n = 0;
+        }
+        if whole {
+            let queue = &self.queue;
+            let named: BTreeSet<&ObjectKey> = items.iter().map(|(_, work)| &work.object).collect();
+            self.held
+                .keep_only(|object| named.contains(object) || queue.is_open(object));
         }
         let before = self.have.n;
         for (sequence, work) in items {
             if work.stamp.n > before {
                 self.take(sequence, work);
+            } else if is_inventory {
+                self.newest
+                    .entry(work.object.clone())
+                    .or_insert(work.decision);
+                self.held.learn(work);
             }
         }
-        if whole {
+        if anew {
             self.queue.drop_uncounted();
         }
         (self.have.n, self.have.sequence) = (upto, sequence);
@@ -369,8 +400,12 @@ impl Agent {
         self.heartbeat_at = now;
         let jitter = fnv1a64(format!("{} {}", self.cluster, self.syncs).as_bytes())
             % u64::try_from(SYNC_MS).expect("positive");
+        let pause_ms = match self.inventory {
+            true => 0,
+            false => SYNC_MS + i64::try_from(jitter).expect("below SYNC_MS"),
+        };
         self.sync = Sync::At {
-            time: now.plus_ms(SYNC_MS + i64::try_from(jitter).expect("below SYNC_MS")),
+            time: now.plus_ms(pause_ms),
             failures: 0,
         };
         let mut buffer = std::mem::take(&mut self.buffer);
@@ -402,6 +437,11 @@ impl Agent {
                 failures: failures.saturating_add(1),
             };
         }
+    }
+
+    /// Whether the next request asks for everything although nothing is missing: first what is new, then what there is.
+    fn wants_inventory(&self) -> bool {
+        self.inventory && self.syncs > 0
     }
 
     /// Whether work of `epoch` and `term` may be taken; a higher epoch or term is adopted.
@@ -454,37 +494,81 @@ impl Agent {
             return;
         }
         *newest = work.decision;
+        self.held.take(&work);
         self.queue.take(sequence, work);
     }
 
-    fn done(
+    fn look_again(&mut self, wanted: Option<Wanted>) {
+        if let Some(Wanted { work, at }) = wanted {
+            self.queue.again(work, at);
+        }
+    }
+
+    /// Puts what is to be told about copies behind the answers to work, as far as there is room in the next message.
+    fn tell_what_is_seen(&mut self, now: Time) {
+        while self.outbox.has_room()
+            && let Some((work, said, observed)) = self.held.next_to_tell(now)
+        {
+            let ack = self.ack(&work, said, observed, now);
+            self.outbox.push(ack);
+        }
+    }
+
+    fn ended(
         &mut self,
-        object: &ObjectKey,
-        decision: u64,
+        ended: Ended,
         outcome: Outcome,
         message: String,
+        sight: Option<Sight>,
         now: Time,
     ) {
-        let Some((work, attempts)) = self.queue.done(object, decision, outcome, now) else {
-            return;
+        let Ended {
+            work,
+            attempts,
+            again,
+            owed,
+        } = ended;
+        let said = Said {
+            outcome,
+            message,
+            attempts,
         };
+        let (observed, is_news) = self.held.answered(&work, &said, sight, now);
+        if !again || owed || is_news {
+            let ack = self.ack(&work, said, observed, now);
+            self.outbox.push(ack);
+        }
+    }
+
+    fn ack(&self, work: &Work, said: Said, observed: Observed, now: Time) -> Ack {
+        let Said {
+            outcome,
+            message,
+            attempts,
+        } = said;
         let digest = match outcome {
             Outcome::Applied => work.digest.clone(),
             Outcome::Removed | Outcome::Orphaned | Outcome::Refused | Outcome::Retrying => None,
         };
-        self.outbox.push(Ack {
-            object: object.clone(),
+        Ack {
+            object: work.object.clone(),
             epoch: work.stamp.epoch.clone(),
-            decision,
+            decision: work.decision,
             revision: work.revision,
             count: 0,
             outcome,
             message,
             digest,
             attempts,
-            work_id: work::id(object, &self.cluster, &work.stamp.epoch, decision),
+            work_id: work::id(
+                &work.object,
+                &self.cluster,
+                &work.stamp.epoch,
+                work.decision,
+            ),
             time: now,
-        });
+            observed,
+        }
     }
 }
 

@@ -164,6 +164,7 @@ impl Bed {
                 ..connect
             },
             client: cluster.client(),
+            reporting: fleetcast_agent::cluster::Reporting::default(),
             identity: "test".to_owned(),
         };
         spawn(|stop| async move { Ok(fleetcast_agent::run(options, stop).await?) })

@@ -7,7 +7,7 @@ use fleetcast_core::ack::{Batch, Outcome, Seen};
 use fleetcast_core::epoch::Epoch;
 use fleetcast_core::model::ClusterName;
 use fleetcast_core::placer::{self, Fence};
-use fleetcast_core::reconcile::{Agent, Effect, Fact, Memory, SyncAnswer, SyncRequest};
+use fleetcast_core::reconcile::{Agent, Effect, Fact, Memory, Pause, SyncAnswer, SyncRequest};
 use fleetcast_core::sync;
 use fleetcast_core::time::Time;
 use fleetcast_core::work::Work;
@@ -110,7 +110,9 @@ impl Member {
                         stage: Stage::Asked,
                     })
                 }
-                Effect::Do(work) => self.attempts.push(Attempt {
+                // Watches are not simulated: nothing is seen between two attempts.
+                Effect::Watch(_) | Effect::Unwatch(_) => {}
+                Effect::Do(work) | Effect::Check(work) => self.attempts.push(Attempt {
                     work: *work,
                     looked: None,
                     looks: 0,
@@ -371,6 +373,8 @@ fn done(work: &Work, outcome: Outcome, message: String) -> Fact {
         decision: work.decision,
         outcome,
         message,
+        sight: None,
+        pause: Pause::Ours,
     }
 }
 

@@ -16,7 +16,7 @@ const BOUNDS: [(Plant, u64, u64); 12] = [
     (Plant::RememberWhatWasRead, 0, 400),
     (Plant::RepeatBlindly, 0, 50),
     (Plant::ForgetUnanswered, 0, 50),
-    (Plant::LeadBehindTheLog, 250, 800),
+    (Plant::LeadBehindTheLog, 1_300, 800),
     (Plant::ExpectTheStreamAlone, 700, 2_000),
 ];
 

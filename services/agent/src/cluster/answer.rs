@@ -3,6 +3,9 @@
 use kube::Error;
 use kube::core::Status;
 
+/// The longest pause that a server may ask for, seconds.
+const BUSY_MAX_S: u32 = 300;
+
 /// What an API server's no means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum No {
@@ -10,8 +13,14 @@ pub(super) enum No {
     Refuse(String),
     /// A field of the object that is there cannot be changed.
     Immutable(String),
+    /// Other managers own fields that we set; the fields as the server names them.
+    Conflict(String, Vec<String>),
     /// It may work later.
     Retry(String),
+    /// What it stands in is not there yet.
+    Wait(String),
+    /// It may work after so many milliseconds, says the server.
+    Busy(String, i64),
     /// The object changed in between: look again.
     Changed(String),
     /// The object is not there.
@@ -44,18 +53,25 @@ fn read_status(status: &Status, is_secret: bool) -> No {
     match status.code {
         404 => match about {
             Some(details) if details.name.is_empty() => No::Unserved(message),
-            Some(details) if details.kind == "namespaces" => No::Retry(format!(
+            Some(details) if details.kind == "namespaces" => No::Wait(format!(
                 "waits for namespace {:?}: it is not there yet",
                 details.name
             )),
             Some(_) => No::Absent,
             None => No::Unserved(message),
         },
-        409 if cause("FieldManagerConflict") => No::Refuse(message),
+        409 if cause("FieldManagerConflict") => {
+            let fields = causes(status).map(|cause| cause.field.clone()).collect();
+            No::Conflict(message, fields)
+        }
         409 if status.reason == "AlreadyExists" => No::Refuse(message),
         409 => No::Changed(message),
         422 if status.message.contains("immutable") => No::Immutable(message),
         403 if cause("NamespaceTerminating") => No::Retry(message),
+        429 | 500.. if about.is_some_and(|about| about.retry_after_seconds > 0) => {
+            let seconds = about.map_or(0, |about| about.retry_after_seconds);
+            No::Busy(message, i64::from(seconds.min(BUSY_MAX_S)) * 1_000)
+        }
         401 | 408 | 425 | 429 | 500.. => No::Retry(message),
         _ => No::Refuse(message),
     }
@@ -124,7 +140,7 @@ mod tests {
                     "shop",
                     "",
                 ),
-                No::Retry(text("waits for namespace \"shop\": it is not there yet")),
+                No::Wait(text("waits for namespace \"shop\": it is not there yet")),
             ),
             (
                 about(
@@ -163,9 +179,10 @@ mod tests {
                     "",
                     "FieldManagerConflict",
                 ),
-                No::Refuse(text(
-                    "Apply failed with 1 conflict: conflict with \"kubectl\": .data.a",
-                )),
+                No::Conflict(
+                    text("Apply failed with 1 conflict: conflict with \"kubectl\": .data.a"),
+                    vec![text(".data.a")],
+                ),
             ),
             (
                 status(
@@ -214,6 +231,16 @@ mod tests {
                 No::Retry(text("slow down")),
             ),
             (
+                {
+                    let mut busy = about(status(429, "TooManyRequests", "slow down"), "", "", "");
+                    if let Some(details) = &mut busy.details {
+                        details.retry_after_seconds = 7;
+                    }
+                    busy
+                },
+                No::Busy(text("slow down"), 7_000),
+            ),
+            (
                 status(500, "InternalError", "etcd"),
                 No::Retry(text("etcd")),
             ),
@@ -247,9 +274,10 @@ mod tests {
         );
         assert_eq!(
             read_status(&no, true),
-            No::Refuse(
+            No::Conflict(
                 "the cluster's API server answers 409 Conflict (fields: .data.a, conflict with \"kubectl\")"
-                    .to_owned()
+                    .to_owned(),
+                vec![".data.a".to_owned()]
             )
         );
     }

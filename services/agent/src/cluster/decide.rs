@@ -4,14 +4,43 @@
 //! ours and only to be created; it is not ours ([`Adopt`]); else it is applied.
 
 use fleetcast_core::ack::Outcome;
+use fleetcast_core::document::Document;
+use fleetcast_core::drift::{self, Drift};
 use fleetcast_core::model::ApplyPolicy;
-use fleetcast_core::model::federated::{Adopt, Conflict, Mode, OnDelete, OnImmutable};
+use fleetcast_core::model::federated::{self, Adopt, Conflict, Mode, OnDelete, OnImmutable};
+use fleetcast_core::reconcile::{Pause, Sight};
 use fleetcast_core::work::Work;
 use serde_json::Value;
 
+use super::MANAGER;
 use super::ignore;
 use super::manifest::{self, Manifest};
 use super::subset::first_difference;
+
+/// The longest pause while something waits for its namespace or its kind: as long as one discovery is worth.
+const WAIT_MS: i64 = 30_000;
+
+/// What is to be attempted.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// The work.
+    pub work: Work,
+    /// Whether it was carried out before and is looked at again.
+    pub again: bool,
+    /// What the cluster was last said to hold, where that is another manifest than the work's.
+    pub before: Option<Document>,
+}
+
+impl Task {
+    /// Work that is carried out for the first time.
+    pub fn new(work: Work) -> Self {
+        Self {
+            work,
+            again: false,
+            before: None,
+        }
+    }
+}
 
 /// How an attempt at work ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +51,10 @@ pub struct Report {
     pub message: String,
     /// Whether the cluster was written to.
     pub wrote: bool,
+    /// The copy as it was seen last; none where it was not, or is not ours.
+    pub sight: Option<Sight>,
+    /// How long the pause before the next attempt is, where there is one.
+    pub pause: Pause,
 }
 
 impl Report {
@@ -30,14 +63,16 @@ impl Report {
             outcome,
             message: message.into(),
             wrote: false,
+            sight: None,
+            pause: Pause::Ours,
         }
     }
 
     pub(super) fn wrote(outcome: Outcome, message: impl Into<String>) -> Self {
         Self {
             outcome,
-            message: message.into(),
             wrote: true,
+            ..Self::unchanged(outcome, message)
         }
     }
 
@@ -47,6 +82,14 @@ impl Report {
 
     pub(super) fn retrying(message: impl Into<String>) -> Self {
         Self::unchanged(Outcome::Retrying, message)
+    }
+
+    /// It waits for something that may come at any time.
+    pub(super) fn waiting(message: impl Into<String>) -> Self {
+        Self {
+            pause: Pause::AtMost(WAIT_MS),
+            ..Self::retrying(message)
+        }
     }
 }
 
@@ -73,14 +116,22 @@ pub(super) enum ToApply {
     /// Nothing: the answer is known.
     Answer(Report),
     /// Server-side apply.
-    Write {
-        /// The whole object; over a state that exists it names that state, so that it is refused where that is gone.
-        object: Value,
-        /// Whether fields of other managers are taken over.
-        force: bool,
-        /// What may be deleted and created anew where a field cannot be changed.
-        recreate: Option<Version>,
-    },
+    Write(ToWrite),
+}
+
+/// A server-side apply.
+#[derive(PartialEq)]
+pub(super) struct ToWrite {
+    /// The whole object; over a state that exists it names that state, so that it is refused where that is gone.
+    pub(super) object: Value,
+    /// Whether fields of other managers are taken over.
+    pub(super) force: bool,
+    /// What may be deleted and created anew where a field cannot be changed.
+    pub(super) recreate: Option<Version>,
+    /// Fields that we stated and others took: they may be taken back.
+    pub(super) lost: Vec<String>,
+    /// What is put right by it.
+    pub(super) heals: Option<Drift>,
 }
 
 /// What a removal needs.
@@ -96,15 +147,20 @@ pub(super) enum ToRemove {
 
 /// Decides what an application needs.
 pub(super) fn apply(
-    work: &Work,
+    task: &Task,
     manifest: &Manifest,
     policy: &ApplyPolicy,
     live: Option<&Value>,
 ) -> ToApply {
+    let Task {
+        work,
+        again,
+        before,
+    } = task;
     let ApplyPolicy {
         conflict,
         adopt,
-        drift: _,
+        drift,
         on_delete: _,
         on_immutable,
         mode,
@@ -114,25 +170,51 @@ pub(super) fn apply(
         Conflict::Fail => false,
         Conflict::Force => true,
     };
+    let heals = match drift {
+        federated::Drift::Heal => true,
+        federated::Drift::Report | federated::Drift::Ignore => false,
+    };
     let Some(live) = live else {
-        return ToApply::Write {
+        if *again && !heals {
+            // Somebody deleted it: that is drift, too.
+            return ToApply::Answer(Report::unchanged(Outcome::Applied, ""));
+        }
+        return ToApply::Write(ToWrite {
             object: manifest.marked(work, None),
             force,
             recreate: None,
-        };
+            lost: Vec::new(),
+            heals: again.then(|| healed(Drift::deletion())),
+        });
     };
     if is_deleting(live) {
         return ToApply::Answer(Report::retrying(waits_for(live)));
     }
     let is_ours = manifest::is_ours(live, &work.object);
+    let mut drifted = None;
+    let mut lost = Vec::new();
     if is_ours {
         if let Some(message) = ahead(live, work) {
             return ToApply::Answer(Report::refused(message));
         }
         let recorded = live["metadata"]["annotations"][manifest::DIGEST].as_str();
         let is_equal = work.digest.is_some() && recorded == work.digest.as_deref();
-        if is_equal || *mode == Mode::CreateOnly {
+        let stated = |manifest: &Value| drift::find(manifest, live, ignore, MANAGER);
+        if is_equal && heals && *mode == Mode::Sync {
+            drifted = Drift::of(stated(&manifest.value));
+        }
+        if (is_equal && drifted.is_none()) || *mode == Mode::CreateOnly {
             return ToApply::Answer(Report::unchanged(Outcome::Applied, ""));
+        }
+        if heals {
+            let before = before.as_ref();
+            let before = before.and_then(|before| Manifest::parse(&work.object, before).ok());
+            let fields = before.map(|before| stated(&before.value));
+            lost = fields
+                .into_iter()
+                .flatten()
+                .map(|field| field.path)
+                .collect();
         }
     }
     let mut manifest = manifest.clone();
@@ -141,14 +223,37 @@ pub(super) fn apply(
         return ToApply::Answer(Report::refused(message));
     }
     let version = Version::of(live);
-    ToApply::Write {
+    ToApply::Write(ToWrite {
         object: manifest.marked(work, Some(&version.resource_version)),
-        force,
+        // All that the manifest states was ours when it was applied.
+        force: force || drifted.is_some(),
         recreate: match on_immutable {
             OnImmutable::Recreate if is_ours => Some(version),
             OnImmutable::Recreate | OnImmutable::Fail => None,
         },
+        lost,
+        heals: drifted.map(healed),
+    })
+}
+
+fn healed(drift: Drift) -> Drift {
+    Drift {
+        healed: true,
+        ..drift
     }
+}
+
+/// Whether all `fields` of a conflict were ours before others took them: our marks, and what is among (or below) `lost`.
+pub(super) fn are_ours(fields: &[String], lost: &[String]) -> bool {
+    let is_mark = |field: &str| {
+        let marks = [
+            ".metadata.labels.fleetcast.dev/",
+            ".metadata.annotations.fleetcast.dev/",
+        ];
+        marks.iter().any(|mark| field.starts_with(mark))
+    };
+    let is_lost = |field: &str| lost.iter().any(|lost| field.starts_with(lost.as_str()));
+    !fields.is_empty() && fields.iter().all(|field| is_mark(field) || is_lost(field))
 }
 
 /// Decides what a removal needs.

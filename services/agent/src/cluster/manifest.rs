@@ -1,5 +1,7 @@
 //! A manifest as it is written: checked against the work that brings it, cleaned of what only the server writes, marked as ours.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use fleetcast_core::document::Document;
 use fleetcast_core::epoch::Epoch;
 use fleetcast_core::model::ObjectKey;
@@ -100,6 +102,10 @@ impl Manifest {
                 Some(_) => return Err(format!("the manifest's metadata.{field} is no object")),
             }
         }
+        if object.kind() == "Secret" && object.group().is_empty() {
+            encode_string_data(&mut value);
+        }
+        let metadata = entry(&mut value, "metadata");
         if let Some(namespace) = object.namespace() {
             metadata.insert("namespace".to_owned(), json!(namespace));
         }
@@ -166,6 +172,22 @@ pub(super) fn is_version(text: &str) -> bool {
         && text
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// Moves a Secret's `stringData` to `data`, as the server does: it keeps no trace of `stringData`, so nobody could see a change to it.
+fn encode_string_data(value: &mut Value) {
+    let Some(Value::Object(texts)) = value
+        .as_object_mut()
+        .and_then(|whole| whole.remove("stringData"))
+    else {
+        return;
+    };
+    let data = entry(value, "data");
+    for (key, text) in texts {
+        let encoded = text.as_str().map(|text| STANDARD.encode(text));
+        // What is no text is left for the server to refuse.
+        data.insert(key, encoded.map_or(text, Value::from));
+    }
 }
 
 fn entry<'a>(value: &'a mut Value, field: &str) -> &'a mut Map<String, Value> {

@@ -1,25 +1,27 @@
 //! One agent's time with the cluster's lease.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fleetcast_bus::{Bus, Subscription, bodies, now};
 use fleetcast_core::ack::Batch;
-use fleetcast_core::reconcile::{Agent, Effect, Fact, Memory, SyncAnswer};
+use fleetcast_core::reconcile::{Agent, Effect, Fact, Memory, SyncAnswer, WatchNews, WatchedKind};
 use fleetcast_core::work::Work;
 use fleetcast_schemas::event::{self, Heartbeat};
 use fleetcast_schemas::subject::Lane;
 use fleetcast_schemas::{DecodeError, Message};
-use futures::future::{BoxFuture, FutureExt};
-use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::watch;
+use futures::future::{AbortHandle, Abortable, BoxFuture, FutureExt};
+use futures::stream::{BoxStream, FuturesUnordered, SelectAll, StreamExt};
+use tokio::sync::watch::Receiver;
 use tokio::time::MissedTickBehavior;
 use tracing::{Instrument, Span};
 
 use super::told::Told;
 use crate::cluster::lease::Lease;
 use crate::cluster::memory::{Kept, Store};
-use crate::cluster::{Cluster, Report};
+use crate::cluster::watch::{self, Shown};
+use crate::cluster::{self, Cluster, Report, Reporting, Task};
 use crate::sync::{self, Asker};
 
 /// Between two ticks of the machine.
@@ -50,6 +52,7 @@ enum Event {
     Seen(Message),
     Fact(Fact),
     Attempted(Attempted),
+    Shown(WatchedKind, Shown),
     Connection(bool),
     Synced(Result<SyncAnswer, sync::Error>),
     Saved,
@@ -57,7 +60,10 @@ enum Event {
 }
 
 /// An attempt that ended.
-type Attempted = (Box<Work>, Report, Span);
+type Attempted = (Box<Task>, Report, Span);
+
+/// What the watch of one kind shows.
+type Watch = BoxStream<'static, (WatchedKind, Shown)>;
 
 /// One agent's time with the cluster's lease.
 pub(super) struct Session {
@@ -73,6 +79,9 @@ pub(super) struct Session {
     fetches: FuturesUnordered<BoxFuture<'static, Fact>>,
     sync: Option<BoxFuture<'static, Result<SyncAnswer, sync::Error>>>,
     saving: Option<BoxFuture<'static, ()>>,
+    /// The watches of all kinds that are held, and how each is ended.
+    watches: SelectAll<Watch>,
+    watched: BTreeMap<WatchedKind, AbortHandle>,
     told: Told,
 }
 
@@ -83,6 +92,7 @@ impl Session {
         client: &kube::Client,
         store: &Store,
         kept: Kept,
+        reporting: Reporting,
     ) -> Self {
         let Kept {
             memory,
@@ -91,7 +101,7 @@ impl Session {
         Self {
             bus: bus.clone(),
             lane: lane.clone(),
-            cluster: Arc::new(Cluster::new(client.clone())),
+            cluster: Arc::new(Cluster::new(client.clone(), reporting)),
             asker: Arc::new(Asker::new(bus.clone(), lane.clone())),
             store: store.clone(),
             transitions,
@@ -100,6 +110,8 @@ impl Session {
             fetches: FuturesUnordered::new(),
             sync: None,
             saving: None,
+            watches: SelectAll::new(),
+            watched: BTreeMap::new(),
             told: Told::new(lane.cluster.clone()),
         }
     }
@@ -108,7 +120,7 @@ impl Session {
     pub(super) async fn run(
         mut self,
         mut lease: Lease,
-        stop: &mut watch::Receiver<bool>,
+        stop: &mut Receiver<bool>,
     ) -> Result<End, super::Error> {
         let end = {
             let lost = lease.hold();
@@ -183,6 +195,7 @@ impl Session {
             delivery = seen.next() => delivery.map_or(Event::Closed, |delivery| Event::Seen(delivery.message)),
             Some(attempted) = self.attempts.next() => Event::Attempted(attempted),
             Some(fact) = self.fetches.next() => Event::Fact(fact),
+            Some((kind, shown)) = self.watches.next() => Event::Shown(kind, shown),
             answer = end_of(&mut self.sync) => Event::Synced(answer),
             () = end_of(&mut self.saving) => Event::Saved,
         }
@@ -194,6 +207,7 @@ impl Session {
             Event::Seen(message) => self.read_seen(&message),
             Event::Fact(fact) => Some(fact),
             Event::Attempted(attempted) => Some(self.read_attempt(attempted)),
+            Event::Shown(kind, shown) => self.read_shown(kind, shown),
             Event::Synced(answer) => Some(self.read_answer(answer)),
             Event::Connection(true) => Some(Fact::Connected),
             Event::Connection(false) => Some(Fact::Disconnected),
@@ -244,14 +258,58 @@ impl Session {
         answer.map_or(Fact::SyncFailed, Fact::Synced)
     }
 
-    fn read_attempt(&mut self, (work, mut report, span): Attempted) -> Fact {
+    fn read_attempt(&mut self, (task, mut report, span): Attempted) -> Fact {
         truncate(&mut report.message);
+        let work = task.work;
         self.told.attempted(&work.object, &report, &span);
         Fact::Done {
             object: work.object,
             decision: work.decision,
             outcome: report.outcome,
             message: report.message,
+            sight: report.sight,
+            pause: report.pause,
+        }
+    }
+
+    /// Reads what a watch shows; copies in nobody's work are passed over.
+    fn read_shown(&mut self, kind: WatchedKind, shown: Shown) -> Option<Fact> {
+        let news = match shown {
+            Shown::Copy(live) => {
+                let object = Cluster::object_of(&live)?;
+                let work = self.agent.held(&object)?;
+                let sight = self.cluster.sight(work, &live);
+                return Some(Fact::Observed { object, sight });
+            }
+            Shown::Gone(live) => {
+                let sight = Cluster::sight_of_nothing(&live);
+                let object = Cluster::object_of(&live)?;
+                return Some(Fact::Observed { object, sight });
+            }
+            Shown::Begins => WatchNews::Begins,
+            Shown::Complete => WatchNews::Complete,
+            Shown::Fails(mut why) => {
+                truncate(&mut why);
+                self.told.unwatched(&kind, &why);
+                WatchNews::Fails(why)
+            }
+        };
+        Some(Fact::Watch(kind, news))
+    }
+
+    fn watch(&mut self, work: &Work) {
+        let kind = WatchedKind::of(&work.object);
+        let Some(api_version) = cluster::api_version(work) else {
+            // An attempt at the work says what is wrong with it.
+            return;
+        };
+        let shown = watch::watch(Arc::clone(&self.cluster), kind.clone(), api_version);
+        let (handle, registration) = AbortHandle::new_pair();
+        let of_kind = kind.clone();
+        let shown = Abortable::new(shown, registration).map(move |shown| (of_kind.clone(), shown));
+        self.watches.push(shown.boxed());
+        if let Some(before) = self.watched.insert(kind, handle) {
+            before.abort();
         }
     }
 
@@ -261,7 +319,14 @@ impl Session {
                 let asker = Arc::clone(&self.asker);
                 self.sync = Some(async move { asker.since(request).await }.boxed());
             }
-            Effect::Do(work) => self.begin_attempt(work),
+            Effect::Do(work) => self.begin_attempt(*work, false),
+            Effect::Check(work) => self.begin_attempt(*work, true),
+            Effect::Watch(work) => self.watch(&work),
+            Effect::Unwatch(kind) => {
+                if let Some(handle) = self.watched.remove(&kind) {
+                    handle.abort();
+                }
+            }
             Effect::Publish(body) => {
                 let cluster = self.lane.cluster.clone();
                 let batch = Batch { cluster, body };
@@ -285,12 +350,17 @@ impl Session {
         }
     }
 
-    fn begin_attempt(&mut self, work: Box<Work>) {
+    fn begin_attempt(&mut self, work: Work, again: bool) {
         let span = self.told.attempt(&work);
         let cluster = Arc::clone(&self.cluster);
+        let task = Box::new(Task {
+            before: self.agent.held_before(&work.object).cloned(),
+            work,
+            again,
+        });
         let attempt = async move {
-            let report = cluster.attempt(&work).instrument(span.clone()).await;
-            (work, report, span)
+            let report = cluster.attempt(&task).instrument(span.clone()).await;
+            (task, report, span)
         };
         self.attempts.push(attempt.boxed());
     }

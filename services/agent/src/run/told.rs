@@ -1,9 +1,10 @@
 //! What the log is told, once per distinct message.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fleetcast_core::ack::Outcome;
 use fleetcast_core::model::{ClusterName, ObjectKey};
+use fleetcast_core::reconcile::WatchedKind;
 use fleetcast_core::work::Work;
 use fleetcast_schemas::DecodeError;
 use tracing::Span;
@@ -18,6 +19,7 @@ pub(super) struct Told {
     /// Why the last sync failed; empty where it did not.
     unsynced: String,
     fenced: String,
+    unwatched: BTreeSet<String>,
 }
 
 /// An object whose work was begun and is not done.
@@ -37,6 +39,7 @@ impl Told {
             unreadable: 0,
             unsynced: String::new(),
             fenced: String::new(),
+            unwatched: BTreeSet::new(),
         }
     }
 
@@ -65,6 +68,8 @@ impl Told {
             outcome,
             message,
             wrote,
+            sight: _,
+            pause: _,
         } = report;
         let _entered = span.enter();
         match outcome {
@@ -97,6 +102,14 @@ impl Told {
             tracing::warn!(%cluster, subject, %error, "a message cannot be read; more are told at debug level");
         } else {
             tracing::debug!(%cluster, subject, %error, count, "a message cannot be read");
+        }
+    }
+
+    /// Copies of one kind cannot be watched.
+    pub(super) fn unwatched(&mut self, kind: &WatchedKind, reason: &str) {
+        let WatchedKind { group, kind } = kind;
+        if self.unwatched.insert(format!("{kind}.{group} {reason}")) {
+            tracing::warn!(cluster = %self.cluster, kind, group, reason, "copies are not watched");
         }
     }
 

@@ -8,7 +8,7 @@ mod memory;
 mod remove;
 mod run;
 
-use fleetcast_agent::cluster::{Cluster, Report};
+use fleetcast_agent::cluster::{Cluster, Report, Reporting, Task};
 use fleetcast_core::ack::Outcome;
 use fleetcast_core::digest;
 use fleetcast_core::document::Document;
@@ -45,7 +45,7 @@ impl World {
     /// Another look at a cluster that is there.
     fn seeing(simulated: &Simulated) -> Self {
         Self {
-            cluster: Cluster::new(simulated.client()),
+            cluster: Cluster::new(simulated.client(), Reporting::default()),
             simulated: simulated.clone(),
         }
     }
@@ -105,7 +105,7 @@ impl World {
     async fn attempt(&self, work: &Work) -> (Outcome, String) {
         let Report {
             outcome, message, ..
-        } = self.cluster.attempt(work).await;
+        } = self.cluster.attempt(&Task::new(work.clone())).await;
         (outcome, message)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use fleetcast_agent::cluster::Cluster;
+use fleetcast_agent::cluster::{Cluster, Reporting};
 use fleetcast_core::ack::Outcome;
 use fleetcast_core::model::federated::OnDelete;
 use futures::future::{BoxFuture, FutureExt, join_all};
@@ -55,7 +55,7 @@ async fn world_with_a_faster_one(patch: Value) -> (World, Value) {
             .boxed()
         }
     });
-    world.cluster = Cluster::new(client);
+    world.cluster = Cluster::new(client, Reporting::default());
     (world, manifest)
 }
 
@@ -120,7 +120,7 @@ async fn discovery_is_asked_once() {
             async {}.boxed()
         }
     });
-    world.cluster = Cluster::new(client);
+    world.cluster = Cluster::new(client, Reporting::default());
     let works: Vec<_> = (0..50)
         .map(|index| {
             let mut manifest = config_map(json!({"a": "1"}));

@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use fleetcast_agent::cluster::Reporting;
 use fleetcast_agent::{Options, run};
 use fleetcast_bus::server::{self, Server};
 use fleetcast_bus::{Bus, Connect, Credentials, Delivery, now};
 use fleetcast_core::ack::{Ack, Outcome, Seen};
 use fleetcast_core::digest;
+use fleetcast_core::health::State;
 use fleetcast_core::model::ClusterName;
 use fleetcast_core::work::Work;
 use fleetcast_schemas::envelope::DATAREF;
@@ -230,6 +232,7 @@ fn start(
         partitions: 1,
         bus: connect(url, "agent"),
         client: world.simulated.client(),
+        reporting: Reporting::default(),
         identity: "test".to_owned(),
     };
     (stop, tokio::spawn(run(options, stopped)))
@@ -320,7 +323,7 @@ async fn a_cluster_is_made_true() {
         heard.asks.len() > asks
     })
     .await;
-    let resumed = hub.heard(|heard| heard.asks.last().cloned());
+    let resumed = hub.heard(|heard| heard.asks.get(asks).cloned());
     assert!(
         matches!(
             resumed,
@@ -332,11 +335,132 @@ async fn a_cluster_is_made_true() {
         ),
         "{resumed:?}"
     );
+    hub.until("what it sees, once for each object", |heard| {
+        heard.acks.len() >= acks + 3
+    })
+    .await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(world.simulated.requests().apply, requests.apply);
-    assert_eq!(hub.heard(|heard| heard.acks.len()), acks);
+    assert_eq!(hub.heard(|heard| heard.acks.len()), acks + 3);
     stop.send(true).unwrap();
     running.await.unwrap().unwrap();
     let log = std::fs::read_to_string(directory.path().join("nats.log")).unwrap();
     assert!(!log.contains("Violation"), "{log}");
+}
+
+/// What somebody else changes is put right and told with field and manager, also while the bus is away; what is deleted comes again, and health travels.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_change_is_put_right_and_told() {
+    if std::env::var_os(server::BINARY).is_none() {
+        eprintln!("skipped: {} names no server", server::BINARY);
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let options = server::Options {
+        binary: None,
+        directory: directory.path().to_owned(),
+        port: 0,
+        configuration: AUTHORIZATION.to_owned(),
+    };
+    let server = Server::start(&options).unwrap();
+    let hub = Hub::start(&server.url()).await;
+    let world = World::new().await;
+    let claim = json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "disk", "namespace": "shop"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    });
+    let config = config_map(json!({"a": "1", "b": "1"}));
+    hub.write(apply_work(&config, 1, default()), true).await;
+    hub.write(apply_work(&claim, 1, default()), true).await;
+    let (stop, running) = start(&world, &server.url());
+    let last = |heard: &Heard, name: &str| {
+        let mut about = heard.acks.iter().filter(|ack| ack.object.name() == name);
+        about.next_back().cloned()
+    };
+    let health = |heard: &Heard, expected: State| {
+        last(heard, "disk")
+            .and_then(|ack| ack.observed.health)
+            .is_some_and(|health| health.state == expected)
+    };
+    hub.until("progressing", |heard| health(heard, State::Progressing))
+        .await;
+    world
+        .api_of(&claim)
+        .patch_status(
+            "disk",
+            &kube::api::PatchParams::default(),
+            &kube::api::Patch::Merge(
+                json!({"status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}}),
+            ),
+        )
+        .await
+        .unwrap();
+    hub.until("healthy", |heard| health(heard, State::Healthy))
+        .await;
+    let status = hub.heard(|heard| last(heard, "disk").unwrap().observed.status);
+    assert_eq!(
+        status.unwrap().fields.value().unwrap(),
+        json!({"phase": "Bound", "capacity": {"storage": "1Gi"}})
+    );
+
+    world
+        .edit(&config, json!({"data": {"a": "edited", "theirs": "x"}}))
+        .await;
+    let healed = |fields: &'static [&'static str], heals: u64| {
+        move |heard: &Heard| {
+            let drift = last(heard, "a").and_then(|ack| ack.observed.drift);
+            drift.is_some_and(|drift| {
+                let named: Vec<&str> = drift
+                    .fields
+                    .iter()
+                    .map(|field| field.path.as_str())
+                    .collect();
+                drift.healed && drift.heals == heals && named == fields
+            })
+        }
+    };
+    hub.until("put right", healed(&[".data.a"], 1)).await;
+    let field =
+        hub.heard(|heard| last(heard, "a").unwrap().observed.drift.unwrap().fields[0].clone());
+    assert_eq!(field.manager.as_deref(), Some("kubectl"));
+    assert!(field.time.is_some());
+    assert_eq!(
+        world.live(&config).await["data"],
+        json!({"a": "1", "b": "1", "theirs": "x"})
+    );
+
+    drop(server);
+    world.edit(&config, json!({"data": {"b": null}})).await;
+    for _ in 0..250 {
+        if world.live(&config).await["data"]["b"] == "1" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(
+        world.live(&config).await["data"]["b"],
+        "1",
+        "without the bus"
+    );
+    let server = Server::start(&options).unwrap();
+    hub.until("told when the bus is back", healed(&[".data.b"], 2))
+        .await;
+
+    let uid = world.live(&config).await["metadata"]["uid"].clone();
+    world
+        .api_of(&config)
+        .delete("a", &kube::api::DeleteParams::default())
+        .await
+        .unwrap();
+    hub.until("made again", |heard| {
+        let drift = last(heard, "a").and_then(|ack| ack.observed.drift);
+        drift.is_some_and(|drift| drift.healed && drift.deleted)
+    })
+    .await;
+    let live = world.live(&config).await;
+    assert_eq!(live["data"], json!({"a": "1", "b": "1"}));
+    assert_ne!(live["metadata"]["uid"], uid);
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+    drop(server);
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use fleetcast_core::ack::Observed;
 use fleetcast_core::fold::{self, Condition, View};
+use fleetcast_core::health::State;
 use fleetcast_core::model::{Cluster, ClusterName, ObjectKey};
 use fleetcast_schemas::subject;
 
@@ -92,6 +94,19 @@ impl Counts {
             Condition::Ahead => &mut self.ahead,
             Condition::Excluded => &mut self.excluded,
         } += 1;
+        let Observed {
+            health,
+            drift,
+            status: _,
+        } = &row.observed;
+        match health.as_ref().map(|health| health.state) {
+            Some(State::Healthy) => self.healthy += 1,
+            Some(State::Progressing) => self.progressing += 1,
+            Some(State::Degraded) => self.degraded += 1,
+            Some(State::Unknown) => self.unknown += 1,
+            None => {}
+        }
+        self.drifted += u64::from(drift.as_ref().is_some_and(|drift| !drift.healed));
     }
 }
 
@@ -109,6 +124,7 @@ impl From<fold::Row> for Row {
             attempts,
             answered_at,
             behind,
+            observed,
         } = row;
         Self {
             cluster,
@@ -122,6 +138,7 @@ impl From<fold::Row> for Row {
             attempts,
             answered_at,
             behind,
+            observed,
         }
     }
 }

@@ -291,6 +291,7 @@ fn ack_link(answer: &fold::Answer) -> AckLink {
         revision: answer.revision,
         time: answer.time,
         work_id: answer.work_id.clone(),
+        observed: answer.observed.clone(),
     }
 }
 

@@ -9,7 +9,7 @@ use fleetcast_bus::append::Expected;
 use fleetcast_bus::server::{self, Server};
 use fleetcast_bus::streams::Layout;
 use fleetcast_bus::{Bus, Connect};
-use fleetcast_core::ack::{Ack, Batch, BatchBody, Outcome};
+use fleetcast_core::ack::{Ack, Batch, BatchBody, Observed, Outcome};
 use fleetcast_core::change::{Change, Content, Origin};
 use fleetcast_core::decision::{Assigned, Body, Decision};
 use fleetcast_core::document::Document;
@@ -173,6 +173,7 @@ impl World {
             attempts: 1,
             work_id: "work".to_owned(),
             time: Time(5),
+            observed: Observed::default(),
         };
         let body = BatchBody {
             transitions: 1,

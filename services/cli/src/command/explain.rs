@@ -2,6 +2,7 @@
 
 use fleetcast_aggregator::answer::{ClusterLink, Explanation, Request, Standing};
 use fleetcast_aggregator::client;
+use fleetcast_core::ack::Observed;
 
 use crate::args::{BusArgs, ExplainArgs, Lines};
 use crate::command::service;
@@ -137,9 +138,57 @@ fn describe_cluster(link: &ClusterLink, paint: Paint) -> String {
             ack.attempts,
             age(ack.time)
         );
+        text += &describe_observed(&ack.observed, paint);
     }
     if let Some(broken) = broken_link {
         text += &format!("  {}\n", paint.bad(broken));
+    }
+    text
+}
+
+/// What was seen of a copy: how it does, its status, and what somebody else changed.
+fn describe_observed(observed: &Observed, paint: Paint) -> String {
+    let Observed {
+        health,
+        drift,
+        status,
+    } = observed;
+    let mut text = String::new();
+    if let Some(health) = health {
+        let reason = match health.reason.is_empty() {
+            true => String::new(),
+            false => format!(": {}", health.reason),
+        };
+        let word = paint.health(health.state, health.state.word());
+        text += &format!("  health           {word}{reason}\n");
+    }
+    if let Some(Ok(fields)) = status.as_ref().map(|status| status.fields.value()) {
+        text += &format!("  status           {}\n", paint.dim(&fields.to_string()));
+    }
+    if let Some(drift) = drift {
+        let word = match drift.healed {
+            true => paint.waiting("put right"),
+            false => paint.bad("left as it is"),
+        };
+        let often = match drift.heals {
+            0 | 1 => String::new(),
+            heals => format!(", {heals} times"),
+        };
+        text += &format!("  drift            {word}{often}\n");
+        if drift.deleted {
+            text += "    the object was deleted by somebody else\n";
+        }
+        for field in &drift.fields {
+            let by = field
+                .manager
+                .as_deref()
+                .unwrap_or("somebody, it was removed");
+            let when = field.time.as_deref().unwrap_or_default();
+            text += &format!("    {} by {by} {}\n", field.path, paint.dim(when));
+        }
+        if drift.more > 0 {
+            text += &format!("    and {} more\n", drift.more);
+        }
     }
     text
 }

@@ -1,7 +1,8 @@
 //! `fleetcast get`: where objects are.
 
-use fleetcast_aggregator::answer::{ObjectSummary, Objects, Request};
+use fleetcast_aggregator::answer::{ObjectSummary, Objects, Request, Row};
 use fleetcast_aggregator::client;
+use fleetcast_core::health::State;
 
 use crate::args::{BusArgs, Format, GetArgs};
 use crate::command::service;
@@ -48,9 +49,9 @@ pub(crate) async fn run(bus: &BusArgs, args: &GetArgs) -> Result<(), Failure> {
 /// One line an object.
 pub(crate) fn table(objects: &[ObjectSummary], wide: bool) -> String {
     let paint = Paint::stdout();
-    let mut header = vec!["OBJECT", "REVISION", "APPLIED", "STATUS", "AGE"];
+    let mut header = vec!["OBJECT", "REVISION", "APPLIED", "STATUS", "HEALTH", "AGE"];
     if wide {
-        header.extend(["DIALECT", "DECISION", "CLUSTERS"]);
+        header.extend(["DRIFTED", "DIALECT", "DECISION", "CLUSTERS"]);
     }
     let mut table = Table::new(&header);
     for summary in objects {
@@ -59,9 +60,11 @@ pub(crate) fn table(objects: &[ObjectSummary], wide: bool) -> String {
             summary.revision.to_string(),
             format!("{}/{}", summary.counts.applied, summary.counts.clusters),
             status(summary, paint),
+            health(summary, paint),
             age(summary.time),
         ];
         if wide {
+            cells.push(summary.counts.drifted.to_string());
             cells.push(
                 summary
                     .dialect
@@ -111,17 +114,37 @@ fn status(summary: &ObjectSummary, paint: Paint) -> String {
     }
 }
 
+/// How an object's copies do together: the worst of them, with how many.
+fn health(summary: &ObjectSummary, paint: Paint) -> String {
+    let counts = &summary.counts;
+    let worst = [
+        (counts.degraded, State::Degraded),
+        (counts.unknown, State::Unknown),
+        (counts.progressing, State::Progressing),
+    ];
+    let worst: Vec<String> = worst
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, state)| paint.health(*state, &format!("{count} {}", state.word())))
+        .collect();
+    match (worst.is_empty(), counts.healthy) {
+        (false, _) => worst.join(", "),
+        (true, 0) => "-".to_owned(),
+        (true, _) => paint.health(State::Healthy, State::Healthy.word()),
+    }
+}
+
 /// One line an object and cluster.
 pub(crate) fn rows(objects: &[ObjectSummary], wide: bool, with_object: bool) -> String {
     let paint = Paint::stdout();
     let mut header = vec![
-        "CLUSTER", "STATUS", "REVISION", "BEHIND", "REPLICAS", "ANSWERED", "REASON",
+        "CLUSTER", "STATUS", "HEALTH", "REVISION", "BEHIND", "REPLICAS", "ANSWERED", "REASON",
     ];
     if with_object {
         header.insert(0, "OBJECT");
     }
     if wide {
-        header.extend(["DECISION", "ATTEMPTS", "DIGEST"]);
+        header.extend(["DECISION", "ATTEMPTS", "DIGEST", "DRIFT"]);
     }
     let mut table = Table::new(&header);
     for summary in objects {
@@ -133,6 +156,10 @@ pub(crate) fn rows(objects: &[ObjectSummary], wide: bool, with_object: bool) -> 
             cells.extend([
                 row.cluster.to_string(),
                 paint.condition(row.condition),
+                row.observed.health.as_ref().map_or_else(
+                    || "-".to_owned(),
+                    |health| paint.health(health.state, health.state.word()),
+                ),
                 format!("{}/{}", row.applied_revision, row.revision),
                 if row.behind == 0 {
                     "-".to_owned()
@@ -143,7 +170,7 @@ pub(crate) fn rows(objects: &[ObjectSummary], wide: bool, with_object: bool) -> 
                     .map_or_else(|| "-".to_owned(), |replicas| replicas.to_string()),
                 row.answered_at
                     .map_or_else(|| "never".to_owned(), |time| format!("{} ago", age(time))),
-                row.message.clone(),
+                reason(row),
             ]);
             if wide {
                 let digest: String = row
@@ -151,7 +178,13 @@ pub(crate) fn rows(objects: &[ObjectSummary], wide: bool, with_object: bool) -> 
                     .iter()
                     .flat_map(|digest| digest.chars().take(12))
                     .collect();
-                cells.extend([row.decision.to_string(), row.attempts.to_string(), digest]);
+                let drift = row.observed.drift.as_ref();
+                cells.extend([
+                    row.decision.to_string(),
+                    row.attempts.to_string(),
+                    digest,
+                    drift.map_or_else(|| "-".to_owned(), output::drift),
+                ]);
             }
             table.row(cells);
         }
@@ -160,5 +193,14 @@ pub(crate) fn rows(objects: &[ObjectSummary], wide: bool, with_object: bool) -> 
         "it is in no cluster\n".to_owned()
     } else {
         table.text("")
+    }
+}
+
+/// Why a row stands as it does; where all is well with it, why its copy does not do well.
+fn reason(row: &Row) -> String {
+    let health = row.observed.health.as_ref();
+    match health.filter(|health| row.message.is_empty() && health.state != State::Healthy) {
+        Some(health) => health.reason.clone(),
+        None => row.message.clone(),
     }
 }

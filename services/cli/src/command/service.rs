@@ -1,7 +1,12 @@
 //! `fleetcast ingest | agent | aggregator`: one service alone, against any bus.
 
+use std::path::Path;
+
+use anyhow::Context;
+use fleetcast_agent::cluster::Reporting;
 use fleetcast_bus::Bus;
 use fleetcast_bus::streams::Layout;
+use fleetcast_core::health::{Rules, rules};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -30,11 +35,19 @@ pub(crate) async fn agent(bus: &BusArgs, args: AgentArgs) -> Result<(), Failure>
             .await
             .map_err(anyhow::Error::from)?,
     };
+    let reporting = Reporting {
+        rules: match &args.health_rules {
+            Some(path) => health_rules(path)?,
+            None => Rules::default(),
+        },
+        status_limit_bytes: args.status_limit,
+    };
     let options = fleetcast_agent::Options {
         bus: connection::options(bus, &format!("agent {}", args.cluster)),
         cluster: args.cluster,
         partitions: args.partitions,
         client,
+        reporting,
         identity: args.identity.unwrap_or_else(host_name),
     };
     fleetcast_agent::run(options, stop())
@@ -50,6 +63,15 @@ pub(crate) async fn aggregator(bus: &BusArgs, args: AggregatorArgs) -> Result<()
     fleetcast_aggregator::run(options, stop())
         .await
         .map_err(|error| Failure::Refused(error.to_string()))
+}
+
+/// Reads a file of health rules.
+fn health_rules(path: &Path) -> Result<Rules, Failure> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the health rules {}", path.display()))?;
+    let file: rules::File = serde_saphyr::from_str(&text)
+        .with_context(|| format!("the health rules {} cannot be read", path.display()))?;
+    Rules::read(&file).map_err(|refusal| Failure::Refused(format!("{}: {refusal}", path.display())))
 }
 
 /// Turns true when somebody asks the process to stop.

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, View};
-use crate::ack::Outcome;
+use crate::ack::{Observed, Outcome};
 use crate::decision::Standing;
 use crate::digest;
+use crate::health::Health;
 use crate::model::{ClusterName, ObjectKey};
 use crate::time::Time;
 
@@ -34,6 +35,8 @@ pub struct Row {
     pub answered_at: Option<Time>,
     /// How many revisions the cluster is behind.
     pub behind: u64,
+    /// What was seen of the copy; its health is unknown while the cluster's agent is not heard.
+    pub observed: Observed,
 }
 
 /// How an object stands in a cluster.
@@ -146,6 +149,7 @@ impl View {
             attempts: answer.map_or(0, |answer| answer.attempts),
             answered_at: answer.map(|answer| answer.time),
             behind: 0,
+            observed: self.observed(answer, cluster),
         };
         if let Some((decision, _)) = standing.due() {
             row.decision = decision;
@@ -225,6 +229,24 @@ impl View {
             }
         }
         Some(row)
+    }
+
+    /// What was seen of a copy; how it does nobody knows while its cluster is not heard.
+    fn observed(&self, answer: Option<&Answer>, cluster: &ClusterName) -> Observed {
+        let mut observed = answer
+            .map(|answer| answer.observed.clone())
+            .unwrap_or_default();
+        let is_silent = self
+            .clusters
+            .get(cluster)
+            .is_some_and(|cluster| cluster.online == Some(false));
+        if let Some(health) = observed.health.as_mut().filter(|_| is_silent) {
+            let last = health.state.word();
+            *health = Health::unknown(format!(
+                "its agent is offline; {last} when it was heard last"
+            ));
+        }
+        observed
     }
 
     /// Every row in the form that is compared after a rebuild, in order.

@@ -49,6 +49,11 @@ impl Outbox {
         self.acks.is_empty()
     }
 
+    /// Whether the next message has room for more than what waits for it.
+    pub(super) fn has_room(&self) -> bool {
+        self.acks.range(self.sent + 1..).nth(BATCH - 1).is_none()
+    }
+
     /// Gives `ack` the next count; it takes the place of an older one about the same object.
     pub(super) fn push(&mut self, ack: Ack) {
         self.count += 1;

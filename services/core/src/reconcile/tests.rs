@@ -2,6 +2,7 @@
 
 mod answering;
 mod scene;
+mod watching;
 
 use super::*;
 use scene::*;
@@ -245,23 +246,34 @@ fn what_fails_is_tried_again_ever_more_rarely_and_without_end() {
 
 #[test]
 fn namespaces_come_first_and_go_last() {
-    let crd = "CustomResourceDefinition.apiextensions.k8s.io/a.b.c";
-    let mut scene = Scene::with(vec![apply(WEB, 1, 1), apply(crd, 1, 2), apply(SHOP, 1, 3)]);
-    assert_eq!(scene.effects()[1..], [format!("apply {SHOP} 1")]);
+    let (crd, shirt) = (
+        "CustomResourceDefinition.apiextensions.k8s.io/shirts.example.com",
+        "Shirt.example.com/mine/s",
+    );
+    let mut scene = Scene::with(vec![
+        apply(WEB, 1, 1),
+        apply(shirt, 1, 2),
+        apply(crd, 1, 3),
+        apply(SHOP, 1, 4),
+    ]);
+    let started = [format!("apply {SHOP} 1"), format!("apply {crd} 1")];
+    assert_eq!(scene.effects()[1..], started);
     scene.done(SHOP, 1, Outcome::Applied);
-    assert!(scene.effects().contains(&format!("apply {crd} 1")));
+    let effects = scene.effects();
+    assert!(effects.contains(&format!("apply {WEB} 1")), "{effects:?}");
+    assert!(!effects.contains(&format!("apply {shirt} 1")));
     scene.done(crd, 1, Outcome::Applied);
-    assert!(scene.effects().contains(&format!("apply {WEB} 1")));
+    assert!(scene.effects().contains(&format!("apply {shirt} 1")));
     scene.done(WEB, 1, Outcome::Applied);
 
-    scene.live(remove(SHOP, 2, 4));
+    scene.live(remove(SHOP, 2, 5));
     let effects = scene.effects();
     assert!(
         effects.contains(&format!("remove {SHOP} 2")),
         "nothing else is ready: {effects:?}"
     );
     scene.done(SHOP, 2, Outcome::Retrying);
-    scene.live(remove(WEB, 2, 5));
+    scene.live(remove(WEB, 2, 6));
     scene.pass(100_000);
     let effects = scene.effects();
     assert!(effects.contains(&format!("remove {WEB} 2")), "{effects:?}");
@@ -294,8 +306,8 @@ fn a_restart_asks_since_what_it_remembers() {
     again.answer(false, vec![apply(API, 1, 2)]);
     assert_eq!(
         again.effects(),
-        [format!("apply {API} 1")],
-        "only what was not confirmed"
+        [format!("apply {API} 1"), "sync \"\" 0".to_owned()],
+        "only what was not confirmed is done, and then what there is is learnt"
     );
 }
 

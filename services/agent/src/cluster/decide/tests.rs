@@ -63,6 +63,10 @@ fn ours(digest: &str, epoch: &str, decision: u64) -> Value {
         "fleetcast.dev/object": "ConfigMap/shop/a", "fleetcast.dev/digest": digest,
         "fleetcast.dev/epoch": epoch, "fleetcast.dev/decision": decision.to_string(),
     });
+    live["metadata"]["managedFields"] = json!([{
+        "manager": "fleetcast", "operation": "Apply",
+        "fieldsV1": {"f:metadata": {"f:labels": {"f:app": {}}}, "f:data": {"f:a": {}}},
+    }]);
     live
 }
 
@@ -73,30 +77,36 @@ fn with(mut live: Value, field: &str, value: Value) -> Value {
 
 /// What an application comes to, in a word or two.
 fn applying(policy: &ApplyPolicy, live: Option<&Value>) -> String {
-    let work = work();
-    match apply(&work, &manifest(&work), policy, live) {
+    let task = Task::new(work());
+    match apply(&task, &manifest(&task.work), policy, live) {
         ToApply::Answer(Report {
             outcome,
             message,
             wrote: false,
+            ..
         }) => format!("{} {message}", outcome.word()).trim().to_owned(),
         ToApply::Answer(_) => "an answer that claims a write".to_owned(),
-        ToApply::Write {
-            object,
-            force,
-            recreate,
-        } => format!(
-            "write over {}{}{}",
-            object["metadata"]["resourceVersion"]
-                .as_str()
-                .unwrap_or("nothing"),
-            if force { ", by force" } else { "" },
-            if recreate.is_some() {
-                ", or recreate"
-            } else {
-                ""
-            },
-        ),
+        ToApply::Write(write) => {
+            let ToWrite {
+                object,
+                force,
+                recreate,
+                lost: _,
+                heals: _,
+            } = write;
+            format!(
+                "write over {}{}{}",
+                object["metadata"]["resourceVersion"]
+                    .as_str()
+                    .unwrap_or("nothing"),
+                if force { ", by force" } else { "" },
+                if recreate.is_some() {
+                    ", or recreate"
+                } else {
+                    ""
+                },
+            )
+        }
     }
 }
 

@@ -140,6 +140,7 @@ impl Story {
             attempts: 1,
             work_id: "work".to_owned(),
             time: self.now(),
+            observed: Observed::default(),
         };
         let body = BatchBody {
             transitions: 1,

@@ -4,6 +4,7 @@ use super::super::*;
 use crate::ack::{Ack, BatchBody};
 use crate::change::Change;
 use crate::decision::{Assigned, Body, Decision, Excluded, Removed};
+use crate::health::Health;
 use crate::model::federated::OnDelete;
 use crate::placement::Exclusion;
 use serde_json::json;
@@ -138,6 +139,10 @@ pub(super) fn ack(count: u64, decision: u64, outcome: Outcome) -> Ack {
         attempts: 1,
         work_id: format!("work {decision}"),
         time: Time(10_000 + i64::try_from(count).expect("small")),
+        observed: Observed {
+            health: Some(Health::healthy(format!("answer {count}"))),
+            ..Observed::default()
+        },
     }
 }
 

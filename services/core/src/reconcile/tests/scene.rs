@@ -1,6 +1,7 @@
 //! An agent with the time and everything that it asked for.
 
 use super::super::*;
+use crate::ack::{BatchBody, Seen};
 use crate::document::Document;
 use crate::model::ApplyPolicy;
 use crate::model::federated::OnDelete;
@@ -70,6 +71,7 @@ pub(super) struct Scene {
     pub(super) batches: Vec<BatchBody>,
     pub(super) remembered: Memory,
     pub(super) asked: Option<SyncRequest>,
+    pub(super) watched: BTreeSet<WatchedKind>,
 }
 
 impl Scene {
@@ -82,6 +84,7 @@ impl Scene {
             batches: Vec::new(),
             remembered: Memory::default(),
             asked: None,
+            watched: BTreeSet::new(),
         };
         scene.tell(Fact::Connected);
         scene
@@ -117,6 +120,15 @@ impl Scene {
                     work.object,
                     work.decision
                 ),
+                Effect::Check(work) => format!("check {} {}", work.object, work.decision),
+                Effect::Watch(work) => {
+                    self.watched.insert(WatchedKind::of(&work.object));
+                    continue;
+                }
+                Effect::Unwatch(kind) => {
+                    assert!(self.watched.remove(&kind), "{kind:?} was not watched");
+                    continue;
+                }
                 Effect::Publish(batch) => {
                     let counts: Vec<u64> = batch.acks.iter().map(|ack| ack.count).collect();
                     let told = format!("publish {counts:?} after {}", batch.after);
@@ -166,11 +178,30 @@ impl Scene {
     }
 
     pub(super) fn done(&mut self, object: &str, decision: u64, outcome: Outcome) {
+        self.done_seeing(object, decision, outcome, None);
+    }
+
+    pub(super) fn done_seeing(
+        &mut self,
+        object: &str,
+        decision: u64,
+        outcome: Outcome,
+        sight: Option<Sight>,
+    ) {
         self.tell(Fact::Done {
             object: key(object),
             decision,
             outcome,
             message: String::new(),
+            sight,
+            pause: Pause::Ours,
+        });
+    }
+
+    pub(super) fn observed(&mut self, object: &str, sight: Sight) {
+        self.tell(Fact::Observed {
+            object: key(object),
+            sight,
         });
     }
 
