@@ -11,6 +11,7 @@ use serde_json::Value;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The binary, working in a folder.
+#[derive(Clone)]
 pub struct Binary {
     /// The folder that it works in.
     pub directory: PathBuf,

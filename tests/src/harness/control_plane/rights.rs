@@ -6,7 +6,8 @@ use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::Client;
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::{ApiResource, GroupVersionKind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -44,6 +45,31 @@ pub async fn service_account(
     )
     .await;
     let token = token(&client, namespace, name, None).await;
+    plane.kubeconfig_of(&format!("token: {token}"))
+}
+
+/// Gives an agent the rights of `compose/agent-rbac.yaml`, those and no others, and answers a kubeconfig with its service account's token.
+pub async fn agent(plane: &ControlPlane) -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../compose/agent-rbac.yaml");
+    let text = std::fs::read_to_string(path).expect("the agent's rights");
+    let client = plane.client().await;
+    for (_, document) in fleetcast_ingest::documents::read(&text) {
+        let document = document.expect("a document");
+        let object: DynamicObject = serde_json::from_value(document.clone()).expect("an object");
+        let types = object.types.expect("a kind");
+        let (group, version) = types
+            .api_version
+            .rsplit_once('/')
+            .unwrap_or(("", &types.api_version));
+        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &types.kind));
+        let api: Api<DynamicObject> = match &object.metadata.namespace {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
+            None => Api::all_with(client.clone(), &kind),
+        };
+        let name = object.metadata.name.expect("a name");
+        apply(api, &name, &document).await;
+    }
+    let token = token(&client, "fleetcast-system", "fleetcast-agent", None).await;
     plane.kubeconfig_of(&format!("token: {token}"))
 }
 

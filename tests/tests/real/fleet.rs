@@ -1,0 +1,114 @@
+//! A fleet whose members are real clusters: each service a process, each agent with a service account's token.
+
+use fleetcast_tests::harness::control_plane::rights;
+use fleetcast_tests::harness::{
+    Bed, Binary, ControlPlane, Output, Up, control_planes, nats_server,
+};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+/// The services, and the clusters `c1`, `c2`, … that they serve.
+pub(crate) struct Fleet {
+    /// Clients with all rights, in the order of the clusters.
+    pub(crate) clients: Vec<kube::Client>,
+    _services: Vec<Up>,
+    binary: Binary,
+    bed: Bed,
+    /// The clusters.
+    pub(crate) planes: Vec<ControlPlane>,
+    folder: TempDir,
+}
+
+impl Fleet {
+    /// Starts everything; none (said so) where there is no NATS server or no API server.
+    pub(crate) async fn start(test: &str, clusters: u32) -> Option<Self> {
+        let server = nats_server(test)?;
+        let planes = control_planes(test, clusters).await?;
+        let bed = Bed::new(server.clone());
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut clients = Vec::new();
+        for (index, plane) in planes.iter().enumerate() {
+            let kubeconfig = rights::agent(plane).await;
+            let path = folder.path().join(format!("c{}.kubeconfig", index + 1));
+            std::fs::write(path, kubeconfig).expect("written");
+            clients.push(plane.client().await);
+        }
+        let mut fleet = Self {
+            binary: Binary::new(folder.path(), server),
+            _services: Vec::new(),
+            clients,
+            planes,
+            bed,
+            folder,
+        };
+        let mut services = vec![fleet.service(&["ingest"]), fleet.service(&["aggregator"])];
+        for index in 1..=fleet.planes.len() {
+            let (name, kubeconfig) = (format!("c{index}"), format!("c{index}.kubeconfig"));
+            services.push(fleet.service(&[
+                "agent",
+                "--cluster",
+                &name,
+                "--kubeconfig",
+                &kubeconfig,
+            ]));
+        }
+        fleet._services = services;
+        for index in 1..=fleet.planes.len() {
+            fleet.done(&["cluster", "register", &format!("c{index}")]);
+        }
+        Some(fleet)
+    }
+
+    /// Writes a file into the folder that commands work in.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text).expect("written");
+    }
+
+    /// Hands plain objects in for all clusters and waits until all have answered.
+    pub(crate) async fn apply(&self, name: &str, text: &str) {
+        self.write(name, text);
+        self.begin_apply(name).await.expect("it does not panic");
+    }
+
+    /// Begins to hand in what a file holds; ends when all clusters have answered.
+    pub(crate) fn begin_apply(&self, name: &str) -> JoinHandle<()> {
+        let names: Vec<String> = (1..=self.planes.len())
+            .map(|index| format!("c{index}"))
+            .collect();
+        let (binary, url) = (self.binary.clone(), self.bed.connect.url.clone());
+        let (name, clusters) = (name.to_owned(), names.join(","));
+        tokio::task::spawn_blocking(move || {
+            binary.done(&[
+                "apply",
+                "-f",
+                &name,
+                "--clusters",
+                &clusters,
+                "--wait",
+                "--timeout",
+                "80s",
+                "--nats",
+                &url,
+            ]);
+        })
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        let args = [args, &["--nats", &self.bed.connect.url]].concat();
+        tokio::task::block_in_place(|| self.binary.run(&args))
+    }
+
+    /// Runs a command that should end well.
+    pub(crate) fn done(&self, args: &[&str]) -> Output {
+        let output = self.run(args);
+        assert_eq!(output.status, 0, "{args:?}: {output:?}");
+        output
+    }
+
+    fn service(&self, args: &[&str]) -> Up {
+        let name = args[..args.len().min(3)].join("-");
+        let args = [args, &["--nats", &self.bed.connect.url]].concat();
+        self.binary.start(&name, &args)
+    }
+}
