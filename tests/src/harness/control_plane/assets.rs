@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use uuid::Uuid;
 
 use super::{client_of, free_port, spawn};
 
@@ -90,9 +89,13 @@ impl Source {
     }
 }
 
-/// Kills what it runs when a line, or the end, comes; then removes the folder, unless the line says that it is kept.
-const GUARD: &str =
-    r#""$@" & pid=$!; read -r line; kill -9 $pid; wait $pid; [ "$line" = keep ] || rm -rf "$0""#;
+/// Runs a program until it ends, or until a line, or the end, comes from us; then kills it, and removes the folder unless the line says that it is kept.
+const GUARD: &str = r#"exec 3<&0
+"$@" </dev/null 3<&- & pid=$!
+{ read -r line <&3; kill -9 $pid; [ "$line" = keep ] || rm -rf "$0"; } & guard=$!
+wait $pid; ended=$?
+if [ $ended = 137 ]; then wait $guard; else kill $guard; fi
+exit $ended"#;
 
 /// Has a process ended at once, with what it stored kept.
 pub(super) fn kill(source: &Source, child: &mut Child) {
@@ -121,14 +124,13 @@ fn start_assets(assets: &Path, folder: &Path, port: u16) -> Vec<Child> {
         fs::write(folder.join("tokens.csv"), line).expect("written");
     }
     let at = |path: &str| folder.join(path).display().to_string();
-    let (store, peers) = (loopback(free_port()), loopback(free_port()));
+    // There are no peers; their port stands in the store, so it is the same after a restart.
+    let (store, peers) = (loopback(free_port()), loopback(0));
 
     let etcd = [
         format!("--data-dir={}", at("etcd")),
         "--log-level=error".to_owned(),
         "--unsafe-no-fsync".to_owned(),
-        // Its ports are others after a restart.
-        "--force-new-cluster".to_owned(),
         format!("--listen-client-urls={store}"),
         format!("--advertise-client-urls={store}"),
         format!("--listen-peer-urls={peers}"),
@@ -163,13 +165,18 @@ fn loopback(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
 }
 
-/// A new key that signs the tokens of service accounts: PKCS #8 in PEM.
+/// A new key that signs the tokens of service accounts: an EC key of P-256 as RFC 5915 writes it, in PEM. The only form of one that kube-apiserver
+/// reads both as a private and as a public key.
 fn private_key() -> String {
-    let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
-        .expect("the system has random numbers");
+    const BEFORE: [u8; 7] = [0x30, 0x31, 0x02, 0x01, 0x01, 0x04, 0x20];
+    const CURVE: [u8; 12] = [
+        0xa0, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07,
+    ];
+    let random = [Uuid::new_v4(), Uuid::new_v4()].map(Uuid::into_bytes);
+    let der = [&BEFORE[..], random.as_flattened(), &CURVE].concat();
     format!(
         "-----BEGIN {0}-----\n{1}\n-----END {0}-----\n",
-        "PRIVATE KEY",
-        STANDARD.encode(key.as_ref())
+        "EC PRIVATE KEY",
+        STANDARD.encode(der)
     )
 }
