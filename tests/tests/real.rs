@@ -9,6 +9,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
 mod real {
+    mod definitions;
     pub(crate) mod fleet;
 }
 
