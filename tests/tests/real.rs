@@ -9,6 +9,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
 mod real {
+    mod bed;
     mod definitions;
     pub(crate) mod fleet;
 }
@@ -19,8 +20,9 @@ use real::fleet::Fleet;
 const UPDATED: usize = 200;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn online_boutique_lands_on_three_real_clusters_and_an_image_change_follows() {
-    let test = "online_boutique_lands_on_three_real_clusters_and_an_image_change_follows";
+async fn online_boutique_lands_on_three_real_clusters_an_image_change_follows_a_hand_edit_is_healed()
+ {
+    let test = "online_boutique_lands_on_three_real_clusters_an_image_change_follows_a_hand_edit_is_healed";
     let Some(corpus) = corpus(test) else { return };
     let Some(fleet) = Fleet::start(test, 3).await else {
         return;
@@ -87,6 +89,47 @@ async fn online_boutique_lands_on_three_real_clusters_and_an_image_change_follow
         .done(&["get", "deployment/default/frontend", "-o", "json"])
         .json();
     assert_eq!(row["objects"][0]["revision"], 2, "{row}");
+
+    let edited = of(&fleet.clients[1], "apps/v1", "Deployment");
+    let by_hand = json!({"spec": {"template": {"spec": {"containers": [{"name": "server", "image": "by-hand"}]}}}});
+    let params = PatchParams {
+        field_manager: Some("kubectl-edit".to_owned()),
+        ..PatchParams::default()
+    };
+    let patch = Patch::Strategic(&by_hand);
+    edited
+        .patch("frontend", &params, &patch)
+        .await
+        .expect("edited");
+    eventually("the hand edit is healed", async || {
+        image(&fleet.clients[1]).await == after
+    })
+    .await;
+    let mut told = Value::Null;
+    eventually("who did it is told", async || {
+        let row = fleet
+            .done(&["get", "deployment/default/frontend", "-o", "json"])
+            .json();
+        told = row["objects"][0]["rows"].clone();
+        told.to_string().contains("kubectl-edit")
+    })
+    .await;
+    for row in told.as_array().expect("rows") {
+        let drift = &row["drift"];
+        if row["cluster"] == "c2" {
+            assert_eq!(drift["healed"], true, "{row}");
+            assert_eq!(
+                (&drift["fields"][0]["path"], &drift["fields"][0]["manager"]),
+                (
+                    &json!(".spec.template.spec.containers[name=\"server\"].image"),
+                    &json!("kubectl-edit")
+                ),
+                "{row}"
+            );
+        } else {
+            assert!(drift.is_null(), "nobody touched it: {row}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,6 +226,30 @@ async fn an_agent_without_the_right_for_one_kind_reports_that_and_does_the_rest(
     })
     .await;
     let words = said.to_string();
+    let given = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "roles"},
+        "rules": [{"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles"], "verbs": ["get", "create", "patch", "escalate"]}],
+    });
+    let agent = json!([{"kind": "ServiceAccount", "name": "fleetcast-agent", "namespace": "fleetcast-system"}]);
+    let bound = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "roles"}, "subjects": agent,
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "roles"},
+    });
+    for object in [given, bound] {
+        let kind = object["kind"].as_str().expect("a kind");
+        let kind = GroupVersionKind::gvk("rbac.authorization.k8s.io", "v1", kind);
+        let all: Api<DynamicObject> =
+            Api::all_with(fleet.clients[0].clone(), &ApiResource::from_gvk(&kind));
+        let params = PatchParams::apply("test");
+        all.patch("roles", &params, &Patch::Apply(object))
+            .await
+            .expect("given");
+    }
+    let roles = of(&fleet.clients[0], "rbac.authorization.k8s.io/v1", "Role");
+    eventually("a right that is given later is enough", async || {
+        roles.get_opt("reader").await.expect("an answer").is_some()
+    })
+    .await;
     assert!(
         words.contains("system:serviceaccount:fleetcast-system:fleetcast-agent"),
         "who may not: {words}"

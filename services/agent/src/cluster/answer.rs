@@ -66,8 +66,8 @@ fn read_status(status: &Status, is_secret: bool) -> No {
         }
         409 if status.reason == "AlreadyExists" => No::Refuse(message),
         409 => No::Changed(message),
-        422 if status.message.contains("immutable") => No::Immutable(message),
-        403 if cause("NamespaceTerminating") => No::Retry(message),
+        422 if never_changes(&status.message) => No::Immutable(message),
+        403 if cause("NamespaceTerminating") || lacks_right(&status.message) => No::Retry(message),
         429 | 500.. if about.is_some_and(|about| about.retry_after_seconds > 0) => {
             let seconds = about.map_or(0, |about| about.retry_after_seconds);
             No::Busy(message, i64::from(seconds.min(BUSY_MAX_S)) * 1_000)
@@ -75,6 +75,26 @@ fn read_status(status: &Status, is_secret: bool) -> No {
         401 | 408 | 425 | 429 | 500.. => No::Retry(message),
         _ => No::Refuse(message),
     }
+}
+
+/// Whether the server blames a field that cannot be changed. Not all kinds call it immutable; the words are those of Kubernetes 1.36, and
+/// `tests/tests/conformance/objects.rs` holds them against a real server.
+fn never_changes(message: &str) -> bool {
+    const WORDS: [&str; 6] = [
+        "immutable",
+        "may not change once set",
+        "cannot change roleRef",
+        "updates to statefulset spec for fields other than",
+        "updates to provisioner are forbidden",
+        "updates to parameters are forbidden",
+    ];
+    WORDS.iter().any(|words| message.contains(words))
+}
+
+/// Whether it is the agent that may not, and not the object that must not be: `… is forbidden: User "…" cannot patch resource "…"`. Somebody may
+/// give the right.
+fn lacks_right(message: &str) -> bool {
+    message.contains("is forbidden: User \"") && message.contains(" cannot ")
 }
 
 fn causes(status: &Status) -> impl Iterator<Item = &kube::core::response::StatusCause> {
@@ -199,6 +219,26 @@ mod tests {
             (
                 status(422, "Invalid", "spec.selector: field is immutable"),
                 No::Immutable(text("spec.selector: field is immutable")),
+            ),
+            (
+                status(
+                    422,
+                    "Invalid",
+                    "spec.clusterIPs[0]: may not change once set",
+                ),
+                No::Immutable(text("spec.clusterIPs[0]: may not change once set")),
+            ),
+            (
+                status(422, "Invalid", "roleRef: cannot change roleRef"),
+                No::Immutable(text("roleRef: cannot change roleRef")),
+            ),
+            (
+                status(
+                    403,
+                    "Forbidden",
+                    "a is forbidden: User \"b\" cannot patch resource",
+                ),
+                No::Retry(text("a is forbidden: User \"b\" cannot patch resource")),
             ),
             (
                 status(422, "Invalid", "spec.replicas: must be positive"),
