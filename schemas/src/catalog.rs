@@ -44,6 +44,12 @@ pub const ENTRIES: &[Entry] = &[
         schema::<Content>,
     ),
     event(
+        "policy",
+        "A policy was declared or withdrawn.",
+        "fc.log.policy.<object>",
+        schema::<Content>,
+    ),
+    event(
         "decision",
         "A placement was decided: the difference to the decision before.",
         "fc.log.decision.<object>",

@@ -3,6 +3,7 @@
 use fleetcast_core::ack::{Batch, BatchBody, Seen};
 use fleetcast_core::change::{Change, Content, Origin};
 use fleetcast_core::decision::{self, Decision};
+use fleetcast_core::dialect::policies;
 use fleetcast_core::digest;
 use fleetcast_core::epoch::{Beginning, Epoch};
 use fleetcast_core::log::{ClusterEvent, ClusterNews, Entry, Event};
@@ -83,7 +84,7 @@ fn epoch(headers: &Headers) -> Result<Epoch, DecodeError> {
     Epoch::try_from(value.to_owned()).map_err(|_| malformed(EPOCH, value))
 }
 
-/// A change as a message. Its message id is object, revision and content digest.
+/// A change as a message, of a policy as its own kind of event. Its message id is object, revision and content digest.
 pub fn change(change: &Change) -> Message {
     let Change {
         object,
@@ -94,15 +95,19 @@ pub fn change(change: &Change) -> Message {
     } = change;
     let text = object.to_string();
     let digest = content.digest();
-    let mut headers = headers("change", origin.id.clone(), &origin.source, &text, *time)
+    let event = match policies::is_policy(object) {
+        true => "policy",
+        false => "change",
+    };
+    let mut headers = headers(event, origin.id.clone(), &origin.source, &text, *time)
         .with(REVISION, revision.to_string())
         .with(DIGEST, digest.clone())
         .with(
             MSG_ID,
-            format!("change {} {revision} {digest}", object.digest()),
+            format!("{event} {} {revision} {digest}", object.digest()),
         );
     Message {
-        subject: subject::change(object),
+        subject: subject::change_of(object),
         payload: codec::encode(content, &mut headers),
         headers,
     }
@@ -207,23 +212,8 @@ pub fn log_entry(message: &Message, sequence: u64) -> Result<Entry, DecodeError>
     let parsed = subject::parse(subject).ok_or_else(|| DecodeError::Subject(subject.clone()))?;
     let wrong_subject = || DecodeError::Subject(subject.clone());
     let event = match parsed {
-        Parsed::Change(of_subject) => {
-            expect(headers, "change")?;
-            let object = object(headers)?;
-            if object != of_subject {
-                return Err(wrong_subject());
-            }
-            Event::Change(Change {
-                object,
-                revision: headers.parsed(REVISION)?,
-                origin: Origin {
-                    source: headers.required(SOURCE)?.to_owned(),
-                    id: headers.required(ID)?.to_owned(),
-                },
-                time: headers.time()?,
-                content: codec::decode::<Content>(payload, headers)?,
-            })
-        }
+        Parsed::Change(of_subject) => Event::Change(read_change("change", message, of_subject)?),
+        Parsed::Policy(of_subject) => Event::Policy(read_change("policy", message, of_subject)?),
         Parsed::Decision(of_subject) => {
             expect(headers, "decision")?;
             let object = object(headers)?;
@@ -268,6 +258,30 @@ pub fn log_entry(message: &Message, sequence: u64) -> Result<Entry, DecodeError>
         sequence,
         id: headers.required(ID)?.to_owned(),
         event,
+    })
+}
+
+/// Reads a change of the `event` whose subject names `of_subject`.
+fn read_change(
+    event: &str,
+    message: &Message,
+    of_subject: ObjectKey,
+) -> Result<Change, DecodeError> {
+    let headers = &message.headers;
+    expect(headers, event)?;
+    let object = object(headers)?;
+    if object != of_subject {
+        return Err(DecodeError::Subject(message.subject.clone()));
+    }
+    Ok(Change {
+        object,
+        revision: headers.parsed(REVISION)?,
+        origin: Origin {
+            source: headers.required(SOURCE)?.to_owned(),
+            id: headers.required(ID)?.to_owned(),
+        },
+        time: headers.time()?,
+        content: codec::decode::<Content>(&message.payload, headers)?,
     })
 }
 

@@ -12,6 +12,7 @@
 //!
 //! `<object>` is four tokens: kind, group, namespace, name. Tokens keep `[A-Za-z0-9-]` and write every other byte as `=HH`; empty is `_`.
 
+use fleetcast_core::dialect::policies;
 use fleetcast_core::digest::fnv1a64;
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::placer;
@@ -22,6 +23,8 @@ pub use fleetcast_core::model::object::token;
 pub const LOG: &str = "fc.log.>";
 /// Every change in the log.
 pub const LOG_CHANGES: &str = "fc.log.change.>";
+/// Every policy in the log.
+pub const LOG_POLICIES: &str = "fc.log.policy.>";
 /// The epochs in the log.
 pub const EPOCH: &str = "fc.log.epoch";
 /// Every submission.
@@ -96,6 +99,19 @@ fn parse_partition(token: &str) -> Option<u16> {
 /// `fc.log.change.<object>`.
 pub fn change(object: &ObjectKey) -> String {
     format!("fc.log.change.{}", object_tokens(object))
+}
+
+/// `fc.log.policy.<object>`.
+pub fn policy(object: &ObjectKey) -> String {
+    format!("fc.log.policy.{}", object_tokens(object))
+}
+
+/// Where changes of `object` stand in the log: a policy's apart from those of what is placed.
+pub fn change_of(object: &ObjectKey) -> String {
+    match policies::is_policy(object) {
+        true => policy(object),
+        false => change(object),
+    }
 }
 
 /// `fc.log.decision.<object>`.
@@ -255,6 +271,8 @@ pub fn dead(service: &str, place: &str) -> String {
 pub enum Parsed {
     /// `fc.log.change.<object>`
     Change(ObjectKey),
+    /// `fc.log.policy.<object>`
+    Policy(ObjectKey),
     /// `fc.log.decision.<object>`
     Decision(ObjectKey),
     /// `fc.log.cluster.<cluster>`
@@ -293,6 +311,7 @@ pub fn parse(subject: &str) -> Option<Parsed> {
             let (what, rest) = rest.split_once('.')?;
             match (area, what) {
                 ("log", "change") => parse_object(rest).map(Parsed::Change),
+                ("log", "policy") => parse_object(rest).map(Parsed::Policy),
                 ("log", "decision") => parse_object(rest).map(Parsed::Decision),
                 ("log", "cluster") => ClusterName::parse(&text(rest)?).ok().map(Parsed::Cluster),
                 ("in", "apply") => parse_object(rest).map(Parsed::Apply),
@@ -399,6 +418,7 @@ mod tests {
                 let object = ObjectKey::new(kind, group, namespace, name).expect("valid");
                 for (subject, parsed) in [
                     (change(&object), Parsed::Change(object.clone())),
+                    (policy(&object), Parsed::Policy(object.clone())),
                     (decision(&object), Parsed::Decision(object.clone())),
                     (apply(&object), Parsed::Apply(object.clone())),
                     (delete(&object), Parsed::Delete(object.clone())),

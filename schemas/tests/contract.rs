@@ -101,7 +101,7 @@ fn read(event: &str, message: &Message) -> Result<Read, DecodeError> {
         payload,
     } = message;
     Ok(match event {
-        "change" | "decision" | "cluster" | "epoch" => {
+        "change" | "policy" | "decision" | "cluster" | "epoch" => {
             Read::Log(Box::new(event::log_entry(message, 7)?))
         }
         "work" => match subject::parse(subject) {

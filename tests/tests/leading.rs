@@ -145,7 +145,7 @@ async fn changes_of_the_log(bus: &Bus) -> BTreeMap<String, (Vec<u64>, Vec<u64>)>
         let stored = reader.next().await.expect("the log is read");
         let entry = event::log_entry(&stored.message, stored.sequence).expect("readable");
         match entry.event {
-            Event::Change(change) => found
+            Event::Change(change) | Event::Policy(change) => found
                 .entry(change.object.to_string())
                 .or_default()
                 .0

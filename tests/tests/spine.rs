@@ -251,9 +251,9 @@ fn bad_input_gets_an_answer_that_names_document_field_and_reason() {
             "document 1: is 20.0 MiB long",
         ),
         (
-            "a plain object without --clusters",
-            "apiVersion: v1\nkind: Pod\nmetadata: {name: a}".to_owned(),
-            "document 1: a plain Pod says nothing about clusters",
+            "a policy that selects nothing",
+            "apiVersion: policy.karmada.io/v1alpha1\nkind: PropagationPolicy\nmetadata: {name: a}\nspec: {resourceSelectors: []}".to_owned(),
+            "document 1: spec.resourceSelectors: must select at least one kind",
         ),
     ];
     for (what, bad, expected) in table {

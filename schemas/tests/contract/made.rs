@@ -84,11 +84,44 @@ const WEB: &str = "Deployment.apps/shop/web";
 pub(crate) fn samples() -> Vec<Sample> {
     let mut all = Vec::new();
     all.extend(changes());
+    all.extend(policies());
     all.extend(decisions());
     all.extend(clusters());
     all.extend(works());
     all.extend(others());
     all
+}
+
+fn policies() -> Vec<Sample> {
+    let declared = Content::Declared {
+        dialect: Dialect::Karmada,
+        document: Document::from_value(&json!({
+            "apiVersion": "policy.karmada.io/v1alpha1", "kind": "PropagationPolicy",
+            "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {
+                "resourceSelectors": [{"apiVersion": "apps/v1", "kind": "Deployment"}],
+                "placement": {"clusterAffinity": {"clusterNames": ["eu-1"]}},
+            },
+        })),
+    };
+    [
+        ("declared", 1, declared),
+        ("withdrawn", 2, Content::Withdrawn { orphan: false }),
+    ]
+    .map(|(name, revision, content)| {
+        let change = Change {
+            object: object("PropagationPolicy.policy.karmada.io/shop/web"),
+            revision,
+            origin: Origin {
+                source: "fleetcast/cli".to_owned(),
+                id: format!("p{revision}"),
+            },
+            time: time(revision as i64),
+            content,
+        };
+        sample("policy", name, event::change(&change), &change.content)
+    })
+    .into()
 }
 
 fn changes() -> Vec<Sample> {

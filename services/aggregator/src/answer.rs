@@ -12,6 +12,26 @@
 pub(crate) mod build;
 pub(crate) mod explain;
 mod moment;
+
+impl From<ClusterSummary> for Cluster {
+    /// The cluster as it is registered.
+    fn from(summary: ClusterSummary) -> Self {
+        Self {
+            name: summary.cluster,
+            labels: summary.labels,
+            region: summary.region,
+            zone: summary.zone,
+            zones: summary.zones,
+            provider: summary.provider,
+            taints: summary.taints,
+            cordoned: summary.cordoned,
+            ready: summary.ready,
+            apis: summary.apis,
+            pods: summary.pods,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +41,7 @@ use fleetcast_core::ack::{Observed, Outcome};
 use fleetcast_core::decision::Inputs;
 use fleetcast_core::fold::Condition;
 use fleetcast_core::model::federated::OnDelete;
-use fleetcast_core::model::{ClusterName, Dialect, ObjectKey, Taint};
+use fleetcast_core::model::{Cluster, ClusterName, Dialect, ObjectKey, Taint};
 use fleetcast_core::placement::Exclusion;
 use fleetcast_core::time::Time;
 use serde::{Deserialize, Serialize};

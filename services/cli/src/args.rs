@@ -54,7 +54,7 @@ pub(crate) enum Command {
     Agent(AgentArgs),
     /// Run the service that folds acknowledgements into the view
     Aggregator(AggregatorArgs),
-    /// Hand in changes: federated objects of any dialect, or plain objects with --clusters
+    /// Hand in changes: federated objects of any dialect, policies with the plain objects that they place, or plain objects with --clusters
     #[command(
         after_help = "Examples:\n  fleetcast apply -f shop.yaml\n  fleetcast apply -f manifests/ --clusters eu-1,us-1 --wait\n  kustomize build . | fleetcast apply -f - --clusters eu-1"
     )]

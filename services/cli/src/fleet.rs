@@ -10,7 +10,7 @@ use fleetcast_bus::relay::Relay;
 use fleetcast_bus::server::{self, Server};
 use fleetcast_bus::streams::Layout;
 use fleetcast_bus::{Bus, Connect};
-use fleetcast_core::model::ClusterName;
+use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_schemas::request::Answer;
 use fleetcast_simulator as simulator;
 use tokio::sync::watch;
@@ -218,7 +218,7 @@ impl Fleet {
         let bus = Bus::connect_patiently(&Connect::new(&self.url, "up")).await?;
         for member in members {
             let cluster = member.cluster();
-            let (key, document) = (submit::cluster_key(&cluster.name), cluster.document());
+            let (key, document) = (ObjectKey::of_cluster(&cluster.name), cluster.document());
             let registered = tokio::select! {
                 registered = submit::apply(&bus, &key, &document) => registered?,
                 ended = self.ended() => return ended,

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use backon::{ConstantBuilder, Retryable};
 use fleetcast_bus::{Bus, Error};
-use fleetcast_core::dialect::{self, Input};
+use fleetcast_core::dialect::karmada::live::Scopes;
+use fleetcast_core::dialect::{self, Submitted};
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::planning;
 use fleetcast_core::{Refusal, dialect::native};
@@ -48,11 +49,15 @@ impl Document {
 pub(crate) fn read(paths: &[PathBuf], clusters: &[ClusterName]) -> Result<Vec<Document>, Failure> {
     let mut seen: BTreeMap<ObjectKey, String> = BTreeMap::new();
     let mut all = Vec::new();
-    for raw in read_raw(paths)? {
+    let raw = read_raw(paths)?;
+    let scopes = Scopes::of(raw.iter().filter_map(|raw| raw.value.as_ref().ok()));
+    for raw in raw {
         let mut document = Document {
             file: raw.file,
             index: raw.index,
-            content: raw.value.and_then(|value| identify(value, clusters)),
+            content: raw
+                .value
+                .and_then(|value| identify(value, clusters, &scopes)),
         };
         if let Ok((key, _)) = &document.content {
             match seen.get(key) {
@@ -138,19 +143,14 @@ pub(crate) fn wrap(value: Value, clusters: &[ClusterName]) -> Result<Value, Refu
 }
 
 /// What a document is about; a plain object is wrapped for `clusters`, where some are given.
-fn identify(value: Value, clusters: &[ClusterName]) -> Result<(ObjectKey, Value), Refusal> {
+fn identify(
+    value: Value,
+    clusters: &[ClusterName],
+    scopes: &Scopes,
+) -> Result<(ObjectKey, Value), Refusal> {
     let value = wrap(value, clusters)?;
-    let key = match dialect::read(&value)? {
-        Input::Object(object) => object.target,
-        Input::Cluster(cluster) => cluster_key(&cluster.name),
-    };
+    let key = Submitted::read_among(&value, scopes)?.key();
     Ok((key, value))
-}
-
-/// The object that stands for a cluster among what is handed in.
-pub(crate) fn cluster_key(cluster: &ClusterName) -> ObjectKey {
-    ObjectKey::new("MemberCluster", "fleetcast.dev", None, cluster.as_str())
-        .expect("a cluster's name is an object's name")
 }
 
 /// Hands a document in.

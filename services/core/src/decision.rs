@@ -62,9 +62,22 @@ pub struct Inputs {
     pub change_sequence: u64,
     /// The log sequence of the newest event about any cluster.
     pub cluster_sequence: u64,
-    /// The log sequence of the newest event about another object that this one depends on: its namespace, or who takes it along. 0 for none.
+    /// The log sequence of the newest event about another object that this one depends on: its namespace, a policy, or who takes it along. 0
+    /// for none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub related_sequence: u64,
+    /// The policies that it went by: the one that places it, then those that change it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicyUsed>,
+}
+
+/// A policy that a decision went by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PolicyUsed {
+    /// Which policy.
+    pub policy: ObjectKey,
+    /// Its revision then.
+    pub revision: u64,
 }
 
 // By reference, as serde calls it.

@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | native | `fleetcast.dev/v1alpha1` FederatedObject, ClusterFederatedObject, MemberCluster | [`native`] |
 //! | KubeFed | `types.kubefed.io/v1beta1` `Federated<Kind>` | [`kubefed`] |
+//! | Karmada | plain objects | [`karmada::live`] |
+//! | KubeFed, Karmada | policies | [`policies`] |
 //!
 //! A cluster's document of any dialect is read by the model itself ([`Cluster::read_any`]).
 //!
@@ -13,13 +15,15 @@ pub mod karmada;
 pub mod kinds;
 pub mod kubefed;
 pub mod native;
+pub mod policies;
 
 use serde_json::Value;
 
+use self::karmada::live::Scopes;
 use self::kinds::Catalog;
 use crate::Refusal;
 use crate::field::Field;
-use crate::model::{Cluster, Dialect, FederatedObject};
+use crate::model::{Cluster, Dialect, FederatedObject, ObjectKey};
 
 /// What a document turned out to be.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +67,57 @@ pub fn read_with(document: &Value, catalog: &Catalog) -> Result<Input, Refusal> 
                 "a plain {kind} says nothing about clusters: hand it in with --clusters, or wrap it in a FederatedObject"
             ),
         )),
+    }
+}
+
+/// What is handed in: what [`read`] knows, and what the log knows beyond that.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Submitted {
+    /// A federated object.
+    Object(Box<FederatedObject>),
+    /// A plain object, placed by the policies in the log.
+    Plain(ObjectKey),
+    /// A policy.
+    Policy(Dialect, ObjectKey),
+    /// A member cluster.
+    Cluster(Box<Cluster>),
+}
+
+impl Submitted {
+    /// Reads a document of any dialect that is handed in.
+    ///
+    /// # Errors
+    /// As [`read`], but that plain objects and policies are taken.
+    pub fn read(document: &Value) -> Result<Self, Refusal> {
+        Self::read_among(document, &Scopes::default())
+    }
+
+    /// Reads a document of any dialect that is handed in together with others, which tell the scope of kinds that nobody knows.
+    ///
+    /// # Errors
+    /// As [`Submitted::read`].
+    pub fn read_among(document: &Value, scopes: &Scopes) -> Result<Self, Refusal> {
+        if let Some(policy) = policies::read(document) {
+            return policy.map(|(dialect, key)| Self::Policy(dialect, key));
+        }
+        let root = Field::root(document);
+        root.object()?;
+        if is_plain(root.get("apiVersion").string()?) {
+            return karmada::live::identify(document, scopes).map(Self::Plain);
+        }
+        Ok(match read(document)? {
+            Input::Object(object) => Self::Object(object),
+            Input::Cluster(cluster) => Self::Cluster(cluster),
+        })
+    }
+
+    /// What it is about: a federated object's target, and for a cluster the key that stands for it on the bus.
+    pub fn key(&self) -> ObjectKey {
+        match self {
+            Self::Object(object) => object.target.clone(),
+            Self::Plain(key) | Self::Policy(_, key) => key.clone(),
+            Self::Cluster(cluster) => ObjectKey::of_cluster(&cluster.name),
+        }
     }
 }
 

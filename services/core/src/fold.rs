@@ -229,6 +229,7 @@ impl View {
                     },
                 );
             }
+            Event::Policy(change) => self.time = self.time.max(change.time),
             Event::Decision(decision) => {
                 self.time = self.time.max(decision.time);
                 if let Some(object) = self.objects.get_mut(&decision.object) {

@@ -25,6 +25,8 @@ pub struct Entry {
 pub enum Event {
     /// An object was declared or withdrawn.
     Change(Change),
+    /// A policy was declared or withdrawn: what places or changes other objects.
+    Policy(Change),
     /// A placement was decided.
     Decision(Decision),
     /// Something became known about a cluster.

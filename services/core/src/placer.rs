@@ -6,9 +6,12 @@
 //! **One leader.** Each write expects the sequence of the one before, so that a predecessor that was paused cannot write any more.
 //! [`Placer::take_over`] starts from what the work stream holds; [`Placer::lose`] ends leading after any write that failed.
 
+mod consider;
 mod lane;
 mod object;
+mod policies;
 mod related;
+mod stream;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,14 +20,16 @@ use serde::{Deserialize, Serialize};
 use crate::decision::{Body, Decision, Inputs, Standing};
 use crate::epoch::{Beginning, Epoch};
 use crate::log::{ClusterNews, Entry, Event};
-use crate::model::federated::OnDelete;
-use crate::model::{Cluster, ClusterName, ObjectKey};
-use crate::plan::{self, Verdict};
+
+use crate::model::{Cluster, ClusterName, Dialect, ObjectKey};
+use crate::plan::Verdict;
 use crate::time::Time;
 use crate::work::{self, Stamp, Work};
 use crate::{change, digest};
 
-use object::Object;
+use consider::Considered;
+use object::{Object, Parsed};
+use policies::Policies;
 
 pub use lane::{Fence, Found, Lane};
 
@@ -83,6 +88,8 @@ pub struct Placer {
     sequence: u64,
     beginning: Option<Beginning>,
     clusters: BTreeMap<ClusterName, Cluster>,
+    #[serde(default)]
+    policies: Policies,
     cluster_sequence: u64,
     objects: BTreeMap<ObjectKey, Object>,
     lanes: BTreeMap<u16, Lane>,
@@ -171,6 +178,7 @@ impl Placer {
         match &entry.event {
             Event::Epoch(beginning) => self.beginning = Some(beginning.clone()),
             Event::Change(change) => self.changed(entry, change),
+            Event::Policy(change) => self.policy_changed(entry, change),
             Event::Decision(decision) => self.decided(entry, decision),
             Event::Cluster(event) => match &event.news {
                 ClusterNews::Registered(cluster) => {
@@ -178,12 +186,14 @@ impl Placer {
                     if self.clusters.get(&cluster.name) != Some(&**cluster) {
                         self.clusters
                             .insert(cluster.name.clone(), Cluster::clone(cluster));
+                        self.policies.forget_members();
                         self.look_again(&cluster.name, &entry.id);
                     }
                 }
                 ClusterNews::Removed {} => {
                     self.cluster_sequence = entry.sequence;
                     if self.clusters.remove(&event.cluster).is_some() {
+                        self.policies.forget_members();
                         self.look_again(&event.cluster, &entry.id);
                     }
                 }
@@ -198,16 +208,17 @@ impl Placer {
             .objects
             .entry(change.object.clone())
             .or_insert_with(|| Object::new(&entry.id));
+        if object.revision == 0 || object.withdrawn.is_some() {
+            object.born = change.time;
+        }
         object.revision = change.revision;
         object.change_sequence = entry.sequence;
         object.change_id.clone_from(&entry.id);
         object.rendered.clear();
         self.stuck.retain(|(object, _)| *object != change.object);
         match &change.content {
-            change::Content::Declared {
-                dialect: _,
-                document,
-            } => {
+            change::Content::Declared { dialect, document } => {
+                object.is_plain = *dialect == Dialect::Karmada;
                 object.documents.insert(change.revision, document.clone());
                 object.withdrawn = None;
                 object.parsed = None;
@@ -231,6 +242,8 @@ impl Placer {
         object.decision_id.clone_from(&entry.id);
         object.decision_time = decision.time;
         object.decided_change_sequence = decision.body.inputs.change_sequence;
+        let mut used = decision.body.inputs.policies.iter();
+        object.is_placed = used.any(|used| used.policy.kind().ends_with("PropagationPolicy"));
         object.standings.apply(decision);
         object.drop_documents();
         let Body {
@@ -276,6 +289,7 @@ impl Placer {
                 object
                     .parsed
                     .as_ref()
+                    .and_then(Parsed::federated)
                     .and_then(|parsed| parsed.placement.clusters.as_ref())
                     .is_some_and(|names| !names.contains(cluster))
             };
@@ -283,119 +297,12 @@ impl Placer {
             // Revision 0: met in a work stream only, the log has not come to it yet.
             if object.revision == 0
                 || (no_work_there && (object.withdrawn.is_some() || named_others_only()))
+                || (no_work_there && object.is_plain && self.policies.rests(key, object))
             {
                 continue;
             }
             self.dirty.insert(key.clone(), cause.to_owned());
         }
-    }
-
-    /// Starts leading `partition` in `term`: `lane` is its stream as found, right behind the fence.
-    ///
-    /// A lane whose incarnation is new has all its work written again.
-    pub fn take_over(&mut self, partition: u16, term: u64, lane: Lane) {
-        self.term = self.term.max(term);
-        self.leading = Some(term);
-        let renewed = self
-            .lanes
-            .get(&partition)
-            .is_none_or(|known| known.incarnation != lane.incarnation);
-        self.lanes.insert(partition, lane);
-        if renewed {
-            self.forget_written(partition);
-        }
-    }
-
-    /// Follows `partition` while somebody else leads it: `lane` is its stream from the beginning.
-    pub fn follow(&mut self, partition: u16, lane: Lane) {
-        self.lanes.insert(partition, lane);
-        self.forget_written(partition);
-        if let Some(lane) = self.lanes.get_mut(&partition) {
-            lane.rebuilding = false;
-        }
-    }
-
-    /// The stream of `partition` was read up to `sequence`.
-    pub fn reached(&mut self, partition: u16, sequence: u64) {
-        if let Some(lane) = self.lanes.get_mut(&partition) {
-            lane.sequence = lane.sequence.max(sequence);
-            lane.floor = lane.floor.max(sequence);
-        }
-    }
-
-    /// Takes note of an item of work that stands in the stream of its partition, in the lane's incarnation.
-    pub fn found(&mut self, object: &ObjectKey, cluster: &ClusterName, found: Found, n: u64) {
-        let partition = self.partition(cluster);
-        if let Some(lane) = self.lanes.get_mut(&partition) {
-            let count = lane.counts.entry(cluster.clone()).or_default();
-            *count = (*count).max(n);
-        }
-        // Work may be met before the log that asks for it.
-        let known = self
-            .objects
-            .entry(object.clone())
-            .or_insert_with(|| Object::new(""));
-        known.written.insert(cluster.clone(), found);
-        let key = (object.clone(), cluster.clone());
-        if known.is_unwritten(cluster) {
-            self.unwritten.insert(key);
-        } else {
-            self.unwritten.remove(&key);
-        }
-        self.finish_rebuilding();
-    }
-
-    /// Stops leading after a write that failed: the stream is read again before the next [`Placer::take_over`].
-    pub fn lose(&mut self) {
-        self.leading = None;
-        for object in std::mem::take(&mut self.deciding) {
-            self.append_failed(&object);
-        }
-    }
-
-    /// Only what stands up to `sequence` in the stream of `partition` is known to be stored: the rest is found or written again.
-    pub fn rewind(&mut self, partition: u16, sequence: u64) {
-        let partitions = self
-            .beginning
-            .as_ref()
-            .map_or(1, |beginning| beginning.partitions);
-        if let Some(lane) = self.lanes.get_mut(&partition) {
-            lane.sequence = lane.sequence.min(sequence);
-        }
-        for (key, object) in &mut self.objects {
-            let lost = |cluster: &ClusterName, found: &Found| {
-                self::partition(cluster, partitions) == partition && found.sequence > sequence
-            };
-            object
-                .written
-                .retain(|cluster, found| !lost(cluster, found));
-            for (cluster, _) in object.standings.iter() {
-                if object.is_unwritten(cluster) {
-                    self.unwritten.insert((key.clone(), cluster.clone()));
-                }
-            }
-        }
-    }
-
-    /// Forgets what was written to `partition`, so that all of it is found or written again.
-    pub fn forget_written(&mut self, partition: u16) {
-        let partitions = self
-            .beginning
-            .as_ref()
-            .map_or(1, |beginning| beginning.partitions);
-        let mine = |cluster: &ClusterName| self::partition(cluster, partitions) == partition;
-        for (key, object) in &mut self.objects {
-            object.written.retain(|cluster, _| !mine(cluster));
-            for (cluster, _) in object.standings.iter() {
-                if mine(cluster) && object.is_unwritten(cluster) {
-                    self.unwritten.insert((key.clone(), cluster.clone()));
-                }
-            }
-        }
-        if let Some(lane) = self.lanes.get_mut(&partition) {
-            lane.rebuilding = true;
-        }
-        self.finish_rebuilding();
     }
 
     /// A decision could not be appended because another stands there: it comes with the log, and the object is looked at again then.
@@ -500,42 +407,19 @@ impl Placer {
         term: u64,
         now: Time,
     ) -> Option<Effect> {
-        let parsed = self.objects.get_mut(key)?.parse();
-        let around = self.around(parsed.as_deref());
+        let Some(Considered {
+            verdicts,
+            on_delete,
+            gone_because,
+            policies,
+        }) = self.consider(key)
+        else {
+            return Some(unreadable(key));
+        };
         let Self {
             objects, clusters, ..
         } = self;
         let object = objects.get_mut(key)?;
-        let (verdicts, on_delete, gone_because) = match (object.withdrawn, &parsed) {
-            (Some(orphan), parsed) => {
-                let kept = orphan
-                    || parsed
-                        .as_ref()
-                        .is_some_and(|parsed| parsed.apply.on_delete == OnDelete::Orphan);
-                let mode = if kept {
-                    OnDelete::Orphan
-                } else {
-                    OnDelete::Delete
-                };
-                (
-                    BTreeMap::new(),
-                    mode,
-                    format!("withdrawn in revision {}", object.revision),
-                )
-            }
-            (None, Some(parsed)) => {
-                let plan = around.plan(parsed, clusters, &object.standings);
-                (
-                    plan.verdicts,
-                    parsed.apply.on_delete,
-                    format!(
-                        "NotSelected: no longer meant in revision {}",
-                        object.revision
-                    ),
-                )
-            }
-            (None, None) => return Some(unreadable(key)),
-        };
         let registered = |cluster: &ClusterName| clusters.contains_key(cluster);
         let mut body = object
             .standings
@@ -548,6 +432,7 @@ impl Placer {
             change_sequence: object.change_sequence,
             cluster_sequence: self.cluster_sequence,
             related_sequence: object.related_sequence,
+            policies,
         };
         object.rendered = verdicts
             .into_values()
@@ -589,16 +474,16 @@ impl Placer {
         if object.is_settled(cluster, decision) {
             return None;
         }
-        let Some(parsed) = object.parse() else {
+        if object.parse().is_none() {
             return Some(unreadable(key));
-        };
+        }
         let (digest, body) = match standing {
             Standing::Assigned {
                 digest, replicas, ..
             } => {
-                let registered = self.clusters.get(cluster);
-                let manifest = object.manifest(&digest, replicas, revision, &parsed, registered);
-                let Some(manifest) = manifest else {
+                let Some((manifest, policy)) =
+                    self.manifest(key, cluster, &digest, replicas, revision)
+                else {
                     return Some(Effect::Stuck {
                         object: key.clone(),
                         message: format!(
@@ -606,26 +491,18 @@ impl Placer {
                         ),
                     });
                 };
-                (
-                    Some(digest),
-                    work::Body::Apply {
-                        manifest,
-                        policy: registered.map_or_else(
-                            || parsed.apply.clone(),
-                            |cluster| plan::policy_for(&parsed, cluster),
-                        ),
-                    },
-                )
+                (Some(digest), work::Body::Apply { manifest, policy })
             }
             Standing::Removing { mode, .. } => (
                 None,
                 work::Body::Remove {
                     mode,
-                    api_version: parsed.template["apiVersion"].as_str()?.to_owned(),
+                    api_version: object.parse()?.api_version()?.to_owned(),
                 },
             ),
             Standing::Excluded { .. } => return None,
         };
+        let object = self.objects.get_mut(key)?;
         let lane = self.lanes.get_mut(&partition)?;
         let (n, expected) = lane.next(cluster);
         object.written.insert(

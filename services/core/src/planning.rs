@@ -14,7 +14,7 @@
 mod dependencies;
 pub mod fleet;
 pub mod observed;
-mod preferences;
+pub(crate) mod preferences;
 mod sort;
 #[cfg(test)]
 mod tests;
@@ -228,9 +228,9 @@ impl<'a> Planning<'a> {
 
 /// What KubeFed's scheduler wrote for an object.
 #[derive(Debug, Clone)]
-struct Written {
-    by_cluster: BTreeMap<ClusterName, String>,
-    unplaced: i64,
+pub(crate) struct Written {
+    pub(crate) by_cluster: BTreeMap<ClusterName, String>,
+    pub(crate) unplaced: i64,
 }
 
 fn target(object: &FederatedObject) -> Target {

@@ -47,6 +47,14 @@ fn pieces(text: &str) -> Vec<&str> {
     pieces
 }
 
+/// Reads YAML inside a string of a document.
+///
+/// # Errors
+/// Why it is none.
+pub fn yaml_in_text(text: &str) -> Result<Value, String> {
+    serde_saphyr::from_str(text).map_err(|error| error.to_string())
+}
+
 fn parse(text: &str) -> Result<Value, Refusal> {
     if text.len() > DOCUMENT_LIMIT {
         return Err(Refusal::new(

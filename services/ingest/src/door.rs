@@ -1,11 +1,12 @@
 //! What is handed in on `fc.in.>`: from a message to something to take in, or to a refusal that names the field.
 
 use fleetcast_core::change::{Content, Origin};
-use fleetcast_core::dialect::{self, Input};
+use fleetcast_core::dialect::Submitted;
+use fleetcast_core::dialect::karmada::live;
 use fleetcast_core::document::Document;
 use fleetcast_core::intake::Submission;
 use fleetcast_core::log::ClusterNews;
-use fleetcast_core::model::{ClusterName, FederatedObject, ObjectKey};
+use fleetcast_core::model::{ClusterName, Dialect, FederatedObject, ObjectKey};
 use fleetcast_core::placement::Exclusion;
 use fleetcast_core::placer::Placer;
 use fleetcast_core::plan::Verdict;
@@ -28,8 +29,8 @@ pub(crate) enum HandedIn {
     /// A change of an object.
     Change {
         submission: Submission,
-        /// The object, to be planned for the answer's warnings; none for a withdrawal.
-        object: Option<Box<FederatedObject>>,
+        /// What is to be planned for the answer's warnings.
+        asked: Asked,
     },
     /// News about a cluster.
     Cluster {
@@ -38,10 +39,15 @@ pub(crate) enum HandedIn {
     },
 }
 
-/// The object that stands for a cluster on `fc.in.>`.
-pub(crate) fn cluster_key(cluster: &ClusterName) -> ObjectKey {
-    ObjectKey::new("MemberCluster", "fleetcast.dev", None, cluster.as_str())
-        .expect("a cluster's name is an object's name")
+/// What a change asks for, as far as warnings need it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Asked {
+    /// A federated object.
+    Federated(Box<FederatedObject>),
+    /// A plain object that policies place.
+    Plain(Value),
+    /// A policy, or a withdrawal: nobody is warned.
+    Nothing,
 }
 
 /// Reads a message on `fc.in.>`.
@@ -75,44 +81,43 @@ fn read_apply(target: &ObjectKey, message: &Message) -> Result<HandedIn, Refusal
             ));
         }
     };
-    let must_be = |found: &ObjectKey| {
-        Err(Refusal::new(
+    let submitted = Submitted::read(&value)?;
+    let found = match &submitted {
+        Submitted::Plain(_) if live::may_be(&value, target) => target.clone(),
+        submitted => submitted.key(),
+    };
+    if found != *target {
+        return Err(Refusal::new(
             "subject",
             format!(
                 "names {target}, the document is about {found}: publish it on {}",
-                subject::apply(found)
+                subject::apply(&found)
             ),
-        ))
-    };
-    match dialect::read(&value)? {
-        Input::Cluster(cluster) => {
-            let key = cluster_key(&cluster.name);
-            if key != *target {
-                return must_be(&key);
-            }
-            Ok(HandedIn::Cluster {
+        ));
+    }
+    let (dialect, asked) = match submitted {
+        Submitted::Cluster(cluster) => {
+            return Ok(HandedIn::Cluster {
                 cluster: cluster.name.clone(),
                 news: ClusterNews::Registered(cluster),
-            })
+            });
         }
-        Input::Object(object) => {
-            if object.target != *target {
-                return must_be(&object.target);
-            }
-            Ok(HandedIn::Change {
-                submission: Submission {
-                    object: target.clone(),
-                    origin: origin(&message.headers, &bytes)?,
-                    declared_by: Some(document_name(&value)),
-                    content: Content::Declared {
-                        dialect: object.dialect,
-                        document: Document::from_bytes(bytes),
-                    },
-                },
-                object: Some(object),
-            })
-        }
-    }
+        Submitted::Object(object) => (object.dialect, Asked::Federated(object)),
+        Submitted::Plain(_) => (Dialect::Karmada, Asked::Plain(value.clone())),
+        Submitted::Policy(dialect, _) => (dialect, Asked::Nothing),
+    };
+    Ok(HandedIn::Change {
+        submission: Submission {
+            object: found,
+            origin: origin(&message.headers, &bytes)?,
+            declared_by: Some(document_name(&value)),
+            content: Content::Declared {
+                dialect,
+                document: Document::from_bytes(bytes),
+            },
+        },
+        asked,
+    })
 }
 
 fn read_delete(target: ObjectKey, message: &Message) -> Result<HandedIn, Refusal> {
@@ -137,7 +142,7 @@ fn read_delete(target: ObjectKey, message: &Message) -> Result<HandedIn, Refusal
                 orphan: withdrawal.orphan,
             },
         },
-        object: None,
+        asked: Asked::Nothing,
     })
 }
 
@@ -158,20 +163,37 @@ fn origin(headers: &Headers, bytes: &[u8]) -> Result<Origin, Refusal> {
 }
 
 /// The clusters that were asked for and will not get the object as things are.
-pub(crate) fn warnings(object: &FederatedObject, placer: &Placer) -> Vec<Warning> {
-    let verdicts = placer.plan(object).verdicts;
-    verdicts
-        .into_iter()
-        .filter_map(|(cluster, verdict)| match verdict {
-            Verdict::Excluded { reason, refusal } if reason != Exclusion::Excluded => {
-                Some(Warning {
-                    cluster,
-                    reason,
-                    field: refusal.field,
-                    message: refusal.message,
+pub(crate) fn warnings(asked: &Asked, target: &ObjectKey, placer: &mut Placer) -> Vec<Warning> {
+    let excluded: Vec<(ClusterName, Exclusion, Refusal)> = match asked {
+        Asked::Nothing => Vec::new(),
+        Asked::Federated(object) => {
+            let verdicts = placer.plan(object).verdicts.into_iter();
+            verdicts
+                .filter_map(|(cluster, verdict)| match verdict {
+                    Verdict::Excluded { reason, refusal } => Some((cluster, reason, refusal)),
+                    Verdict::Assigned { .. } => None,
                 })
-            }
-            Verdict::Excluded { .. } | Verdict::Assigned { .. } => None,
+                .collect()
+        }
+        Asked::Plain(document) => {
+            let excluded = placer.plan_plain(target, document).excluded.into_iter();
+            excluded
+                .filter(|one| one.reason != Exclusion::NotSelected)
+                .map(|one| {
+                    let refusal = Refusal::new(one.field.unwrap_or_default(), one.message);
+                    (one.cluster, one.reason, refusal)
+                })
+                .collect()
+        }
+    };
+    excluded
+        .into_iter()
+        .filter(|(_, reason, _)| *reason != Exclusion::Excluded)
+        .map(|(cluster, reason, refusal)| Warning {
+            cluster,
+            reason,
+            field: refusal.field,
+            message: refusal.message,
         })
         .collect()
 }

@@ -233,6 +233,7 @@ struct Ingest {
 
 impl Ingest {
     fn new(bus: Bus, partitions: u16, state: State, identity: String) -> Self {
+        let state = state.equipped();
         let patience = i64::try_from(streams::HEARTBEAT_AGE.as_millis()).unwrap_or(i64::MAX);
         Self {
             bus,
@@ -265,7 +266,7 @@ impl Ingest {
         let last = self.bus.last_sequence(streams::LOG).await?;
         if self.state.placer.sequence() > last {
             tracing::warn!("the log is shorter than the checkpoint: folding anew");
-            self.state = State::default();
+            self.state = State::default().equipped();
             self.folded = 0;
         }
         let mut log = self

@@ -11,6 +11,8 @@ use fleetcast_core::time::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::documents;
+
 /// What one ingest process knows, in the form of its checkpoint.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct State {
@@ -35,13 +37,19 @@ pub(crate) struct KnownCluster {
 }
 
 impl State {
+    /// What the core needs and has not: a reader of YAML inside strings.
+    pub(crate) fn equipped(mut self) -> Self {
+        self.placer.read_yaml_with(documents::yaml_in_text);
+        self
+    }
+
     /// Folds the next event of the log.
     pub(crate) fn logged(&mut self, entry: &Entry) {
         if entry.sequence <= self.placer.sequence() {
             return;
         }
         match &entry.event {
-            Event::Change(change) => {
+            Event::Change(change) | Event::Policy(change) => {
                 self.time = self.time.max(change.time);
                 self.intake
                     .logged(entry.sequence, change, declared_by(&change.content));

@@ -64,7 +64,9 @@ impl Log {
         acks: &BTreeMap<u16, AckStream>,
     ) -> Result<u64, No> {
         let subject = match &event {
-            Event::Change(change) => LogSubject::Change(change.object.clone()),
+            Event::Change(change) | Event::Policy(change) => {
+                LogSubject::Change(change.object.clone())
+            }
             Event::Decision(decision) => LogSubject::Decision(decision.object.clone()),
             Event::Cluster(_) | Event::Epoch(_) => LogSubject::Other,
         };
@@ -96,7 +98,9 @@ impl Log {
         self.newest.clear();
         for entry in entries.into_iter().take(length) {
             let subject = match &entry.event {
-                Event::Change(change) => LogSubject::Change(change.object.clone()),
+                Event::Change(change) | Event::Policy(change) => {
+                    LogSubject::Change(change.object.clone())
+                }
                 Event::Decision(decision) => LogSubject::Decision(decision.object.clone()),
                 Event::Cluster(_) | Event::Epoch(_) => LogSubject::Other,
             };

@@ -58,7 +58,7 @@ fn log_is_consecutive(world: &World) -> Vec<String> {
     let mut origins = BTreeSet::new();
     for entry in world.bus.log.entries() {
         let (counts, object, found) = match &entry.event {
-            Event::Change(change) => {
+            Event::Change(change) | Event::Policy(change) => {
                 if !origins.insert(&change.origin) {
                     failures.push(format!(
                         "log: {} of {} was taken in twice",
@@ -192,7 +192,7 @@ fn told(world: &World) -> Told {
                 }
                 standings.apply(decision);
             }
-            Event::Change(_) | Event::Epoch(_) => {}
+            Event::Change(_) | Event::Policy(_) | Event::Epoch(_) => {}
         }
     }
     told

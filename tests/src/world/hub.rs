@@ -75,7 +75,7 @@ impl State {
             return;
         }
         match &entry.event {
-            Event::Change(change) => {
+            Event::Change(change) | Event::Policy(change) => {
                 self.time = self.time.max(change.time);
                 self.intake.logged(
                     entry.sequence,

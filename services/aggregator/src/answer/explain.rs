@@ -6,7 +6,7 @@ use fleetcast_core::Refusal;
 use fleetcast_core::decision;
 use fleetcast_core::dialect::{self, Input};
 use fleetcast_core::fold::{self, ClusterView, Condition, View};
-use fleetcast_core::model::{ClusterName, FederatedObject, ObjectKey};
+use fleetcast_core::model::{ClusterName, Dialect, FederatedObject, ObjectKey};
 use fleetcast_core::placement::{self, Exclusion};
 use fleetcast_core::work;
 use fleetcast_schemas::envelope::format_time;
@@ -252,6 +252,12 @@ impl Chain<'_> {
             .clusters
             .get(cluster)
             .and_then(|known| known.registered.as_ref());
+        if self.object.change.dialect == Some(Dialect::Karmada) && registered.is_some() {
+            return says(
+                Exclusion::NotSelected,
+                "the policies that the decision went by do not mean it",
+            );
+        }
         match (registered, self.parse()) {
             (None, _) => says(Exclusion::Unknown, "is not registered"),
             (Some(_), None) => says(

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use fleetcast_aggregator::answer::{Clusters, Request};
 use fleetcast_aggregator::client;
 use fleetcast_bus::Bus;
+use fleetcast_core::dialect::policies;
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::placement::Exclusion;
 use fleetcast_schemas::request::{Accepted, Answer, DocumentRefusal};
@@ -132,7 +133,8 @@ impl Tally {
                 if output == Lines::Table {
                     output::print(&describe(&accepted, paint))?;
                 }
-                if accepted.revision > 0 {
+                // A policy is nowhere itself: what it places is.
+                if accepted.revision > 0 && !policies::is_policy(&accepted.object) {
                     self.accepted.push(accepted.object);
                 }
             }

@@ -3,7 +3,7 @@
 use fleetcast_aggregator::answer::{ClusterSummary, Clusters, Request};
 use fleetcast_aggregator::client;
 use fleetcast_bus::Bus;
-use fleetcast_core::model::{Cluster, ClusterName};
+use fleetcast_core::model::{Cluster, ClusterName, ObjectKey};
 use fleetcast_schemas::request::Answer;
 
 use crate::args::{BusArgs, ClusterCommand, Format};
@@ -38,7 +38,7 @@ pub(crate) async fn run(bus: &BusArgs, command: &ClusterCommand) -> Result<(), F
         ClusterCommand::Cordon { name } => set_cordoned(&bus, name, true).await,
         ClusterCommand::Uncordon { name } => set_cordoned(&bus, name, false).await,
         ClusterCommand::Remove { name } => {
-            match submit::delete(&bus, &submit::cluster_key(name), true).await? {
+            match submit::delete(&bus, &ObjectKey::of_cluster(name), true).await? {
                 Answer::Accepted(_) => {
                     output::print(&format!("{name} left the fleet; the copies in it stay\n"))
                 }
@@ -133,7 +133,7 @@ pub(crate) fn table(clusters: &[ClusterSummary], wide: bool) -> String {
 async fn register(bus: &Bus, cluster: &Cluster, what: &str) -> Result<(), Failure> {
     match submit::apply(
         bus,
-        &submit::cluster_key(&cluster.name),
+        &ObjectKey::of_cluster(&cluster.name),
         &cluster.document(),
     )
     .await?
@@ -161,17 +161,8 @@ async fn set_cordoned(bus: &Bus, name: &ClusterName, cordoned: bool) -> Result<(
         )));
     };
     let cluster = Cluster {
-        name: summary.cluster,
-        labels: summary.labels,
-        region: summary.region,
-        zone: summary.zone,
-        zones: summary.zones,
-        provider: summary.provider,
-        taints: summary.taints,
         cordoned,
-        ready: summary.ready,
-        apis: summary.apis,
-        pods: summary.pods,
+        ..Cluster::from(summary)
     };
     register(
         bus,

@@ -120,10 +120,8 @@ impl Demo {
     }
 
     async fn hand_in(&self, document: &Value) -> Result<(), Failure> {
-        let key = match fleetcast_core::dialect::read(document).map_err(anyhow::Error::from)? {
-            fleetcast_core::dialect::Input::Object(object) => object.target,
-            fleetcast_core::dialect::Input::Cluster(cluster) => submit::cluster_key(&cluster.name),
-        };
+        let submitted = fleetcast_core::dialect::Submitted::read(document);
+        let key = submitted.map_err(anyhow::Error::from)?.key();
         match submit::apply(&self.bus, &key, document).await? {
             Answer::Accepted(_) => Ok(()),
             Answer::Refused { refusal } => Err(Failure::Refused(format!(

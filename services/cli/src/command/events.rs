@@ -245,7 +245,11 @@ impl Teller {
 
     fn logged(&mut self, entry: &Entry, time: Time) -> Vec<Line> {
         match &entry.event {
-            Event::Change(change) => {
+            Event::Change(change) | Event::Policy(change) => {
+                let kind = match &entry.event {
+                    Event::Policy(_) => "policy",
+                    _ => "change",
+                };
                 let summary = match &change.content {
                     fleetcast_core::change::Content::Declared { .. } => "declared".to_owned(),
                     fleetcast_core::change::Content::Withdrawn { orphan } => {
@@ -258,7 +262,7 @@ impl Teller {
                     correlation: Some(entry.id.clone()),
                     summary,
                     data: json!({"source": change.origin.source, "digest": change.content.digest()}),
-                    ..Line::of_log("change", entry, time)
+                    ..Line::of_log(kind, entry, time)
                 }]
             }
             Event::Decision(decision) => self.decided(entry, decision, time),

@@ -3,6 +3,7 @@
 use fleetcast_aggregator::answer::{ClusterLink, Explanation, Request, Standing};
 use fleetcast_aggregator::client;
 use fleetcast_core::ack::Observed;
+use fleetcast_core::decision::PolicyUsed;
 
 use crate::args::{BusArgs, ExplainArgs, Lines};
 use crate::command::service;
@@ -58,6 +59,9 @@ fn describe(explanation: &Explanation) -> String {
                 decision.inputs.cluster_sequence,
                 paint.dim(&format!("log {} id {}", decision.sequence, decision.id))
             );
+            for PolicyUsed { policy, revision } in &decision.inputs.policies {
+                text += &format!("policy     {} revision {revision}\n", policy.for_people());
+            }
         }
         None => text += &format!("decision   {}\n", paint.waiting("none yet")),
     }

@@ -6,7 +6,7 @@ use fleetcast_core::ack::Outcome;
 use fleetcast_core::change::Content;
 use fleetcast_core::decision::Decision;
 use fleetcast_core::epoch::Beginning;
-use fleetcast_core::log::Event;
+use fleetcast_core::log::{Entry, Event};
 use fleetcast_core::model::ObjectKey;
 use fleetcast_core::model::object::ObjectQuery;
 use fleetcast_schemas::envelope::format_time;
@@ -103,7 +103,7 @@ impl Happening {
         match self {
             Self::Answered(_, ack) => Some(&ack.object),
             Self::Logged(entry) => match &entry.event {
-                Event::Change(change) => Some(&change.object),
+                Event::Change(change) | Event::Policy(change) => Some(&change.object),
                 Event::Decision(decision) => Some(&decision.object),
                 Event::Cluster(_) | Event::Epoch(_) => None,
             },
@@ -137,14 +137,14 @@ impl Happening {
                 )
             }
             Self::Logged(entry) => match &entry.event {
-                Event::Change(change) => {
+                Event::Change(change) | Event::Policy(change) => {
                     let what = match change.content {
                         Content::Declared { .. } => "accepted",
                         Content::Withdrawn { .. } => "withdrawn",
                     };
                     format!(
                         "{} {} as revision {}",
-                        paint.bold(&format!("change     {what}")),
+                        paint.bold(&format!("{:<10} {what}", kind_of(entry))),
                         change.object.for_people(),
                         change.revision
                     )
@@ -165,9 +165,11 @@ impl Happening {
             }
             Self::Logged(entry) => {
                 let (kind, time, data) = match &entry.event {
-                    Event::Change(change) => {
-                        ("change", change.time, json!({"revision": change.revision}))
-                    }
+                    Event::Change(change) | Event::Policy(change) => (
+                        kind_of(entry),
+                        change.time,
+                        json!({"revision": change.revision}),
+                    ),
                     Event::Decision(decision) => (
                         "decision",
                         decision.time,
@@ -198,6 +200,16 @@ pub(crate) fn news(news: &fleetcast_core::log::ClusterNews) -> &'static str {
         ClusterNews::Removed {} => "left the fleet",
         ClusterNews::Online {} => "is heard",
         ClusterNews::Offline {} => "is not heard any more",
+    }
+}
+
+fn kind_of(entry: &Entry) -> &'static str {
+    match entry.event {
+        Event::Change(_) => "change",
+        Event::Policy(_) => "policy",
+        Event::Decision(_) => "decision",
+        Event::Cluster(_) => "cluster",
+        Event::Epoch(_) => "epoch",
     }
 }
 

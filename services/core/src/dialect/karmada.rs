@@ -2,13 +2,14 @@
 //!
 //! | what | file |
 //! |---|---|
-//! | the policies and what selects objects | `set`, `policy`, `resource`, `precedence` |
+//! | the policies and what selects objects | `set`, `policy`, `names`, `resource`, `precedence` |
 //! | clusters, and which ones an affinity means | `member`, `affinity` |
 //! | filters, groups and overflow of clusters; who stays | `schedule` |
 //! | spread constraints | `spread` |
 //! | division of replicas | `division`, `workload` |
 //! | what differs in which cluster | `overriders` |
 //! | what travels, and what follows a workload | `prune`, `dependencies` |
+//! | one object among those of the log | `live` |
 //! | an object's way from what is observed to its plan | `observed`, `draft`, `render` |
 //!
 //! The meaning is that of karmada-io/karmada at f8fdd02d (2026-08-21), with the defaults and refusals of its webhooks.
@@ -35,7 +36,9 @@ mod affinity;
 mod dependencies;
 mod division;
 mod draft;
+pub mod live;
 pub mod member;
+pub mod names;
 mod observed;
 mod overriders;
 mod policy;
@@ -98,7 +101,7 @@ fn drafts<'a>(
     let observed = ObservedRows::of(observed);
     objects
         .iter()
-        .map(|(_, document)| Draft::of(document, set, &scopes, members, &observed))
+        .map(|(_, document)| Draft::of(document, None, set, &scopes, members, &observed))
         .collect()
 }
 

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::name::ClusterName;
 use super::name::{is_dns_label, is_dns_subdomain, is_kind, is_path_segment};
 use crate::{Refusal, digest};
 
@@ -26,6 +27,12 @@ pub struct ObjectKey {
 }
 
 impl ObjectKey {
+    /// The key that stands for a cluster among what is handed in.
+    pub fn of_cluster(cluster: &ClusterName) -> Self {
+        Self::new("MemberCluster", "fleetcast.dev", None, cluster.as_str())
+            .expect("a cluster's name is an object's name")
+    }
+
     /// Builds a key, checking each part.
     ///
     /// # Errors

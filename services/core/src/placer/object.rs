@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::lane::Found;
 use crate::decision::{Standing, Standings};
 use crate::dialect::{self, Input};
 use crate::document::Document;
-use crate::model::{Cluster, ClusterName, FederatedObject};
+use crate::model::{ClusterName, FederatedObject};
 use crate::plan;
 use crate::time::Time;
 
@@ -21,6 +22,12 @@ pub(super) struct Object {
     pub(super) change_id: String,
     /// The newest document that declared it, also after a withdrawal, and those that clusters still hold, by revision.
     pub(super) documents: BTreeMap<u64, Document>,
+    /// Since when it is there: its first revision after the last withdrawal.
+    #[serde(default)]
+    pub(super) born: Time,
+    /// Whether policies say where it goes.
+    #[serde(default)]
+    pub(super) is_plain: bool,
     /// Whether it is withdrawn, and if so whether copies stay.
     pub(super) withdrawn: Option<bool>,
     pub(super) decision: u64,
@@ -29,6 +36,9 @@ pub(super) struct Object {
     pub(super) decision_time: Time,
     /// The change that the newest decision in the log carries out.
     pub(super) decided_change_sequence: u64,
+    /// Whether a policy placed it, as far as was decided.
+    #[serde(default)]
+    pub(super) is_placed: bool,
     /// The newest event about another object that this one depends on.
     #[serde(default)]
     pub(super) related_sequence: u64,
@@ -39,7 +49,7 @@ pub(super) struct Object {
     #[serde(default)]
     pub(super) settled: BTreeMap<ClusterName, u64>,
     #[serde(skip)]
-    pub(super) parsed: Option<Arc<FederatedObject>>,
+    pub(super) parsed: Option<Parsed>,
     /// Manifests of the last plan, until they are written.
     #[serde(skip)]
     pub(super) rendered: Vec<Arc<plan::Rendered>>,
@@ -52,6 +62,9 @@ impl Object {
             change_sequence: 0,
             change_id: change_id.to_owned(),
             documents: BTreeMap::new(),
+            born: Time::default(),
+            is_plain: false,
+            is_placed: false,
             withdrawn: None,
             decision: 0,
             decision_sequence: 0,
@@ -80,45 +93,29 @@ impl Object {
         self.settled.get(cluster) == Some(&decision)
     }
 
-    /// The newest document as the model.
-    pub(super) fn parse(&mut self) -> Option<Arc<FederatedObject>> {
+    /// The newest document as what it means.
+    pub(super) fn parse(&mut self) -> Option<Parsed> {
         if self.parsed.is_none() {
             self.parsed = self.read();
         }
         self.parsed.clone()
     }
 
-    /// The newest document as the model, read again where it is not at hand.
-    pub(super) fn read(&self) -> Option<Arc<FederatedObject>> {
+    /// The newest document as what it means, read again where it is not at hand.
+    pub(super) fn read(&self) -> Option<Parsed> {
         let newest = || self.documents.values().next_back().and_then(parse);
-        self.parsed.clone().or_else(|| newest().map(Arc::new))
+        self.parsed.clone().or_else(newest)
     }
 
-    /// The manifest with `digest`: from the last plan, or rendered again from the newest document or from that of `revision`.
-    pub(super) fn manifest(
-        &self,
-        digest: &str,
-        replicas: Option<i64>,
-        revision: u64,
-        newest: &FederatedObject,
-        cluster: Option<&Cluster>,
-    ) -> Option<Document> {
-        let is_it = |rendered: &plan::Rendered| rendered.digest == digest;
-        if let Some(rendered) = self.rendered.iter().find(|rendered| is_it(rendered)) {
-            return Some(Document::from_value(&rendered.manifest));
-        }
-        let again = |object: &FederatedObject| {
-            let rendered = plan::render_with(object, cluster?, replicas);
-            rendered.ok().filter(is_it)
-        };
-        let older = || {
-            parse(self.documents.get(&revision)?)
-                .as_ref()
-                .and_then(again)
-        };
-        again(newest)
-            .or_else(older)
-            .map(|rendered| Document::from_value(&rendered.manifest))
+    /// The document of `revision` as what it means.
+    pub(super) fn read_revision(&self, revision: u64) -> Option<Parsed> {
+        parse(self.documents.get(&revision)?)
+    }
+
+    /// The manifest with `digest` from the last plan.
+    pub(super) fn planned(&self, digest: &str) -> Option<Document> {
+        let rendered = self.rendered.iter().find(|one| one.digest == digest)?;
+        Some(Document::from_value(&rendered.manifest))
     }
 
     /// Drops the documents that no cluster holds any more and that are not the newest.
@@ -136,10 +133,41 @@ impl Object {
     }
 }
 
-/// The document as the model; none where this version cannot read it.
-fn parse(document: &Document) -> Option<FederatedObject> {
-    match dialect::read(&document.value().ok()?) {
-        Ok(Input::Object(object)) => Some(*object),
+/// What a document means.
+#[derive(Debug, Clone)]
+pub(super) enum Parsed {
+    /// It says itself where it goes.
+    Federated(Arc<FederatedObject>),
+    /// Policies say where it goes.
+    Plain(Arc<Value>),
+}
+
+impl Parsed {
+    /// The model, where the document says itself where it goes.
+    pub(super) fn federated(&self) -> Option<&Arc<FederatedObject>> {
+        match self {
+            Self::Federated(object) => Some(object),
+            Self::Plain(_) => None,
+        }
+    }
+
+    /// The apiVersion of what it becomes.
+    pub(super) fn api_version(&self) -> Option<&str> {
+        match self {
+            Self::Federated(object) => object.template["apiVersion"].as_str(),
+            Self::Plain(document) => document["apiVersion"].as_str(),
+        }
+    }
+}
+
+/// What a document means; none where this version cannot read it.
+fn parse(document: &Document) -> Option<Parsed> {
+    let value = document.value().ok()?;
+    if value["apiVersion"].as_str().is_some_and(dialect::is_plain) {
+        return Some(Parsed::Plain(Arc::new(value)));
+    }
+    match dialect::read(&value) {
+        Ok(Input::Object(object)) => Some(Parsed::Federated(object.into())),
         Ok(Input::Cluster(_)) | Err(_) => None,
     }
 }

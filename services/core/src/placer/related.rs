@@ -6,16 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::Placer;
+use super::{Parsed, Placer};
 use crate::decision::{Standing, Standings};
 use crate::dependencies;
+use crate::dialect::karmada;
 use crate::log::Entry;
 use crate::model::{Cluster, ClusterName, Dialect, FederatedObject, ObjectKey};
 use crate::placement::{Containment, Holding, Situation};
 use crate::plan::{self, Plan};
 
 /// What surrounds one object.
-#[derive(Default)]
 pub(super) struct Around {
     /// The outer none means that nothing contains it, the inner that its namespace is not federated.
     namespace: Option<Option<Arc<FederatedObject>>>,
@@ -64,14 +64,10 @@ impl Placer {
         let standings = known
             .map(|known| known.standings.clone())
             .unwrap_or_default();
-        self.around(Some(object))
-            .plan(object, &self.clusters, &standings)
+        self.around(object).plan(object, &self.clusters, &standings)
     }
 
-    pub(super) fn around(&self, object: Option<&FederatedObject>) -> Around {
-        let Some(object) = object else {
-            return Around::default();
-        };
+    pub(super) fn around(&self, object: &FederatedObject) -> Around {
         let namespace = object.target.namespace();
         let namespace = namespace.filter(|_| object.dialect == Dialect::Kubefed);
         Around {
@@ -83,7 +79,8 @@ impl Placer {
     fn federated_namespace(&self, name: &str) -> Option<Arc<FederatedObject>> {
         let key = ObjectKey::new("Namespace", "", None, name).ok()?;
         let known = self.objects.get(&key)?;
-        known.read().filter(|_| known.withdrawn.is_none())
+        let read = known.read().filter(|_| known.withdrawn.is_none());
+        read.as_ref().and_then(Parsed::federated).cloned()
     }
 
     /// The clusters that hold an object which takes `key` along, and which one.
@@ -104,21 +101,24 @@ impl Placer {
         needed
     }
 
-    /// What the newest document of an object takes along.
+    /// What the newest document of an object takes along, or may where its policy says so.
     pub(super) fn names(&self, key: &ObjectKey) -> BTreeSet<ObjectKey> {
         let known = self.objects.get(key);
-        let says_so = |bytes: &[u8]| bytes.windows(WORD.len()).any(|window| window == WORD);
         let read = known
             .filter(|known| {
                 let newest = known.documents.values().next_back();
-                newest.is_some_and(|document| says_so(document.as_bytes()))
+                let says_so = |bytes: &[u8]| bytes.windows(WORD.len()).any(|window| window == WORD);
+                known.is_plain || newest.is_some_and(|document| says_so(document.as_bytes()))
             })
             .and_then(|known| known.read());
         match (read, key.namespace()) {
-            (Some(object), Some(namespace)) if object.dependencies => {
+            (Some(Parsed::Federated(object)), Some(namespace)) if object.dependencies => {
                 dependencies::of(&object.template, namespace)
             }
-            _ => BTreeSet::new(),
+            (Some(Parsed::Plain(document)), Some(_)) => {
+                karmada::live::names(&document, key).into_iter().collect()
+            }
+            (Some(_) | None, _) => BTreeSet::new(),
         }
     }
 
@@ -160,7 +160,7 @@ impl Placer {
         }
     }
 
-    fn look_again_because(&mut self, key: &ObjectKey, entry: &Entry) {
+    pub(super) fn look_again_because(&mut self, key: &ObjectKey, entry: &Entry) {
         if let Some(object) = self.objects.get_mut(key)
             && object.revision > 0
         {
@@ -170,5 +170,5 @@ impl Placer {
     }
 }
 
-/// A document without this word takes nothing along, and need not be read to know that.
+/// A document of ours without this word takes nothing along, and need not be read to know that.
 const WORD: &[u8] = b"\"dependencies\"";

@@ -1,6 +1,7 @@
 //! Scenarios of one placer: change → decision → work, and what must not be written.
 
 mod leading;
+mod policies;
 mod related;
 mod scene;
 
@@ -8,6 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::change::Content;
+use crate::model::federated::OnDelete;
 use crate::placement::Exclusion;
 use scene::*;
 

@@ -7,7 +7,7 @@ use super::sort::{Place, Read, Row, namespace};
 use super::{Fleet, Written};
 use crate::Refusal;
 use crate::dialect::kubefed::preference::Preference;
-use crate::model::{Cluster, ClusterName, Override, Selector};
+use crate::model::{Cluster, ClusterName, FederatedObject, Override, Selector};
 use crate::overrides::Operation;
 use crate::placement::Holding;
 use crate::replicas::kubefed::{self, Member, Planned};
@@ -85,7 +85,29 @@ fn rewrite(
     fleet: &Fleet,
     observed: &ObservedIndex<'_>,
 ) {
-    let holding = observed.of_object(&read.object.target);
+    let observed = observed.of_object(&read.object.target);
+    let holding = |cluster: &ClusterName| observed.get(cluster).copied();
+    let written = schedule(
+        preference,
+        &mut read.object,
+        selectors,
+        fleet.clusters(),
+        holding,
+    );
+    if written.is_some() {
+        read.written = written;
+    }
+}
+
+/// Writes into placement and overrides of `object` what KubeFed's scheduler would; none where no ready cluster is selected, and nothing is
+/// written.
+pub(crate) fn schedule(
+    preference: &Preference,
+    object: &mut FederatedObject,
+    selectors: &[Option<Selector>],
+    clusters: &BTreeMap<ClusterName, Cluster>,
+    holding: impl Fn(&ClusterName) -> Option<Holding>,
+) -> Option<Written> {
     let is_considered = |cluster: &&Cluster| {
         cluster.ready
             && selectors.iter().all(|selector| {
@@ -93,27 +115,31 @@ fn rewrite(
                 selector.is_some_and(|selector| selector.matches(&cluster.labels))
             })
     };
-    let members: BTreeMap<&ClusterName, Member> = fleet
-        .clusters()
+    let members: BTreeMap<&ClusterName, Member> = clusters
         .values()
         .filter(is_considered)
-        .map(|cluster| (&cluster.name, member(holding.get(&cluster.name))))
+        .map(|cluster| (&cluster.name, member(holding(&cluster.name).as_ref())))
         .collect();
     if members.is_empty() {
-        return;
+        return None;
     }
     let planned = kubefed::plan(&preference.schedule, &members);
     let sum: i64 = planned.values().map(|planned| planned.written()).sum();
-    read.written = Some(Written {
+    let written = Written {
         by_cluster: planned
             .iter()
             .map(|(cluster, planned)| (cluster.clone(), reason(preference, *planned)))
             .collect(),
         unplaced: preference.schedule.total.saturating_sub(sum).max(0),
-    });
-    read.object.placement.clusters = Some(planned.keys().cloned().collect());
-    read.object.placement.selector = None;
-    override_replicas(&mut read.object.overrides, planned);
+    };
+    object.placement.clusters = Some(planned.keys().cloned().collect());
+    object.placement.selector = None;
+    let replicas = planned
+        .into_iter()
+        .map(|(cluster, planned)| (cluster, planned.written()))
+        .collect();
+    override_replicas(&mut object.overrides, &replicas);
+    Some(written)
 }
 
 /// What KubeFed would count there: ready replicas, where they are known.
@@ -143,7 +169,10 @@ fn reason(preference: &Preference, planned: Planned) -> String {
 }
 
 /// An override of the replicas that is there is replaced in its place, one that is missing comes last, and those of other clusters go.
-fn override_replicas(overrides: &mut Vec<Override>, planned: BTreeMap<ClusterName, Planned>) {
+pub(crate) fn override_replicas(
+    overrides: &mut Vec<Override>,
+    planned: &BTreeMap<ClusterName, i64>,
+) {
     let mut left = planned.clone();
     for entry in overrides.iter_mut() {
         let Some(cluster) = entry
@@ -179,6 +208,6 @@ fn override_replicas(overrides: &mut Vec<Override>, planned: BTreeMap<ClusterNam
     }));
 }
 
-fn replicas(planned: Planned) -> Operation {
-    Operation::kubefed_replicas("spec.totalReplicas", planned.written())
+fn replicas(written: i64) -> Operation {
+    Operation::kubefed_replicas("spec.totalReplicas", written)
 }

@@ -3,14 +3,14 @@
 use fleetcast_bus::append::Expected;
 use fleetcast_bus::{Error, streams};
 use fleetcast_core::log::{ClusterEvent, ClusterNews};
-use fleetcast_core::model::ClusterName;
+use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_schemas::subject::{self, Parsed};
 use fleetcast_schemas::{Message, event};
 
 use super::outbox::{Letter, Outbox};
 use super::{Ingest, LEASE, Lane, Logged};
+use crate::lanes;
 use crate::liveness::Liveness;
-use crate::{door, lanes};
 
 impl Ingest {
     pub(super) async fn keep_lease(&mut self) {
@@ -125,7 +125,7 @@ impl Ingest {
         news: ClusterNews,
         reply: Option<String>,
     ) {
-        let object = door::cluster_key(&cluster);
+        let object = ObjectKey::of_cluster(&cluster);
         let message = event::cluster(&ClusterEvent {
             cluster,
             time: self.state.now(),

@@ -39,10 +39,9 @@ impl Ingest {
                 self.answer(reply, Answer::refused(refusal));
             }
             Ok(HandedIn::Cluster { cluster, news }) => self.take_cluster(cluster, news, reply),
-            Ok(HandedIn::Change { submission, object }) => {
-                let warnings = object
-                    .map(|object| door::warnings(&object, &self.state.placer))
-                    .unwrap_or_default();
+            Ok(HandedIn::Change { submission, asked }) => {
+                let target = &submission.object;
+                let warnings = door::warnings(&asked, target, &mut self.state.placer);
                 self.take_in(Handed {
                     submission,
                     reply,
@@ -70,7 +69,7 @@ impl Ingest {
         };
         if nothing_new {
             let receipt = Receipt {
-                object: door::cluster_key(&cluster),
+                object: ObjectKey::of_cluster(&cluster),
                 revision: 0,
                 sequence: self
                     .state
@@ -158,7 +157,7 @@ impl Ingest {
             );
             return self.next_for(object);
         }
-        let (bus, subject) = (self.bus.clone(), subject::change(object));
+        let (bus, subject) = (self.bus.clone(), subject::change_of(object));
         let pause = if error.is_worth_retrying() {
             RETRY
         } else {

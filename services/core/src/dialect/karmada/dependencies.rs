@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::dialect::group_of;
+use crate::model::ObjectKey;
 
 use super::resource::Object;
 
@@ -63,6 +64,14 @@ impl Needs {
         }) || (key.kind() == "EndpointSlice"
             && self.slices_of.is_some()
             && self.slices_of.as_ref() == object.labels.get("kubernetes.io/service-name"))
+    }
+
+    /// Those that are known by name, in `namespace`.
+    pub(super) fn keys(&self, namespace: Option<&str>) -> Vec<ObjectKey> {
+        self.named
+            .iter()
+            .filter_map(|(group, kind, name)| ObjectKey::new(kind, group, namespace, name).ok())
+            .collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -15,6 +15,7 @@ use super::dependencies::Needs;
 use super::division::Ties;
 use super::member::Member;
 use super::observed::ObservedRows;
+use super::overriders::{OverridePolicy, policies_for};
 use super::policy::{PropagationPolicy, Suspension};
 use super::precedence::policy_for;
 use super::render::{Scheduled, render};
@@ -30,9 +31,10 @@ pub(super) struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// Schedules an object.
+    /// Schedules an object; `created` is since when it is there, where its document does not say so.
     pub(super) fn of(
         document: &'a Value,
+        created: Option<&'a str>,
         set: &'a Set,
         scopes: &BTreeMap<(String, String), Scope>,
         members: &BTreeMap<ClusterName, Member>,
@@ -41,10 +43,13 @@ impl<'a> Draft<'a> {
         match Object::read(document, scopes, |api_version, kind| {
             set.selects_as_namespaced(api_version, kind)
         }) {
-            Ok(object) => Self {
-                identity: identity(&object.key, object.api_version),
-                state: Scheduled::of(object, set, members, observed),
-            },
+            Ok(mut object) => {
+                object.created = object.created.or(created);
+                Self {
+                    identity: identity(&object.key, object.api_version),
+                    state: Scheduled::of(object, set, members, observed),
+                }
+            }
             Err(refusal) => {
                 let text = |pointer: &str| {
                     document
@@ -104,6 +109,37 @@ impl<'a> Draft<'a> {
                 .collect(),
             ..ApplyPolicy::default()
         }
+    }
+
+    /// How many replicas are divided among its clusters; none where they are not.
+    pub(super) fn divides(&self) -> Option<i64> {
+        let scheduled = self.state.as_ref().ok()?;
+        let strategy = &scheduled.policy?.placement.strategy;
+        let workload = scheduled.workload.filter(|_| strategy.divides())?;
+        Some(workload.replicas)
+    }
+
+    /// The same object where it was scheduled so.
+    pub(super) fn with_schedule(self, schedule: Schedule) -> Self {
+        Self {
+            identity: self.identity,
+            state: self.state.map(|scheduled| Scheduled {
+                schedule,
+                ..scheduled
+            }),
+        }
+    }
+
+    /// The policies that it goes by: the one that places it, then those whose overrides concern it.
+    pub(super) fn policies(&self, set: &Set) -> Vec<ObjectKey> {
+        let Ok(scheduled) = &self.state else {
+            return Vec::new();
+        };
+        let placing = scheduled.policy.map(PropagationPolicy::key);
+        let overriding = policies_for(&set.overrides, &scheduled.object)
+            .into_iter()
+            .map(OverridePolicy::key);
+        placing.into_iter().chain(overriding).collect()
     }
 
     /// Renders the object for its clusters.

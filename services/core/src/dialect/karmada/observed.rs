@@ -6,8 +6,14 @@ use crate::model::object::ObjectQuery;
 use crate::model::{ClusterName, ObjectKey};
 use crate::report::Observed;
 
-/// Observed rows by the kind (in lower case, without its group) and the rest of what they name.
-pub(super) struct ObservedRows<'a>(BTreeMap<(String, String), Vec<(ObjectQuery, &'a Observed)>>);
+/// What is observed, by what it names.
+#[derive(Default)]
+pub(super) struct ObservedRows<'a> {
+    /// Rows by the kind (in lower case, without its group) and the rest of what they name.
+    rows: BTreeMap<(String, String), Vec<(ObjectQuery, &'a Observed)>>,
+    /// What is known without rows.
+    known: BTreeMap<&'a ObjectKey, &'a BTreeMap<ClusterName, i64>>,
+}
 
 /// What is known of one object.
 #[derive(Debug, Default)]
@@ -32,16 +38,30 @@ impl<'a> ObservedRows<'a> {
                     .push((query, row));
             }
         }
-        Self(rows)
+        Self {
+            rows,
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// Takes note of where `object` was placed, with how many replicas.
+    pub(super) fn hold(&mut self, object: &'a ObjectKey, held: &'a BTreeMap<ClusterName, i64>) {
+        self.known.insert(object, held);
     }
 
     /// What is known of one object.
     pub(super) fn known(&self, key: &ObjectKey) -> Known {
+        if let Some(held) = self.known.get(key) {
+            return Known {
+                held: (*held).clone(),
+                available: BTreeMap::new(),
+            };
+        }
         let rest = match key.namespace() {
             Some(namespace) => format!("{namespace}/{}", key.name()),
             None => key.name().to_owned(),
         };
-        let rows = self.0.get(&(key.kind().to_ascii_lowercase(), rest));
+        let rows = self.rows.get(&(key.kind().to_ascii_lowercase(), rest));
         let mut known = Known::default();
         for (_, row) in rows
             .into_iter()

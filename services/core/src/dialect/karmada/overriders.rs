@@ -20,6 +20,7 @@ use serde_json::Value;
 
 use crate::Refusal;
 use crate::field::Field;
+use crate::model::ObjectKey;
 
 use super::affinity::ClusterAffinity;
 use super::member::Member;
@@ -111,6 +112,11 @@ impl OverridePolicy {
             name: metadata.get("name").string()?.to_owned(),
             rules,
         })
+    }
+
+    /// Which policy it is.
+    pub(super) fn key(&self) -> ObjectKey {
+        super::names::key("OverridePolicy", self.namespace.as_deref(), &self.name)
     }
 
     fn for_people(&self) -> String {

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::Refusal;
 use crate::field::Field;
+use crate::model::ObjectKey;
 
 use super::member::strings;
 use super::resource::ResourceSelector;
@@ -90,6 +91,11 @@ impl PropagationPolicy {
                 .optional_string()?
                 .map(str::to_owned),
         })
+    }
+
+    /// Which policy it is.
+    pub(super) fn key(&self) -> ObjectKey {
+        super::names::key("PropagationPolicy", self.namespace.as_deref(), &self.name)
     }
 
     /// `PropagationPolicy shop/web` or `ClusterPropagationPolicy web`.

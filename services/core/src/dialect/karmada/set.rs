@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::Refusal;
 use crate::field::Field;
+use crate::model::ObjectKey;
 
 use super::overriders::{OverridePolicy, ReadYaml};
 use super::policy::PropagationPolicy;
@@ -64,6 +65,15 @@ impl Set {
             other => return Err(kind.refuse(format!("{other} is none of Karmada's policies"))),
         }
         Ok(())
+    }
+
+    /// Says since when the policy `key` is there, where its document does not.
+    pub fn created(&mut self, key: &ObjectKey, created: &str) {
+        for policy in &mut self.policies {
+            if policy.created.is_none() && policy.key() == *key {
+                policy.created = Some(created.to_owned());
+            }
+        }
     }
 
     /// Whether there is no policy at all.
