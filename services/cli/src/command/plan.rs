@@ -1,25 +1,31 @@
 //! `fleetcast plan`: what would land where, and why; offline over cluster documents, or against the live fleet.
 
 mod compare;
+mod fields;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 
-use fleetcast_core::dialect::karmada;
-use fleetcast_core::model::ClusterName;
+use fleetcast_core::dialect::{Submitted, karmada};
+use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::placement::Exclusion;
 use fleetcast_core::planning::{Document, Fleet, Planning};
 use fleetcast_core::report::{ExcludedCluster, ObjectPlan, Observed, RefusedDocument, Report};
+use fleetcast_ingest::documents;
 use serde_json::Value;
 
 use crate::args::{BusArgs, Document as Format, PlanArgs};
+use crate::command::service;
 use crate::failure::Failure;
 use crate::output::{self, Paint, Table};
 use crate::submit;
 
 use compare::{Live, Totals};
+use fields::Held;
 
+/// Where documents come from that no file holds.
+const THE_LOG: &str = "the log";
 /// How many clusters of one object a person is shown.
 const SHOWN: usize = 20;
 
@@ -38,18 +44,29 @@ pub(crate) async fn run(bus: &BusArgs, args: &PlanArgs) -> Result<(), Failure> {
         None => Vec::new(),
     };
     let (fleet, live, refused) = if args.fleet.is_empty() {
-        let live = Live::read(bus).await?;
+        let bus = service::bus(bus).await?;
+        let live = Live::read(&bus).await?;
         if args.observed.is_none() {
             observed = live.observed();
         }
-        (live.fleet(), Some(live), Vec::new())
+        let keys: BTreeSet<ObjectKey> = documents
+            .iter()
+            .filter_map(|document| Some(Submitted::read(document.value.as_ref().ok()?).ok()?.key()))
+            .collect();
+        let objects = keys.iter().filter(|key| live.holds(key)).cloned().collect();
+        let held = Held::read(&bus, objects).await?;
+        let policies = held.policies(|key| keys.contains(key)).cloned();
+        documents.extend(policies.enumerate().map(|(index, policy)| Document {
+            file: THE_LOG.to_owned(),
+            index,
+            value: Ok(policy),
+        }));
+        (live.fleet(), Some((live, held)), Vec::new())
     } else {
         let (fleet, refused) = read_fleet(&args.fleet)?;
         (fleet, None, refused)
     };
-    let policies = karmada::Set::with_yaml(|text| {
-        serde_saphyr::from_str(text).map_err(|error| error.to_string())
-    });
+    let policies = karmada::Set::with_yaml(documents::yaml_in_text);
     let planning = Planning::new(&documents, fleet, &observed, policies);
     print(&planning, refused, live.as_ref(), args.output)
 }
@@ -89,10 +106,12 @@ fn read_observed(path: &Path) -> Result<Vec<Observed>, Failure> {
 fn print(
     planning: &Planning<'_>,
     mut refused: Vec<RefusedDocument>,
-    live: Option<&Live>,
+    live: Option<&(Live, Held)>,
     format: Format,
 ) -> Result<(), Failure> {
-    refused.extend_from_slice(planning.refusals());
+    // A policy in the log that has nothing to do here is none of the files' faults.
+    let of_files = planning.refusals().iter().filter(|one| one.file != THE_LOG);
+    refused.extend(of_files.cloned());
     let mut any_refused = !refused.is_empty();
     let mut note = |row: &ObjectPlan| {
         let refuses = |excluded: &ExcludedCluster| excluded.reason == Exclusion::Refused;
@@ -138,7 +157,7 @@ fn print(
     }
 }
 
-fn describe(row: &ObjectPlan, live: Option<&Live>, totals: &mut Totals) -> String {
+fn describe(row: &ObjectPlan, live: Option<&(Live, Held)>, totals: &mut Totals) -> String {
     let paint = Paint::stdout();
     let name = compare::name(&row.object);
     let dialect = format!("{:?}", row.dialect).to_lowercase();
@@ -150,7 +169,7 @@ fn describe(row: &ObjectPlan, live: Option<&Live>, totals: &mut Totals) -> Strin
             paint.bad("refused:")
         );
     }
-    let changes = live.map(|live| live.compare(row));
+    let changes = live.map(|(live, _)| live.compare(row));
     totals.add(row, changes.as_ref());
     let replicas: Vec<i64> = row
         .clusters
@@ -191,6 +210,9 @@ fn describe(row: &ObjectPlan, live: Option<&Live>, totals: &mut Totals) -> Strin
         .take(SHOWN)
     {
         text += &format!("  {cluster} {} {what}\n", paint.bad("loses it:"));
+    }
+    if let Some((live, held)) = live {
+        text += &held.describe(row, live, paint);
     }
     text += &describe_excluded(&row.excluded, paint);
     if row.unplaced_replicas > 0 {

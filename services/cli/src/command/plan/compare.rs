@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 
 use fleetcast_aggregator::answer::{Clusters, Objects, Request, Row};
 use fleetcast_aggregator::client;
+use fleetcast_bus::Bus;
 use fleetcast_core::digest;
 use fleetcast_core::fold::Condition;
 use fleetcast_core::model::{Cluster, ClusterName, ObjectKey};
 use fleetcast_core::placement::Exclusion;
 use fleetcast_core::planning::Fleet;
-use fleetcast_core::report::{ObjectPlan, Observed, Target};
+use fleetcast_core::report::{ObjectPlan, Observed, PlannedCluster, Target};
 
-use crate::args::BusArgs;
-use crate::command::service;
 use crate::failure::Failure;
 use crate::output::Paint;
 
@@ -43,28 +42,15 @@ pub(super) struct Totals {
 }
 
 impl Live {
-    pub(super) async fn read(bus: &BusArgs) -> Result<Self, Failure> {
-        let bus = service::bus(bus).await?;
+    pub(super) async fn read(bus: &Bus) -> Result<Self, Failure> {
         let request = Request::default();
-        let clusters: Clusters = client::query(&bus, "clusters", None, &request).await?;
-        let objects: Objects = client::query(&bus, "objects", None, &request).await?;
+        let clusters: Clusters = client::query(bus, "clusters", None, &request).await?;
+        let objects: Objects = client::query(bus, "objects", None, &request).await?;
         let clusters = clusters
             .clusters
             .into_iter()
             .filter(|summary| summary.registered)
-            .map(|summary| Cluster {
-                name: summary.cluster,
-                labels: summary.labels,
-                region: summary.region,
-                zone: summary.zone,
-                zones: summary.zones,
-                provider: summary.provider,
-                taints: summary.taints,
-                cordoned: summary.cordoned,
-                ready: summary.ready,
-                apis: summary.apis,
-                pods: summary.pods,
-            })
+            .map(Cluster::from)
             .collect();
         let rows = objects.objects.into_iter().map(|summary| {
             let held = summary.rows.into_iter().filter(is_held);
@@ -85,6 +71,31 @@ impl Live {
             }
         }
         fleet
+    }
+
+    /// The objects that it holds.
+    pub(super) fn holds(&self, object: &ObjectKey) -> bool {
+        self.rows.contains_key(object)
+    }
+
+    /// The cluster, the digest and the replicas that it holds, where it holds another manifest than the planned one.
+    pub(super) fn differs(
+        &self,
+        object: &ObjectKey,
+        planned: &PlannedCluster,
+    ) -> Option<(&Cluster, &str, Option<i64>)> {
+        let row = self.rows.get(object)?.get(&planned.cluster)?;
+        let held = row.digest.as_deref()?;
+        let mut clusters = self.clusters.iter();
+        let cluster = clusters.find(|cluster| cluster.name == planned.cluster)?;
+        (held != digest::of_value(&planned.manifest)).then_some((cluster, held, row.replicas))
+    }
+
+    /// What was decided for each cluster that holds the object.
+    pub(super) fn shares(&self, object: &ObjectKey) -> BTreeMap<ClusterName, Option<i64>> {
+        let rows = self.rows.get(object).into_iter().flatten();
+        rows.map(|(cluster, row)| (cluster.clone(), row.replicas))
+            .collect()
     }
 
     /// What is placed now, as division looks at it.
