@@ -59,6 +59,9 @@ enum Action {
     },
 }
 
+/// On behalf of which field KubeFed's scheduler writes.
+const SCHEDULED: &str = "spec.totalReplicas";
+
 /// What an operation does with its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Op {
@@ -101,12 +104,17 @@ impl Operation {
         })
     }
 
-    /// KubeFed's override of the replicas, on behalf of `field`: what its scheduler writes.
-    pub fn kubefed_replicas(field: impl Into<String>, replicas: i64) -> Self {
+    /// KubeFed's override of the replicas: what its scheduler writes.
+    pub fn kubefed_replicas(replicas: i64) -> Self {
         Self {
-            field: field.into(),
+            field: SCHEDULED.to_owned(),
             action: Action::Kubefed(kubefed::Patch::replicas(replicas)),
         }
+    }
+
+    /// Whether it stands in no document: KubeFed's scheduler wrote it.
+    pub fn is_scheduled(&self) -> bool {
+        self.field == SCHEDULED
     }
 
     /// Whether it is an override of KubeFed's that names the replicas.

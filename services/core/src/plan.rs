@@ -185,8 +185,13 @@ impl<'a> Forms<'a> {
             .entry((share.or(kept), applied))
             .or_insert_with_key(|(replicas, applied)| Form {
                 rendered: render(object, *replicas, applied).map(Arc::new),
+                // What a preference added stands in no document: it has its own reason.
                 overrides: applied
                     .iter()
+                    .filter(|index| {
+                        let operations = &object.overrides[**index].operations;
+                        operations.is_empty() || !operations.iter().all(Operation::is_scheduled)
+                    })
                     .map(|index| format!("spec.overrides[{index}] applies"))
                     .collect(),
                 reasons: None,
@@ -479,6 +484,17 @@ mod tests {
                 "us-1: Refused spec.overrides[0].patches[0].path",
             ]
         );
+    }
+
+    #[test]
+    fn an_override_of_the_whole_object_with_a_string_is_refused() {
+        let object = object(json!({
+            "template": template(), "placement": {"clusters": ["eu-1", "us-1"]},
+            "overrides": [{"clusters": ["us-1"], "patches": [{"op": "replace", "path": "", "value": "text"}]}],
+        }));
+        let story = story(&object);
+        assert_eq!(story[0], "eu-1: \"web:1\" x2");
+        assert_eq!(story[2], "us-1: Refused spec.overrides[0]");
     }
 
     #[test]

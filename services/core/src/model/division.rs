@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::cluster::Cluster;
 use super::name::ClusterName;
-use super::selector::Selector;
+use super::selector::{Selector, means};
 use crate::Refusal;
 use crate::field::Field;
 
@@ -150,13 +150,7 @@ impl Weight {
     }
 
     fn matches(&self, cluster: &Cluster) -> bool {
-        self.clusters
-            .as_ref()
-            .is_none_or(|names| names.contains(&cluster.name))
-            && self
-                .selector
-                .as_ref()
-                .is_none_or(|selector| selector.matches(&cluster.labels))
+        means(self.clusters.as_deref(), self.selector.as_ref(), cluster)
     }
 }
 

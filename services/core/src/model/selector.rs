@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::cluster::{Taint, TaintEffect};
+use super::cluster::{Cluster, Taint, TaintEffect};
+use super::name::ClusterName;
 use crate::Refusal;
 use crate::field::Field;
 
@@ -152,6 +153,16 @@ impl Requirement {
             Operator::DoesNotExist => format!("!{key}"),
         }
     }
+}
+
+/// Whether `cluster` is named and selected: what is absent means every cluster.
+pub fn means(
+    names: Option<&[ClusterName]>,
+    selector: Option<&Selector>,
+    cluster: &Cluster,
+) -> bool {
+    names.is_none_or(|names| names.contains(&cluster.name))
+        && selector.is_none_or(|selector| selector.matches(&cluster.labels))
 }
 
 /// Lets an object onto clusters with a matching taint (Kubernetes' meaning: no key with Exists tolerates all).

@@ -2,7 +2,7 @@
 
 use super::cluster::Cluster;
 use super::name::{self, ClusterName};
-use super::selector::Selector;
+use super::selector::{Selector, means};
 use crate::Refusal;
 use crate::field::Field;
 
@@ -130,13 +130,7 @@ impl Preference {
 
     /// Whether `cluster` belongs to the group.
     pub fn matches(&self, cluster: &Cluster) -> bool {
-        self.clusters
-            .as_ref()
-            .is_none_or(|names| names.contains(&cluster.name))
-            && self
-                .selector
-                .as_ref()
-                .is_none_or(|selector| selector.matches(&cluster.labels))
+        means(self.clusters.as_deref(), self.selector.as_ref(), cluster)
     }
 }
 

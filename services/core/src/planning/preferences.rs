@@ -209,5 +209,5 @@ pub(crate) fn override_replicas(
 }
 
 fn replicas(written: i64) -> Operation {
-    Operation::kubefed_replicas("spec.totalReplicas", written)
+    Operation::kubefed_replicas(written)
 }
