@@ -28,8 +28,12 @@ impl Source {
     /// What the environment names, or why nothing can be run.
     pub(super) fn of_environment() -> Result<Self, &'static str> {
         let named = |variable| std::env::var_os(variable).map(PathBuf::from);
-        if let Some(binary) = named("FLEETCAST_CONTROL_PLANE").filter(|path| path.is_file()) {
-            return Ok(Self::Binary(binary));
+        match named("FLEETCAST_CONTROL_PLANE") {
+            Some(none) if none.as_os_str() == "none" => {
+                return Err("FLEETCAST_CONTROL_PLANE is `none`");
+            }
+            Some(binary) if binary.is_file() => return Ok(Self::Binary(binary)),
+            _ => {}
         }
         let has = |folder: &Path, program: &str| folder.join(program).is_file();
         named("KUBEBUILDER_ASSETS")
