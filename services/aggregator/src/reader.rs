@@ -181,7 +181,9 @@ impl Reader {
     }
 
     async fn take(&mut self, stored: Stored) -> Result<(), Ended> {
-        let Stored { sequence, message } = stored;
+        let Stored {
+            sequence, message, ..
+        } = stored;
         let found = match decode(self.source, &message, sequence) {
             Ok(found) => found,
             Err(error) => self.bury(message, sequence, error.to_string()).await,
@@ -200,7 +202,9 @@ impl Reader {
             .read(&stream, &[], from, true)
             .await
             .map_err(Ended::Failed)?;
-        let Stored { sequence, message } = headers.next().await.map_err(Ended::Failed)?;
+        let Stored {
+            sequence, message, ..
+        } = headers.next().await.map_err(Ended::Failed)?;
         if message.headers.get(DATAREF).is_none() {
             return Ok(Ended::Failed(error));
         }

@@ -91,6 +91,11 @@ impl Subscription {
     }
 }
 
+/// Sets a value, and tells whether it was another.
+fn becomes(value: bool) -> impl FnOnce(&mut bool) -> bool {
+    move |current| std::mem::replace(current, value) != value
+}
+
 impl Bus {
     /// Connects, and refuses a server that is too old or has no JetStream permission problem to tell of later.
     ///
@@ -110,8 +115,12 @@ impl Bus {
                 let sender = sender.clone();
                 async move {
                     match event {
-                        Event::Connected => drop(sender.send(true)),
-                        Event::Disconnected | Event::Closed => drop(sender.send(false)),
+                        Event::Connected => {
+                            sender.send_if_modified(becomes(true));
+                        }
+                        Event::Disconnected | Event::Closed => {
+                            sender.send_if_modified(becomes(false));
+                        }
                         Event::SlowConsumer(_) => tracing::warn!(
                             "messages were dropped: a subscription is not read fast enough"
                         ),

@@ -9,7 +9,7 @@ use backon::BackoffBuilder;
 use fleetcast_schemas::{Headers, Message};
 use futures::StreamExt;
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::connect::{from_nats, from_nats_headers, patience};
 use crate::{Bus, Error};
@@ -24,6 +24,8 @@ const FOLLOW_AHEAD: usize = 1_024;
 pub struct Stored {
     /// Its sequence.
     pub sequence: u64,
+    /// When the server stored it, since 1970; zero where that was not asked for.
+    pub stored_at: Duration,
     /// The message; its payload is still in `fc_bodies` where it names a `ce-dataref`.
     pub message: Message,
 }
@@ -44,6 +46,7 @@ pub struct Reader {
     bus: Bus,
     messages: Ordered,
     bodies: bool,
+    connected: watch::Receiver<bool>,
 }
 
 impl Reader {
@@ -52,18 +55,30 @@ impl Reader {
     /// # Errors
     /// [`Error::Unavailable`] where the stream cannot be read now: begin again after the last sequence.
     pub async fn next(&mut self) -> Result<Stored, Error> {
-        let next = self.messages.next().await;
+        // After a reconnection the server may have forgotten the consumer; the client would notice by missing heartbeats, many seconds later.
+        let next = tokio::select! {
+            () = reconnected(&mut self.connected) => {
+                return Err(Error::Unavailable("the connection was interrupted".to_owned()));
+            }
+            next = self.messages.next() => next,
+        };
         let message = next
             .ok_or_else(|| Error::Unavailable("the reader was closed".to_owned()))?
             .map_err(Error::unavailable)?;
-        let sequence = message.info().map_err(Error::unavailable)?.stream_sequence;
+        let info = message.info().map_err(Error::unavailable)?;
+        let sequence = info.stream_sequence;
+        let stored_at = since_1970(info.published);
         let message = from_nats(message.message);
         let message = if self.bodies {
             self.bus.load_large_body(message).await?
         } else {
             message
         };
-        Ok(Stored { sequence, message })
+        Ok(Stored {
+            sequence,
+            stored_at,
+            message,
+        })
     }
 }
 
@@ -101,6 +116,8 @@ impl Bus {
         from: From,
         headers_only: bool,
     ) -> Result<Reader, Error> {
+        let mut connected = self.connected();
+        connected.mark_unchanged();
         let deliver_policy = match from {
             From::Sequence(start_sequence) => DeliverPolicy::ByStartSequence {
                 start_sequence: start_sequence.max(1),
@@ -134,6 +151,7 @@ impl Bus {
             bus: self.clone(),
             messages: consumer.messages().await.map_err(Error::unavailable)?,
             bodies: !headers_only,
+            connected,
         })
     }
 
@@ -259,6 +277,7 @@ impl Bus {
                     };
                     messages.push(Stored {
                         sequence,
+                        stored_at: Duration::ZERO,
                         message: Message {
                             subject,
                             headers,
@@ -404,6 +423,18 @@ impl Bus {
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
+}
+
+/// Ends when the connection was interrupted and is there again.
+async fn reconnected(connected: &mut watch::Receiver<bool>) {
+    if connected.changed().await.is_err() || connected.wait_for(|is| *is).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn since_1970(time: async_nats::datetime::DateTime) -> Duration {
+    let nanos = u64::try_from(time.unix_timestamp_nanos()).unwrap_or(0);
+    Duration::from_nanos(nanos)
 }
 
 fn behind(stream: &str) -> Error {

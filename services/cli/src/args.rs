@@ -1,5 +1,7 @@
 //! What can be typed: commands, arguments, examples.
 
+pub(crate) mod bench;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -89,6 +91,11 @@ pub(crate) enum Command {
     /// Look at clusters, register and remove them
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Measure: workloads on a fleet of simulated clusters that the bench starts itself
+    #[command(
+        after_help = "Examples:\n  fleetcast bench fanout --clusters 100 --placements 100 --per-placement 10\n  fleetcast bench latency -o json\n\nMeasure with a release build: cargo build --release"
+    )]
+    Bench(Box<bench::BenchArgs>),
     /// Print the schemas of what travels
     #[command(subcommand)]
     Schema(SchemaCommand),

@@ -1,6 +1,7 @@
 //! What each command does, one file each.
 
 mod apply;
+mod bench;
 mod cluster;
 mod delete;
 mod demo;
@@ -41,6 +42,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Watch(watch) => watch::run(&bus, &watch).await,
         Command::Events(events) => events::run(&bus, &events).await,
         Command::Cluster(cluster) => cluster::run(&bus, &cluster).await,
+        Command::Bench(bench) => bench::run(*bench).await,
         Command::Schema(schema) => schema::run(&schema),
         Command::Completions { shell } => {
             clap_complete::generate(

@@ -274,7 +274,7 @@ impl Fleet {
 }
 
 /// The NATS server that `cargo xtask tools` brought for a binary that Cargo built, where nothing else is said.
-fn brought_server() -> Option<PathBuf> {
+pub(crate) fn brought_server() -> Option<PathBuf> {
     if std::env::var_os(server::BINARY).is_some() {
         return None;
     }

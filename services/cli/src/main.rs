@@ -6,6 +6,7 @@ mod connection;
 mod failure;
 mod fleet;
 mod output;
+mod progress;
 mod select;
 mod submit;
 mod workspace;

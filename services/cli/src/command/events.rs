@@ -126,7 +126,9 @@ async fn written(bus: &Bus, partitions: u16) -> Result<BTreeMap<String, (u64, St
         let mut reader = bus.read(&stream, &[], From::NewestOfEach, true).await?;
         // The last message may have been taken away since: then nothing comes any more.
         while let Ok(stored) = tokio::time::timeout(bus.timeout(), reader.next()).await {
-            let Stored { sequence, message } = stored?;
+            let Stored {
+                sequence, message, ..
+            } = stored?;
             if let (Some(id), Some(n)) = (message.headers.get(ID), message.headers.get(N)) {
                 written.insert(id.to_owned(), (sequence, n.to_owned()));
             }

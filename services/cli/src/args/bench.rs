@@ -1,0 +1,164 @@
+//! What can be typed behind `fleetcast bench`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    pub(crate) workload: Workload,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Workload {
+    /// Placements (Namespace, ConfigMap of 1 KB, Deployment) to clusters picked by label, created and updated
+    Fanout(FanoutArgs),
+    /// Rounds of 20, 50 and 100 objects in 30 s to one cluster, and 1,000 a second
+    Burst(BurstArgs),
+    /// Deployments to three clusters, created and updated, beside direct server-side applies
+    Apply(ApplyArgs),
+    /// One change at a time, beside direct server-side applies
+    Latency(LatencyArgs),
+    /// Acknowledgements folded a second, and listing rows
+    Status(StatusArgs),
+    /// kill -9 of ingest, aggregator, members and the NATS server; time until a new change flows
+    Restart(RestartArgs),
+    /// Agents connected to one bus: time, memory, latency of a change to one and to all
+    Agents(AgentsArgs),
+    /// The simulated members of a run, as a process
+    #[command(hide = true)]
+    Members(MembersArgs),
+}
+
+/// What every workload understands.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// How the figures are printed
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Form,
+    /// Over how many partitions work is spread
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) partitions: u16,
+    /// Where the run keeps its files while it lasts [default: a folder under the system's temporary one]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Keep the files (logs, streams) when the run has ended
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    Table,
+    Json,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  fleetcast bench fanout --clusters 100 --placements 100 --per-placement 10\n  fleetcast bench fanout -o json > fanout.json"
+)]
+pub(crate) struct FanoutArgs {
+    /// Simulated clusters
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub(crate) clusters: u32,
+    /// Placements, of three objects each
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) placements: u32,
+    /// Clusters that a placement goes to
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) per_placement: u32,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  fleetcast bench burst --seconds 5        shorter rounds")]
+pub(crate) struct BurstArgs {
+    /// How long a round lasts
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub(crate) seconds: u32,
+    /// How long the round of 1,000 objects a second lasts
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub(crate) fast_seconds: u32,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  fleetcast bench apply --objects 200\n  fleetcast bench apply --kubeconfig a.kubeconfig --kubeconfig b.kubeconfig     real clusters: writes to namespace default of each, and removes it again"
+)]
+pub(crate) struct ApplyArgs {
+    /// Deployments
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) objects: u32,
+    /// A real cluster's kubeconfig; may be repeated [default: three simulated clusters]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  fleetcast bench latency --changes 500 --clusters 3")]
+pub(crate) struct LatencyArgs {
+    /// Changes, one after the other
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) changes: u32,
+    /// Simulated clusters, each of which gets every change
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub(crate) clusters: u32,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  fleetcast bench status --clusters 100 --objects 1000      100,000 rows"
+)]
+pub(crate) struct StatusArgs {
+    /// Simulated clusters
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub(crate) clusters: u32,
+    /// Objects, each in every cluster
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) objects: u32,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  fleetcast bench restart --clusters 1000 --objects 300")]
+pub(crate) struct RestartArgs {
+    /// Simulated clusters
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub(crate) clusters: u32,
+    /// Objects, each in every cluster
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) objects: u32,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  fleetcast bench agents --clusters 10000 --partitions 16")]
+pub(crate) struct AgentsArgs {
+    /// Simulated clusters with an agent each
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..=20_000))]
+    pub(crate) clusters: u32,
+    /// Changes to one cluster, and to all
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) changes: u32,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MembersArgs {
+    /// How many clusters
+    #[arg(long)]
+    pub(crate) clusters: usize,
+    #[arg(long)]
+    pub(crate) partitions: u16,
+}

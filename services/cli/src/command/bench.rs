@@ -1,0 +1,54 @@
+//! `fleetcast bench`: the load generator that the published numbers come from.
+//!
+//! Each workload is one file with a `run`; it gets a [`rig::Rig`] (NATS server, ingest, aggregator and the simulated members, each a process
+//! of its own) and gives a document of figures, printed as a table or as JSON. Simulated members are labelled so.
+//!
+//! | workload | file |
+//! |---|---|
+//! | KubeFleet's: many placements to many clusters | [`fanout`] |
+//! | Maestro's rounds: bundles to one agent | [`burst`] |
+//! | Deployments to three clusters, created and updated | [`apply`] |
+//! | one change at a time | [`latency`] |
+//! | acknowledgements folded, rows listed | [`status`] |
+//! | everything killed, and how long until a new change flows | [`restart`] |
+//! | many agents on one bus | [`agents`] |
+//! | what the parts can do alone | [`limits`] |
+
+mod agents;
+mod apply;
+mod burst;
+mod documents;
+mod fanout;
+mod figures;
+mod hops;
+mod latency;
+mod limits;
+mod load;
+mod members;
+mod restart;
+mod rig;
+mod settle;
+mod status;
+mod tracker;
+
+use crate::args::bench::{BenchArgs, Form, Workload};
+use crate::failure::Failure;
+use crate::output;
+
+/// Runs a workload and prints its figures.
+pub(crate) async fn run(args: BenchArgs) -> Result<(), Failure> {
+    let (form, figures) = match args.workload {
+        Workload::Members(members) => return members::run(members).await,
+        Workload::Fanout(args) => (args.common.output, fanout::run(&args).await?),
+        Workload::Burst(args) => (args.common.output, burst::run(&args).await?),
+        Workload::Apply(args) => (args.common.output, apply::run(&args).await?),
+        Workload::Latency(args) => (args.common.output, latency::run(&args).await?),
+        Workload::Status(args) => (args.common.output, status::run(&args).await?),
+        Workload::Restart(args) => (args.common.output, restart::run(&args).await?),
+        Workload::Agents(args) => (args.common.output, agents::run(&args).await?),
+    };
+    match form {
+        Form::Json => output::print_json(&figures),
+        Form::Table => output::print(&figures::table(&figures)),
+    }
+}

@@ -1,0 +1,447 @@
+//! The processes of a run, started, killed and measured.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use fleetcast_bus::server::{self, Server};
+use fleetcast_bus::{Bus, Connect, streams};
+use fleetcast_core::model::ClusterName;
+use fleetcast_schemas::subject::{self, Parsed};
+use serde_json::{Value, json};
+
+use super::{documents, load};
+use crate::args::bench::Common;
+use crate::fleet;
+
+/// How long the fleet may take to come up, per thousand clusters.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The kernel's clock ticks a second (`getconf CLK_TCK`), in which it counts CPU time on every Linux.
+const TICKS: f64 = 100.0;
+
+/// What a process has used.
+#[derive(Debug, Clone, Copy, Default)]
+struct Used {
+    cpu_s: f64,
+    peak_rss_mib: f64,
+}
+
+struct Process {
+    child: Child,
+    arguments: Vec<String>,
+}
+
+/// A running fleet of a bench; dropping it ends all of it.
+pub(super) struct Rig {
+    /// Where its bus is.
+    pub(super) url: String,
+    /// A connection of the bench's own.
+    pub(super) bus: Bus,
+    /// Its clusters, in order.
+    pub(super) clusters: Vec<ClusterName>,
+    pub(super) partitions: u16,
+    server: Option<Server>,
+    processes: BTreeMap<String, Process>,
+    /// What processes used that are gone.
+    gone: BTreeMap<String, Used>,
+    directory: Directory,
+}
+
+/// The folder of a run.
+pub(super) struct Directory {
+    pub(super) path: PathBuf,
+    keep: bool,
+}
+
+impl Directory {
+    pub(super) fn new(common: &Common) -> anyhow::Result<Self> {
+        let path = common.dir.clone().unwrap_or_else(|| {
+            std::env::temp_dir().join(format!("fleetcast-bench-{}", std::process::id()))
+        });
+        if path.exists() && path.read_dir()?.next().is_some() {
+            bail!("{} is not empty: name another folder", path.display());
+        }
+        std::fs::create_dir_all(&path)?;
+        Ok(Self {
+            path,
+            keep: common.keep,
+        })
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if self.keep {
+            eprintln!("kept: {}", self.path.display());
+        } else if let Err(error) = std::fs::remove_dir_all(&self.path) {
+            eprintln!("{} could not be removed: {error}", self.path.display());
+        }
+    }
+}
+
+impl Rig {
+    /// Starts everything and registers `count` simulated clusters, cluster i with the label `group: g<i mod groups>`; all agents are heard when
+    /// it returns.
+    pub(super) async fn start(
+        common: &Common,
+        directory: Directory,
+        count: usize,
+        groups: usize,
+    ) -> anyhow::Result<Self> {
+        let mut rig = Self::start_hub(common, directory, count, groups).await?;
+        rig.start_members()?;
+        rig.wait_for_heartbeats(count).await?;
+        Ok(rig)
+    }
+
+    /// As [`Rig::start`], with the real clusters behind kubeconfigs: an agent process for each.
+    pub(super) async fn start_on(
+        common: &Common,
+        directory: Directory,
+        kubeconfigs: &[PathBuf],
+    ) -> anyhow::Result<Self> {
+        let mut rig = Self::start_hub(common, directory, kubeconfigs.len(), 1).await?;
+        for (cluster, kubeconfig) in rig.clusters.clone().iter().zip(kubeconfigs) {
+            let kubeconfig = kubeconfig.display().to_string();
+            let arguments = [
+                "agent",
+                "--cluster",
+                cluster.as_str(),
+                "--kubeconfig",
+                &kubeconfig,
+            ];
+            rig.spawn(&format!("agent of {cluster}"), &arguments, false)?;
+        }
+        rig.wait_for_heartbeats(kubeconfigs.len()).await?;
+        Ok(rig)
+    }
+
+    async fn start_hub(
+        common: &Common,
+        directory: Directory,
+        count: usize,
+        groups: usize,
+    ) -> anyhow::Result<Self> {
+        let options = server::Options {
+            binary: fleet::brought_server(),
+            directory: directory.path.join("nats"),
+            port: 0,
+            configuration: String::new(),
+        };
+        let server = Server::start(&options)?;
+        let url = server.url();
+        let bus = Bus::connect_patiently(&Connect::new(&url, "bench")).await?;
+        let clusters: Vec<ClusterName> = (0..count)
+            .map(|index| ClusterName::parse(&format!("bench-{index:05}")))
+            .collect::<Result<_, _>>()?;
+        let mut rig = Self {
+            url,
+            bus,
+            clusters,
+            partitions: common.partitions,
+            server: Some(server),
+            processes: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            directory,
+        };
+        rig.spawn(
+            "ingest",
+            &["ingest", "--identity", "bench", "--state"],
+            true,
+        )?;
+        rig.spawn("aggregator", &["aggregator", "--state"], true)?;
+        rig.wait_for_streams().await?;
+        let register =
+            |(index, cluster)| documents::cluster(cluster, &format!("g{}", index % groups));
+        let registrations = rig.clusters.iter().enumerate().map(register).collect();
+        load::hand_in(&rig.bus, registrations, 64, |_, _| {}).await?;
+        Ok(rig)
+    }
+
+    /// Removes what a process keeps besides the streams.
+    pub(super) fn forget_state(&self, name: &str) -> anyhow::Result<()> {
+        match std::fs::remove_dir_all(self.path(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn start_members(&mut self) -> anyhow::Result<()> {
+        let count = self.clusters.len().to_string();
+        self.spawn(
+            "members",
+            &["bench", "members", "--clusters", &count],
+            false,
+        )
+    }
+
+    fn spawn(&mut self, name: &str, arguments: &[&str], with_state: bool) -> anyhow::Result<()> {
+        let mut arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        if with_state {
+            arguments.push(self.path(name).display().to_string());
+        }
+        if name != "aggregator" {
+            arguments.extend(["--partitions".to_owned(), self.partitions.to_string()]);
+        }
+        arguments.extend(["--nats".to_owned(), self.url.clone()]);
+        self.start_process(name, arguments)
+    }
+
+    fn start_process(&mut self, name: &str, arguments: Vec<String>) -> anyhow::Result<()> {
+        let log = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(self.path(&format!("{name}.log")))?;
+        let child = Command::new(std::env::current_exe()?)
+            .args(&arguments)
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
+        self.processes
+            .insert(name.to_owned(), Process { child, arguments });
+        Ok(())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path.join(name)
+    }
+
+    async fn wait_for_streams(&mut self) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        while self.bus.last_sequence(streams::HEARTBEAT).await.is_err() {
+            self.check(begin, PATIENCE, "the streams")?;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until that many agents are heard: how long it took.
+    pub(super) async fn wait_for_heartbeats(&mut self, count: usize) -> anyhow::Result<Duration> {
+        let begin = Instant::now();
+        let patience = PATIENCE * u32::try_from(count / 1_000 + 1)?;
+        let mut heartbeats = self.bus.follow(streams::HEARTBEAT, &[], 0);
+        let mut heard = std::collections::BTreeSet::new();
+        while heard.len() < count {
+            let next = tokio::time::timeout(Duration::from_secs(1), heartbeats.recv()).await;
+            if let Ok(Some(stored)) = next
+                && let Some(Parsed::Heartbeat(lane)) = subject::parse(&stored.message.subject)
+            {
+                heard.insert(lane.cluster);
+            }
+            self.check(
+                begin,
+                patience,
+                &format!("{} of {count} agents", heard.len()),
+            )?;
+        }
+        Ok(begin.elapsed())
+    }
+
+    /// Fails where a process ended or it takes too long.
+    pub(super) fn check(
+        &mut self,
+        begin: Instant,
+        patience: Duration,
+        what: &str,
+    ) -> anyhow::Result<()> {
+        for (name, process) in &mut self.processes {
+            if let Some(status) = process.child.try_wait()? {
+                let log = std::fs::read_to_string(self.directory.path.join(format!("{name}.log")));
+                let log = log.unwrap_or_default();
+                let lines: Vec<&str> = log.lines().collect();
+                let tail = lines[lines.len().saturating_sub(5)..].join("\n");
+                bail!("{name} ended ({status}); its last words:\n{tail}");
+            }
+        }
+        if begin.elapsed() > patience {
+            bail!("still waiting after {patience:?} for {what}");
+        }
+        Ok(())
+    }
+
+    /// Kills a process at once (`kill -9`).
+    pub(super) fn kill(&mut self, name: &str) -> anyhow::Result<()> {
+        let used = match name {
+            "nats" => {
+                let server = self.server.as_mut().context("the server runs")?;
+                let used = used(server.pid());
+                server.kill();
+                used
+            }
+            _ => {
+                let process = self.processes.get_mut(name).context("it runs")?;
+                let used = used(process.child.id());
+                process.child.kill()?;
+                process.child.wait()?;
+                used
+            }
+        };
+        let gone = self.gone.entry(name.to_owned()).or_default();
+        gone.cpu_s += used.cpu_s;
+        gone.peak_rss_mib = gone.peak_rss_mib.max(used.peak_rss_mib);
+        Ok(())
+    }
+
+    /// Starts a process again that was killed.
+    pub(super) fn start_again(&mut self, name: &str) -> anyhow::Result<()> {
+        if name == "nats" {
+            self.server = None;
+            self.server = Some(Server::start(&server::Options {
+                binary: fleet::brought_server(),
+                directory: self.path("nats"),
+                port: 0,
+                configuration: String::new(),
+            })?);
+            return Ok(());
+        }
+        let process = self.processes.remove(name).context("it ran")?;
+        self.start_process(name, process.arguments)
+    }
+
+    /// Asks the members' process to stop as a person would, and waits for its end.
+    pub(super) fn stop(&mut self, name: &str) {
+        if let Some(mut process) = self.processes.remove(name) {
+            drop(process.child.stdin.take());
+            let _ = Command::new("kill")
+                .args(["-TERM", &process.child.id().to_string()])
+                .status();
+            let begin = Instant::now();
+            while begin.elapsed() < Duration::from_secs(10)
+                && matches!(process.child.try_wait(), Ok(None))
+            {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let _ = process.child.kill();
+            let _ = process.child.wait();
+        }
+    }
+
+    /// CPU seconds, peak memory by process, and what stands on the disk.
+    pub(super) fn usage(&self) -> Value {
+        let mut all = self.gone.clone();
+        let mut add = |name: &str, pid: u32| {
+            let used = used(pid);
+            let all = all.entry(name.to_owned()).or_default();
+            all.cpu_s += used.cpu_s;
+            all.peak_rss_mib = all.peak_rss_mib.max(used.peak_rss_mib);
+        };
+        if let Some(server) = &self.server {
+            add("nats", server.pid());
+        }
+        for (name, process) in &self.processes {
+            add(name, process.child.id());
+        }
+        add("bench", std::process::id());
+        let part = |value: fn(&Used) -> f64| -> BTreeMap<&str, f64> {
+            all.iter()
+                .map(|(name, used)| (name.as_str(), round(value(used))))
+                .collect()
+        };
+        json!({
+            "cpu_s": part(|used| used.cpu_s),
+            "peak_rss_mib": part(|used| used.peak_rss_mib),
+            "disk_mib": round(disk_bytes(&self.path("nats/store")) as f64 / 1_048_576.0),
+        })
+    }
+
+    /// What the members were asked so far, by verb.
+    pub(super) async fn requests(&mut self) -> anyhow::Result<Value> {
+        let file = self.path("members.requests");
+        let _ = std::fs::remove_file(&file);
+        let process = self.processes.get_mut("members").context("they run")?;
+        let input = process.child.stdin.as_mut().context("it listens")?;
+        std::io::Write::write_all(input, format!("{}\n", file.display()).as_bytes())?;
+        let begin = Instant::now();
+        loop {
+            if let Ok(text) = std::fs::read_to_string(&file) {
+                return Ok(serde_json::from_str(&text)?);
+            }
+            self.check(begin, PATIENCE, "the members' counts")?;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        let names: Vec<String> = self.processes.keys().cloned().collect();
+        for name in names {
+            self.stop(&name);
+        }
+        self.server = None;
+    }
+}
+
+/// Two digits behind the point.
+pub(super) fn round(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+fn used(pid: u32) -> Used {
+    let read =
+        |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let stat = read("stat");
+    // Behind the name, which may hold anything: utime and stime are fields 14 and 15 of proc(5).
+    let fields: Vec<&str> = stat
+        .rsplit_once(')')
+        .map_or("", |(_, rest)| rest)
+        .split_whitespace()
+        .collect();
+    let ticks = |index: usize| {
+        fields
+            .get(index)
+            .and_then(|field| field.parse::<f64>().ok())
+            .unwrap_or(0.0)
+    };
+    let peak_kib = read("status")
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("VmHWM:")?
+                .trim()
+                .strip_suffix(" kB")?
+                .trim()
+                .parse::<f64>()
+                .ok()
+        })
+        .unwrap_or(0.0);
+    Used {
+        cpu_s: (ticks(11) + ticks(12)) / TICKS,
+        peak_rss_mib: peak_kib / 1024.0,
+    }
+}
+
+fn disk_bytes(path: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(path) else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => disk_bytes(&entry.path()),
+            Ok(metadata) => metadata.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+/// The machine, as far as it tells.
+pub(super) fn machine() -> Value {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let line = |text: &str, key: &str| {
+        text.lines()
+            .find(|line| line.starts_with(key))
+            .and_then(|line| line.split_once(':'))
+            .map(|(_, value)| value.trim().to_owned())
+    };
+    json!({
+        "cpus": std::thread::available_parallelism().map_or(0, usize::from),
+        "model": line(&read("/proc/cpuinfo"), "model name"),
+        "memory": line(&read("/proc/meminfo"), "MemTotal"),
+        "system": read("/proc/sys/kernel/osrelease").trim(),
+        "build": if cfg!(debug_assertions) { "debug" } else { "release" },
+    })
+}

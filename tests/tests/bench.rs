@@ -1,0 +1,117 @@
+//! `fleetcast bench`: each workload in small, through real processes; the figures have the documented form.
+
+use fleetcast_tests::harness::{Binary, nats_server};
+use serde_json::Value;
+
+fn bench(test: &str, args: &[&str]) -> Option<Value> {
+    let server = nats_server(test)?;
+    let directory = tempfile::tempdir().expect("a folder");
+    let binary = Binary::new(directory.path(), server);
+    let files = directory.path().join("run");
+    let files = files.to_str().expect("a path in UTF-8");
+    let all = [&["bench"], args, &["-o", "json", "--dir", files]].concat();
+    let figures = binary.done(&all).json();
+    assert!(!directory.path().join("run").exists(), "it cleans up");
+    Some(figures)
+}
+
+fn has(figures: &Value, pointers: &[&str]) {
+    for pointer in pointers {
+        assert!(
+            figures.pointer(pointer).is_some_and(Value::is_number),
+            "{pointer} in {figures:#}"
+        );
+    }
+}
+
+#[test]
+fn fanout_acknowledges_everything_created_and_updated() {
+    let arguments = [
+        "fanout",
+        "--clusters",
+        "6",
+        "--placements",
+        "4",
+        "--per-placement",
+        "3",
+    ];
+    let Some(figures) = bench(
+        "fanout_acknowledges_everything_created_and_updated",
+        &arguments,
+    ) else {
+        return;
+    };
+    assert_eq!(figures["members"], "simulated");
+    for phase in [&figures, &figures["update"]] {
+        assert_eq!(
+            phase["acknowledged"],
+            4 * 3 * 3,
+            "placements, objects, clusters"
+        );
+        has(
+            phase,
+            &[
+                "/elapsed_s",
+                "/rate_per_s",
+                "/latency_ms/p50",
+                "/latency_ms/p90",
+                "/latency_ms/p99",
+                "/latency_ms/max",
+                "/hops_ms/change_to_decision/p50",
+                "/hops_ms/decision_to_work/p50",
+                "/hops_ms/work_to_applied/p50",
+                "/hops_ms/applied_to_acknowledged/p50",
+            ],
+        );
+    }
+    has(
+        &figures,
+        &[
+            "/limits/publish_per_s",
+            "/limits/publish_in_batches_per_s",
+            "/limits/read_per_s",
+            "/limits/simulated_apply_per_s",
+            "/share_of_limit/simulated_apply",
+            "/cpu_s/ingest",
+            "/cpu_s/nats",
+            "/peak_rss_mib/aggregator",
+            "/disk_mib",
+        ],
+    );
+}
+
+#[test]
+fn a_restart_asks_members_for_no_more_than_the_new_change() {
+    let arguments = ["restart", "--clusters", "3", "--objects", "5"];
+    let Some(figures) = bench(
+        "a_restart_asks_members_for_no_more_than_the_new_change",
+        &arguments,
+    ) else {
+        return;
+    };
+    for process in ["ingest", "aggregator", "nats"] {
+        let of = &figures[process];
+        has(of, &["/new_change_everywhere_ms", "/view_up_to_date_ms"]);
+        assert_eq!(
+            of["requests_to_members"]["apply"], 3,
+            "one for each cluster: {figures:#}"
+        );
+    }
+}
+
+#[test]
+fn the_other_workloads_come_to_their_end() {
+    let test = "the_other_workloads_come_to_their_end";
+    let Some(latency) = bench(test, &["latency", "--changes", "5"]) else {
+        return;
+    };
+    assert_eq!(latency["latency_ms"]["count"], 5);
+    let status = bench(test, &["status", "--clusters", "3", "--objects", "10"]).expect("a server");
+    assert_eq!(status["rows"], 30);
+    let apply = bench(test, &["apply", "--objects", "10"]).expect("a server");
+    has(&apply, &["/create/ratio", "/update/ratio"]);
+    let burst = bench(test, &["burst", "--seconds", "1", "--fast-seconds", "1"]).expect("a server");
+    assert_eq!(burst["rounds"][3]["objects"], 1_000);
+    let agents = bench(test, &["agents", "--clusters", "4", "--changes", "2"]).expect("a server");
+    assert_eq!(agents["to_all"]["count"], 2);
+}
