@@ -101,7 +101,12 @@ impl Cluster {
             };
             match outcome {
                 Ok(report) => return report,
-                Err(No::Refuse(message) | No::Immutable(message) | No::Conflict(message, _)) => {
+                Err(No::Immutable(message)) => {
+                    return Report::refused(format!(
+                        "a field cannot be changed: {message}; apply.onImmutable: recreate deletes the object and creates it anew"
+                    ));
+                }
+                Err(No::Refuse(message) | No::Conflict(message, _)) => {
                     return Report::refused(message);
                 }
                 Err(No::Retry(message)) => return Report::retrying(message),
