@@ -44,8 +44,8 @@ pub(crate) const MANAGER: &str = "fleetcast";
 pub const NAMESPACE: &str = "fleetcast-system";
 /// How long one attempt may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often one attempt looks again because the object changed in between.
-const LOOKS: usize = 3;
+/// How often one attempt looks again because the object changed in between: a Deployment's controller writes its status several times in a row.
+const LOOKS: usize = 8;
 
 /// One member cluster.
 pub struct Cluster {

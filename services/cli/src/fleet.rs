@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use fleetcast_agent::credentials;
 use fleetcast_bus::relay::Relay;
 use fleetcast_bus::server::{self, Server};
 use fleetcast_bus::streams::Layout;
@@ -294,12 +295,9 @@ pub(crate) async fn client_of(
     kubeconfig: &Path,
     context: Option<&str>,
 ) -> anyhow::Result<kube::Client> {
-    let config = kube::config::Kubeconfig::read_from(kubeconfig)
-        .with_context(|| format!("cannot read {}", kubeconfig.display()))?;
-    let options = kube::config::KubeConfigOptions {
+    let source = credentials::Source {
+        kubeconfig: Some(kubeconfig.to_owned()),
         context: context.map(str::to_owned),
-        ..kube::config::KubeConfigOptions::default()
     };
-    let config = kube::Config::from_custom_kubeconfig(config, &options).await?;
-    Ok(kube::Client::try_from(config)?)
+    Ok(credentials::client(source).await?)
 }

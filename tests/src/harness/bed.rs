@@ -156,14 +156,19 @@ impl Bed {
 
     /// Starts the agent of a simulated cluster that connects in another way.
     pub fn agent_through(&self, cluster: &Cluster, connect: Connect) -> Service {
+        self.agent_of(cluster.name(), cluster.client(), connect)
+    }
+
+    /// Starts the agent of whatever cluster a client speaks to.
+    pub fn agent_of(&self, cluster: &str, client: kube::Client, connect: Connect) -> Service {
         let options = fleetcast_agent::Options {
-            cluster: name(cluster.name()),
+            cluster: name(cluster),
             partitions: 1,
             bus: Connect {
-                name: format!("agent {}", cluster.name()),
+                name: format!("agent {cluster}"),
                 ..connect
             },
-            client: cluster.client(),
+            client,
             reporting: fleetcast_agent::cluster::Reporting::default(),
             identity: "test".to_owned(),
         };

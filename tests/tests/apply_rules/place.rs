@@ -112,12 +112,21 @@ impl Place {
             work,
             again,
         };
+        let mut report = self.cluster.attempt(&task).await;
+        for _ in 0..20 {
+            // A controller was faster: an agent tries again.
+            if !report.message.contains("has been modified") {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            report = self.cluster.attempt(&task).await;
+        }
         let Report {
             outcome,
             message,
             sight,
             ..
-        } = self.cluster.attempt(&task).await;
+        } = report;
         if let (Outcome::Applied, Body::Apply { manifest, .. }) = (outcome, &task.work.body) {
             *self.held.borrow_mut() = Some(manifest.clone());
         }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use fleetcast_agent::cluster::Reporting;
+use fleetcast_agent::credentials;
 use fleetcast_bus::Bus;
 use fleetcast_bus::streams::Layout;
 use fleetcast_core::health::{Rules, rules};
@@ -13,7 +14,6 @@ use uuid::Uuid;
 use crate::args::{AgentArgs, AggregatorArgs, BusArgs, IngestArgs};
 use crate::connection;
 use crate::failure::Failure;
-use crate::fleet;
 
 pub(crate) async fn ingest(bus: &BusArgs, args: IngestArgs) -> Result<(), Failure> {
     let options = fleetcast_ingest::Options {
@@ -29,12 +29,13 @@ pub(crate) async fn ingest(bus: &BusArgs, args: IngestArgs) -> Result<(), Failur
 }
 
 pub(crate) async fn agent(bus: &BusArgs, args: AgentArgs) -> Result<(), Failure> {
-    let client = match &args.kubeconfig {
-        Some(path) => fleet::client_of(path, args.context.as_deref()).await?,
-        None => kube::Client::try_default()
-            .await
-            .map_err(anyhow::Error::from)?,
+    let source = credentials::Source {
+        kubeconfig: args.kubeconfig.clone(),
+        context: args.context.clone(),
     };
+    let client = credentials::client(source)
+        .await
+        .map_err(anyhow::Error::from)?;
     let reporting = Reporting {
         rules: match &args.health_rules {
             Some(path) => health_rules(path)?,

@@ -1,0 +1,164 @@
+//! A client for a cluster whose credentials are read again when they change on disk.
+//!
+//! kube reads a token file again by itself; certificates, keys, authorities and tokens that stand in a kubeconfig it reads once. Here the files are
+//! looked at between requests, and a new client takes over when one has changed. Watches that are open go on until their server ends them.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{Request, StatusCode};
+use kube::client::Body;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+/// Between two looks at the files.
+const LOOK: Duration = Duration::from_secs(5);
+/// Where a pod finds its service account's authority.
+const AUTHORITY: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kubeconfig cannot be read, or names no cluster or user.
+    #[error("cannot read {0}: {1}")]
+    Kubeconfig(PathBuf, kube::config::KubeconfigError),
+    /// Neither a kubeconfig nor a pod's service account is there.
+    #[error(transparent)]
+    Infer(#[from] kube::config::InferConfigError),
+    /// The credentials cannot be used.
+    #[error(transparent)]
+    Client(#[from] kube::Error),
+}
+
+/// Where credentials come from.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// A kubeconfig; none for `$KUBECONFIG`, `~/.kube/config` or a pod's service account.
+    pub kubeconfig: Option<PathBuf>,
+    /// The context in it; none for its current one.
+    pub context: Option<String>,
+}
+
+/// A client that follows `source`. It must be made within a Tokio runtime.
+///
+/// # Errors
+/// Where there are no credentials that can be used now.
+pub async fn client(source: Source) -> Result<Client, Error> {
+    let config = source.config().await?;
+    let namespace = config.default_namespace.clone();
+    let current = Arc::new(Mutex::new(Current {
+        client: Client::try_from(config)?,
+        stamp: source.stamp(),
+        looked: Instant::now(),
+    }));
+    let source = Arc::new(source);
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let (source, current) = (Arc::clone(&source), Arc::clone(&current));
+        async move {
+            let client = fresh(&source, &current).await;
+            let answer = client.send(request).await;
+            if let Ok(answer) = &answer
+                && answer.status() == StatusCode::UNAUTHORIZED
+            {
+                // Whoever asks again finds the files looked at.
+                lock(&current).looked -= LOOK;
+            }
+            answer
+        }
+    });
+    Ok(Client::new(service, namespace))
+}
+
+struct Current {
+    client: Client,
+    stamp: Stamp,
+    looked: Instant,
+}
+
+/// The files with when they were written and how long they are.
+type Stamp = Vec<(PathBuf, Option<(SystemTime, u64)>)>;
+
+fn lock(current: &Mutex<Current>) -> std::sync::MutexGuard<'_, Current> {
+    current.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The client of what the files say now; the last one where they cannot be used.
+async fn fresh(source: &Source, current: &Mutex<Current>) -> Client {
+    {
+        let mut current = lock(current);
+        if current.looked.elapsed() < LOOK {
+            return current.client.clone();
+        }
+        current.looked = Instant::now();
+        let stamp = source.stamp();
+        if stamp == current.stamp {
+            return current.client.clone();
+        }
+        current.stamp = stamp;
+    }
+    let outcome = source.config().await;
+    match outcome.and_then(|config| Ok(Client::try_from(config)?)) {
+        Ok(client) => {
+            tracing::info!("the cluster's credentials changed on disk and were read again");
+            lock(current).client = client;
+        }
+        Err(error) => tracing::warn!(
+            %error,
+            "the cluster's credentials changed on disk and cannot be used, going on with the old ones"
+        ),
+    }
+    lock(current).client.clone()
+}
+
+impl Source {
+    async fn config(&self) -> Result<Config, Error> {
+        let Some(path) = &self.kubeconfig else {
+            return Ok(Config::infer().await?);
+        };
+        let failed = |error| Error::Kubeconfig(path.clone(), error);
+        let options = KubeConfigOptions {
+            context: self.context.clone(),
+            ..KubeConfigOptions::default()
+        };
+        let kubeconfig = Kubeconfig::read_from(path).map_err(failed)?;
+        Config::from_custom_kubeconfig(kubeconfig, &options)
+            .await
+            .map_err(failed)
+    }
+
+    /// The files that the credentials stand in.
+    fn stamp(&self) -> Stamp {
+        let (mut files, kubeconfig) = match &self.kubeconfig {
+            Some(path) => (vec![path.clone()], Kubeconfig::read_from(path).ok()),
+            None => {
+                let named = std::env::var_os("KUBECONFIG").unwrap_or_default();
+                let mut files: Vec<PathBuf> = std::env::split_paths(&named).collect();
+                files.push(AUTHORITY.into());
+                (files, Kubeconfig::read().ok())
+            }
+        };
+        if let Some(kubeconfig) = kubeconfig {
+            let clusters = kubeconfig.clusters.into_iter();
+            let authorities = clusters.filter_map(|named| named.cluster?.certificate_authority);
+            let users = kubeconfig.auth_infos.into_iter();
+            let credentials = users
+                .filter_map(|named| named.auth_info)
+                .flat_map(|user| [user.client_certificate, user.client_key]);
+            let named = authorities.chain(credentials.flatten());
+            files.extend(named.map(PathBuf::from));
+        }
+        files
+            .into_iter()
+            .map(|file| {
+                let state = state(&file);
+                (file, state)
+            })
+            .collect()
+    }
+}
+
+fn state(file: &Path) -> Option<(SystemTime, u64)> {
+    let metadata = std::fs::metadata(file).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
