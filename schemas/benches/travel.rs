@@ -43,6 +43,7 @@ fn work(bytes: usize) -> Work {
         object: object(),
         revision: 7,
         decision: 9,
+        decision_epoch: "1.hub".to_owned().try_into().expect("valid"),
         digest: Some("d".repeat(64)),
         stamp: Stamp {
             epoch: "1.hub".to_owned().try_into().expect("valid"),

@@ -31,6 +31,8 @@ pub const REVISION: &str = "fleetcast-revision";
 pub const DECISION: &str = "fleetcast-decision";
 /// The epoch, `<number>.<hub id>`.
 pub const EPOCH: &str = "fleetcast-epoch";
+/// The epoch in which the decision was made that work carries out, where that is not the writer's.
+pub const DECISION_EPOCH: &str = "fleetcast-decision-epoch";
 /// The placer's term.
 pub const TERM: &str = "fleetcast-term";
 /// The count of work in its cluster.

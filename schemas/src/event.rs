@@ -2,7 +2,7 @@
 
 use fleetcast_core::ack::{Batch, BatchBody, Seen};
 use fleetcast_core::change::{Change, Content, Origin};
-use fleetcast_core::decision::{self, Decision};
+use fleetcast_core::decision::{self, Decision, Place};
 use fleetcast_core::dialect::policies;
 use fleetcast_core::digest;
 use fleetcast_core::epoch::{Beginning, Epoch};
@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::envelope::{
-    CAUSATION, CORRELATION, DECISION, DIGEST, DecodeError, EPOCH, Headers, ID, INCARNATION, MSG_ID,
-    Message, N, OURS, REVISION, SOURCE, SPECVERSION, SUBJECT, TERM, TIME, TYPE, format_time,
-    malformed,
+    CAUSATION, CORRELATION, DECISION, DECISION_EPOCH, DIGEST, DecodeError, EPOCH, Headers, ID,
+    INCARNATION, MSG_ID, Message, N, OURS, REVISION, SOURCE, SPECVERSION, SUBJECT, TERM, TIME,
+    TYPE, format_time, malformed,
 };
 use crate::subject::{self, Lane, Parsed};
 
@@ -80,8 +80,11 @@ fn object(headers: &Headers) -> Result<ObjectKey, DecodeError> {
 }
 
 fn epoch(headers: &Headers) -> Result<Epoch, DecodeError> {
-    let value = headers.required(EPOCH)?;
-    Epoch::try_from(value.to_owned()).map_err(|_| malformed(EPOCH, value))
+    read_epoch(EPOCH, headers.required(EPOCH)?)
+}
+
+fn read_epoch(header: &'static str, value: &str) -> Result<Epoch, DecodeError> {
+    Epoch::try_from(value.to_owned()).map_err(|_| malformed(header, value))
 }
 
 /// A change as a message, of a policy as its own kind of event. Its message id is object, revision and content digest.
@@ -292,6 +295,7 @@ pub fn work(work: &Work, partition: u16) -> Message {
         object,
         revision,
         decision,
+        decision_epoch,
         digest,
         stamp:
             Stamp {
@@ -305,7 +309,7 @@ pub fn work(work: &Work, partition: u16) -> Message {
         correlation,
         body,
     } = work;
-    let id = work::id(object, cluster, epoch, *decision);
+    let id = work::id(object, cluster, decision_epoch, *decision);
     let mut headers = headers("work", id, OURS, &object.to_string(), *time)
         .with(REVISION, revision.to_string())
         .with(DECISION, decision.to_string())
@@ -315,6 +319,9 @@ pub fn work(work: &Work, partition: u16) -> Message {
         .with(N, n.to_string())
         .with(CAUSATION, causation)
         .with(CORRELATION, correlation);
+    if decision_epoch != epoch {
+        headers.set(DECISION_EPOCH, decision_epoch.to_string());
+    }
     if let Some(digest) = digest {
         headers.set(DIGEST, digest);
     }
@@ -329,11 +336,11 @@ pub fn work(work: &Work, partition: u16) -> Message {
     }
 }
 
-/// The attributes of an item of work, without its body.
+/// The attributes of an item of work, without its body: what it is about, which decision it carries out, who wrote it.
 ///
 /// # Errors
 /// Where the headers are not those of work.
-pub fn work_stamp(headers: &Headers) -> Result<(ObjectKey, u64, Stamp), DecodeError> {
+pub fn work_stamp(headers: &Headers) -> Result<(ObjectKey, Place, Stamp), DecodeError> {
     expect(headers, "work")?;
     let stamp = Stamp {
         epoch: epoch(headers)?,
@@ -341,7 +348,14 @@ pub fn work_stamp(headers: &Headers) -> Result<(ObjectKey, u64, Stamp), DecodeEr
         incarnation: headers.required(INCARNATION)?.to_owned(),
         n: headers.parsed(N)?,
     };
-    Ok((object(headers)?, headers.parsed(DECISION)?, stamp))
+    let place = Place {
+        epoch: match headers.get(DECISION_EPOCH) {
+            Some(value) => read_epoch(DECISION_EPOCH, value)?,
+            None => stamp.epoch.clone(),
+        },
+        number: headers.parsed(DECISION)?,
+    };
+    Ok((object(headers)?, place, stamp))
 }
 
 /// Reads an item of `cluster`'s work; the subject does not matter, since it may come to an inbox.
@@ -353,12 +367,13 @@ pub fn read_work(
     headers: &Headers,
     payload: &[u8],
 ) -> Result<Work, DecodeError> {
-    let (object, decision, stamp) = work_stamp(headers)?;
+    let (object, place, stamp) = work_stamp(headers)?;
     Ok(Work {
         cluster: cluster.clone(),
         object,
         revision: headers.parsed(REVISION)?,
-        decision,
+        decision: place.number,
+        decision_epoch: place.epoch,
         digest: headers.get(DIGEST).map(str::to_owned),
         stamp,
         time: headers.time()?,

@@ -98,10 +98,10 @@ pub struct Counts {
     pub writes: u64,
     /// Batches of acknowledgements.
     pub batches: u64,
-    /// Copies that a restored log knows nothing of when the fleet comes to rest.
+    /// Copies that a lost history's later decision had written and that are still there when the fleet comes to rest.
     pub ahead: u64,
-    /// Copies that a later decision of a lost history had written and a restored hub overwrote with an earlier one.
-    pub overwritten: u64,
+    /// Copies among them that are in nobody's work.
+    pub strays: u64,
 }
 
 /// Simulates the fleet of a seed.
@@ -143,8 +143,10 @@ pub fn replay(options: Options, steps: &[Step]) -> Outcome {
 fn end(mut world: World, steps: Vec<Step>) -> Outcome {
     world.heal();
     check::rules(&mut world);
+    let (ahead, strays) = check::lost_copies(&world);
     let counts = Counts {
-        ahead: check::ahead(&world),
+        ahead,
+        strays,
         ..world.counts()
     };
     Outcome {

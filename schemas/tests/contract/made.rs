@@ -59,6 +59,14 @@ fn time(ms: i64) -> Time {
     Time(1_772_366_400_000 + ms)
 }
 
+/// Of a hub that was restored.
+fn later() -> Epoch {
+    Epoch {
+        number: 2,
+        hub: "7b6a5c4d".to_owned(),
+    }
+}
+
 fn epoch() -> Epoch {
     Epoch {
         number: 1,
@@ -331,19 +339,21 @@ fn works() -> Vec<Sample> {
         api_version: "apps/v1".to_owned(),
     };
     [
-        ("apply", Some(digest("a")), apply),
-        ("remove", None, remove),
+        ("apply", epoch(), Some(digest("a")), apply.clone()),
+        ("remove", epoch(), None, remove),
+        ("restored", later(), Some(digest("a")), apply),
     ]
     .into_iter()
-    .map(|(name, digest, body)| {
+    .map(|(name, writer, digest, body)| {
         let work = Work {
             cluster: cluster("eu-1"),
             object: object(WEB),
             revision: 4,
             decision: 5,
+            decision_epoch: epoch(),
             digest,
             stamp: Stamp {
-                epoch: epoch(),
+                epoch: writer,
                 term: 3,
                 incarnation: "0195a000-0000-7000-8000-000000000001".to_owned(),
                 n: 41,
@@ -377,6 +387,7 @@ fn others() -> Vec<Sample> {
         object: object(WEB),
         epoch: epoch(),
         decision: 5,
+        decision_epoch: None,
         revision: 4,
         count,
         outcome,
@@ -441,6 +452,21 @@ fn others() -> Vec<Sample> {
                 },
             ),
         ],
+    };
+    let restored = BatchBody {
+        transitions: 2,
+        confirmed: 0,
+        after: 0,
+        acks: vec![Ack {
+            epoch: later(),
+            decision_epoch: Some(epoch()),
+            ..answer(
+                1,
+                Outcome::Ahead,
+                "the cluster holds a newer decision",
+                None,
+            )
+        }],
     };
     let several = BatchBody {
         transitions: 2,
@@ -508,6 +534,7 @@ fn others() -> Vec<Sample> {
         sample("fence", "term", event::fence(&fence, 3, time(900)), &fence),
         acks("every-outcome", several),
         acks("copies-observed", copies),
+        acks("restored", restored),
         acks("empty", none),
         sample(
             "heartbeat",

@@ -169,14 +169,15 @@ impl Asker {
             Ok(work) => return Ok(work),
             Err(error) => error,
         };
-        let (object, decision, stamp) = event::work_stamp(headers)?;
+        let (object, place, stamp) = event::work_stamp(headers)?;
         tracing::warn!(%object, cluster = %self.lane.cluster, %error, "work cannot be read");
         let text = |name: &str| headers.get(name).unwrap_or_default().to_owned();
         Ok(Work {
             cluster: self.lane.cluster.clone(),
             object,
             revision: headers.parsed(REVISION)?,
-            decision,
+            decision: place.number,
+            decision_epoch: place.epoch,
             digest: headers.get(DIGEST).map(str::to_owned),
             stamp,
             time: headers.time()?,

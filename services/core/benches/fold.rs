@@ -105,6 +105,7 @@ fn answers() -> Vec<Batch> {
                 object: object(number),
                 revision: 1,
                 decision: 1,
+                decision_epoch: None,
                 epoch: epoch(),
                 count: number as u64 + 1,
                 outcome: Outcome::Applied,

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::decision::Place;
 use crate::drift::Drift;
 use crate::epoch::Epoch;
 use crate::health::Health;
@@ -15,10 +16,13 @@ use crate::time::Time;
 pub struct Ack {
     /// What it is about.
     pub object: ObjectKey,
-    /// Whose history the decision belongs to.
+    /// Whose placer wrote the work that it answers.
     pub epoch: Epoch,
     /// The decision.
     pub decision: u64,
+    /// The epoch in which the decision was made, where that is not the writer's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision_epoch: Option<Epoch>,
     /// The revision which the decision carried out.
     pub revision: u64,
     /// 1, 2, 3 … per agent start: with the batch's lease transitions, the order among answers about one decision.
@@ -68,6 +72,16 @@ impl Observed {
     }
 }
 
+impl Ack {
+    /// The place of the decision that it answers.
+    pub fn place(&self) -> Place {
+        Place {
+            epoch: self.decision_epoch.as_ref().unwrap_or(&self.epoch).clone(),
+            number: self.decision,
+        }
+    }
+}
+
 /// How an item of work ended, or how it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -82,6 +96,8 @@ pub enum Outcome {
     Refused,
     /// It could not be done yet and is tried again.
     Retrying,
+    /// The copy carries a newer decision, which is in no log any more, or another hub's: it is left alone.
+    Ahead,
 }
 
 impl Outcome {
@@ -89,7 +105,7 @@ impl Outcome {
     pub fn is_final(self) -> bool {
         match self {
             Self::Applied | Self::Removed | Self::Orphaned => true,
-            Self::Refused | Self::Retrying => false,
+            Self::Refused | Self::Retrying | Self::Ahead => false,
         }
     }
 
@@ -101,6 +117,7 @@ impl Outcome {
             Self::Orphaned => "orphaned",
             Self::Refused => "refused",
             Self::Retrying => "retrying",
+            Self::Ahead => "ahead",
         }
     }
 }

@@ -36,6 +36,31 @@ pub struct Decision {
     pub body: Body,
 }
 
+/// The order of decisions about one object, and of all work and answers that follow from them: by epoch, then by number.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// The epoch in which the decision was made.
+    pub epoch: Epoch,
+    /// Its number.
+    pub number: u64,
+}
+
+impl Place {
+    /// Whether what carries this decision must not be written by work that carries out `other`: it is newer, or of another hub's history under
+    /// the same number, where nobody can say which is.
+    pub fn is_ahead_of(&self, other: &Self) -> bool {
+        let is_of_another_hub =
+            self.epoch.number == other.epoch.number && self.epoch.hub != other.epoch.hub;
+        is_of_another_hub || (self.epoch.number, self.number) > (other.epoch.number, other.number)
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "decision {} of epoch {}", self.number, self.epoch)
+    }
+}
+
 /// What a decision says; the body of its event.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Body {
@@ -179,27 +204,65 @@ impl Standing {
 
 /// Where an object stands in every cluster of which something is to be said.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Standings(BTreeMap<ClusterName, Standing>);
+pub struct Standings {
+    by_cluster: BTreeMap<ClusterName, Standing>,
+    /// The first decision of each epoch that decided about the object: the epoch of any other follows.
+    epochs: Vec<(u64, Epoch)>,
+    /// The revision that the newest decision carries out.
+    revision: u64,
+}
 
 impl Standings {
     /// Where it stands in `cluster`.
     pub fn get(&self, cluster: &ClusterName) -> Option<&Standing> {
-        self.0.get(cluster)
+        self.by_cluster.get(cluster)
     }
 
     /// Every cluster of which something is to be said, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&ClusterName, &Standing)> {
-        self.0.iter()
+        self.by_cluster.iter()
     }
 
     /// Whether the cluster holds it, as far as was decided.
     pub fn holds(&self, cluster: &ClusterName) -> bool {
-        matches!(self.0.get(cluster), Some(Standing::Assigned { .. }))
+        matches!(
+            self.by_cluster.get(cluster),
+            Some(Standing::Assigned { .. })
+        )
+    }
+
+    /// The epoch in which `decision` was made; none where it is none of these standings' decisions.
+    pub fn epoch_of(&self, decision: u64) -> Option<&Epoch> {
+        let begun = self.epochs.iter().rev();
+        let mut begun = begun.skip_while(|(first, _)| *first > decision);
+        begun.next().map(|(_, epoch)| epoch)
+    }
+
+    /// The place of the decision whose work `cluster` should answer; none where there is no work.
+    pub fn place(&self, cluster: &ClusterName) -> Option<Place> {
+        let (number, _) = self.get(cluster)?.due()?;
+        let epoch = self.epoch_of(number)?.clone();
+        Some(Place { epoch, number })
+    }
+
+    /// Whether what stands since `decision` is decided anew by the first change that is carried out in `epoch`: the cluster may hold something
+    /// that a lost history decided after it.
+    fn is_outlived(&self, decision: u64, epoch: &Epoch) -> bool {
+        self.epoch_of(decision).is_some_and(|made| made != epoch)
     }
 
     /// Takes over what `decision` says.
     pub fn apply(&mut self, decision: &Decision) {
         let (number, revision) = (decision.number, decision.revision);
+        if self
+            .epochs
+            .last()
+            .is_none_or(|(_, epoch)| *epoch != decision.epoch)
+        {
+            self.epochs.push((number, decision.epoch.clone()));
+        }
+        let change_in = (revision != self.revision).then_some(&decision.epoch);
+        self.revision = revision;
         let Body {
             inputs: _,
             assigned,
@@ -209,16 +272,20 @@ impl Standings {
         } = &decision.body;
         for group in assigned {
             for cluster in &group.clusters {
-                let since = match self.0.get(cluster) {
+                let since = match self.by_cluster.get(cluster) {
                     Some(Standing::Assigned {
                         decision,
                         revision,
                         digest,
                         ..
-                    }) if *digest == group.digest => (*decision, *revision),
+                    }) if *digest == group.digest
+                        && !change_in.is_some_and(|epoch| self.is_outlived(*decision, epoch)) =>
+                    {
+                        (*decision, *revision)
+                    }
                     _ => (number, revision),
                 };
-                self.0.insert(
+                self.by_cluster.insert(
                     cluster.clone(),
                     Standing::Assigned {
                         decision: since.0,
@@ -233,7 +300,7 @@ impl Standings {
         }
         for group in removed {
             for cluster in &group.clusters {
-                self.0.insert(
+                self.by_cluster.insert(
                     cluster.clone(),
                     Standing::Removing {
                         decision: number,
@@ -247,12 +314,12 @@ impl Standings {
         for group in excluded {
             let refusal = Refusal::new(group.field.clone(), group.message.clone());
             for cluster in &group.clusters {
-                match self.0.get_mut(cluster) {
+                match self.by_cluster.get_mut(cluster) {
                     Some(Standing::Assigned { kept, .. }) if group.reason.keeps_what_is_there() => {
                         *kept = Some((group.reason, refusal.clone()));
                     }
                     _ => {
-                        self.0.insert(
+                        self.by_cluster.insert(
                             cluster.clone(),
                             Standing::Excluded {
                                 reason: group.reason,
@@ -264,31 +331,34 @@ impl Standings {
             }
         }
         for cluster in dropped {
-            self.0.remove(cluster);
+            self.by_cluster.remove(cluster);
         }
     }
 
     /// What has to be recorded so that these standings become what `verdicts` say. `on_delete` is what happens to copies that are to go.
     ///
-    /// A cluster that is not `registered` any more keeps its copy: removing a cluster orphans.
+    /// A cluster that is not `registered` any more keeps its copy: removing a cluster orphans. Where a change is carried out, `change_in` is the
+    /// epoch that does: what stands from an earlier one is decided anew although it is the same, which settles copies that are ahead.
     pub fn difference(
         &self,
         verdicts: &BTreeMap<ClusterName, Verdict>,
         registered: impl Fn(&ClusterName) -> bool,
         on_delete: OnDelete,
         gone_because: &str,
+        change_in: Option<&Epoch>,
     ) -> Body {
         let mut body = Body::default();
+        let outlived = |since: u64| change_in.is_some_and(|epoch| self.is_outlived(since, epoch));
         for (cluster, verdict) in verdicts {
-            let standing = self.0.get(cluster);
+            let standing = self.by_cluster.get(cluster);
             match verdict {
                 Verdict::Assigned {
                     rendered,
                     replicas,
                     reasons,
                 } => {
-                    let same = matches!(standing, Some(Standing::Assigned { digest, replicas: r, reasons: why, kept: None, .. })
-                        if *digest == rendered.digest && r == replicas && why[..] == reasons[..]);
+                    let same = matches!(standing, Some(Standing::Assigned { decision, digest, replicas: r, reasons: why, kept: None, .. })
+                        if *digest == rendered.digest && r == replicas && why[..] == reasons[..] && !outlived(*decision));
                     if !same {
                         body.assign(cluster, &rendered.digest, *replicas, reasons);
                     }
@@ -306,7 +376,16 @@ impl Standings {
                             &format!("{reason:?}: {}", refusal.message),
                         );
                     }
-                    Some(Standing::Removing { .. }) => {}
+                    Some(Standing::Removing {
+                        decision,
+                        mode,
+                        reason: because,
+                        ..
+                    }) => {
+                        if outlived(*decision) && *reason != Exclusion::Unknown {
+                            body.remove(cluster, *mode, because);
+                        }
+                    }
                     Some(Standing::Excluded {
                         reason: r,
                         refusal: f,
@@ -317,7 +396,7 @@ impl Standings {
                 },
             }
         }
-        for (cluster, standing) in &self.0 {
+        for (cluster, standing) in &self.by_cluster {
             if verdicts.contains_key(cluster) {
                 continue;
             }
@@ -325,7 +404,13 @@ impl Standings {
                 Standing::Assigned { .. } if registered(cluster) => {
                     body.remove(cluster, on_delete, gone_because)
                 }
-                Standing::Removing { .. } if registered(cluster) => {}
+                Standing::Removing {
+                    decision, reason, ..
+                } if registered(cluster) => {
+                    if outlived(*decision) {
+                        body.remove(cluster, on_delete, reason);
+                    }
+                }
                 Standing::Assigned { .. }
                 | Standing::Excluded { .. }
                 | Standing::Removing { .. } => {

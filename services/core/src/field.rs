@@ -147,7 +147,7 @@ pub(crate) fn child_path(path: &str, key: &str) -> String {
     } else if path.is_empty() {
         key.to_owned()
     } else {
-        format!("{path}.{key}")
+        [path, ".", key].concat()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Folds the log and the acknowledgements into the view: per object and cluster what should be, what was answered, and how far behind it is.
 //!
 //! Acknowledgements of different partitions come in any order against each other and against the log; the greatest answer by
-//! (epoch, decision, lease transitions, count) wins, so every order folds to the same view.
+//! (writer's epoch, decision's epoch, decision, lease transitions, count) wins, so every order folds to the same view. The writer's epoch comes
+//! first: an agent never goes back to an earlier one, so what it answers in a later one is said later.
 
 mod rows;
 
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ack::{Batch, Observed, Outcome, Seen};
 use crate::change::{Content, Origin};
-use crate::decision::{Inputs, Standings};
+use crate::decision::{Inputs, Place, Standings};
 use crate::document::Document;
 use crate::epoch::{Beginning, Epoch};
 use crate::log::{ClusterNews, Entry, Event};
@@ -90,10 +91,10 @@ pub struct DecisionView {
 /// The greatest answer of one cluster about one object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// Whose decision it answers.
+    /// Whose placer wrote the work that it answers.
     pub epoch: Epoch,
-    /// The decision.
-    pub decision: u64,
+    /// The decision that it answers.
+    pub place: Place,
     /// The agent's lease transitions.
     pub transitions: u64,
     /// Its count.
@@ -122,15 +123,16 @@ pub struct Answer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Holds {
     /// Where it answered last that it applied, and which revision.
-    applied: Option<(Place, u64)>,
+    applied: Option<(Turn, u64)>,
     /// Where it answered last that the copy is gone, or without our marks.
-    gone: Option<Place>,
+    gone: Option<Turn>,
 }
 
 /// The order of one cluster's answers about one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Place {
+struct Turn {
     epoch: u64,
+    decision_epoch: u64,
     decision: u64,
     transitions: u64,
     count: u64,
@@ -307,28 +309,30 @@ impl View {
     fn answered(&mut self, cluster: &ClusterName, transitions: u64, ack: &crate::ack::Ack) {
         let answers = self.answers.entry(ack.object.clone()).or_default();
         let known = answers.get(cluster);
-        let place = Place {
+        let place = ack.place();
+        let turn = Turn {
             epoch: ack.epoch.number,
+            decision_epoch: place.epoch.number,
             decision: ack.decision,
             transitions,
             count: ack.count,
         };
         let mut holds = known.map(|answer| answer.holds).unwrap_or_default();
         match ack.outcome {
-            Outcome::Applied => holds.applied = holds.applied.max(Some((place, ack.revision))),
-            Outcome::Removed | Outcome::Orphaned => holds.gone = holds.gone.max(Some(place)),
-            Outcome::Refused | Outcome::Retrying => {}
+            Outcome::Applied => holds.applied = holds.applied.max(Some((turn, ack.revision))),
+            Outcome::Removed | Outcome::Orphaned => holds.gone = holds.gone.max(Some(turn)),
+            Outcome::Refused | Outcome::Retrying | Outcome::Ahead => {}
         }
         let newer = known.is_none_or(|known| {
-            (&known.epoch, known.decision, known.transitions, known.count)
-                < (&ack.epoch, ack.decision, transitions, ack.count)
+            (&known.epoch, &known.place, known.transitions, known.count)
+                < (&ack.epoch, &place, transitions, ack.count)
         });
         if newer {
             answers.insert(
                 cluster.clone(),
                 Answer {
                     epoch: ack.epoch.clone(),
-                    decision: ack.decision,
+                    place,
                     transitions,
                     count: ack.count,
                     revision: ack.revision,

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::decision::{Body, Decision, Inputs, Standing};
+use crate::decision::{Body, Decision, Inputs, Place, Standing};
 use crate::epoch::{Beginning, Epoch};
 use crate::log::{ClusterNews, Entry, Event};
 
@@ -315,22 +315,17 @@ impl Placer {
         }
     }
 
-    /// A cluster answered that `object` is gone, or kept without our marks, as `decision` of `epoch` asked.
-    pub fn removal_answered(
-        &mut self,
-        object: &ObjectKey,
-        cluster: &ClusterName,
-        epoch: &Epoch,
-        decision: u64,
-    ) {
-        if self.epoch() != Some(epoch) {
-            return;
-        }
+    /// A cluster answered that `object` is gone, or kept without our marks, as the decision at `place` asked.
+    pub fn removal_answered(&mut self, object: &ObjectKey, cluster: &ClusterName, place: &Place) {
+        let decision = place.number;
         let Some(known) = self.objects.get_mut(object) else {
             return;
         };
-        if matches!(known.standings.get(cluster), Some(Standing::Removing { decision: due, .. }) if *due == decision)
-        {
+        let is_removing = matches!(
+            known.standings.get(cluster),
+            Some(Standing::Removing { .. })
+        );
+        if is_removing && known.standings.place(cluster).as_ref() == Some(place) {
             // Who only follows may not have met the work yet, and must not write it again when it leads.
             known.settled.insert(cluster.clone(), decision);
             if let Some(found) = known.written.get(cluster)
@@ -421,10 +416,12 @@ impl Placer {
         } = self;
         let object = objects.get_mut(key)?;
         let registered = |cluster: &ClusterName| clusters.contains_key(cluster);
-        let mut body = object
-            .standings
-            .difference(&verdicts, registered, on_delete, &gone_because);
         let carried_out = object.decided_change_sequence == object.change_sequence;
+        let change_in = (!carried_out).then_some(epoch);
+        let mut body =
+            object
+                .standings
+                .difference(&verdicts, registered, on_delete, &gone_because, change_in);
         if body.changes_nothing() && carried_out {
             return None;
         }
@@ -471,6 +468,7 @@ impl Placer {
         let object = self.objects.get_mut(key)?;
         let standing = object.standings.get(cluster)?.clone();
         let (decision, revision) = standing.due()?;
+        let decision_epoch = object.standings.epoch_of(decision)?.clone();
         if object.is_settled(cluster, decision) {
             return None;
         }
@@ -518,6 +516,7 @@ impl Placer {
                 object: key.clone(),
                 revision,
                 decision,
+                decision_epoch,
                 digest,
                 stamp: Stamp {
                     epoch,

@@ -106,8 +106,8 @@ pub struct Agent {
     queue: Queue,
     outbox: Outbox,
     held: Held,
-    /// The newest decision met per object in this epoch: an older one is never carried out.
-    newest: BTreeMap<ObjectKey, u64>,
+    /// The newest decision met per object in this epoch, as (number of the epoch that made it, its own): an older one is never carried out.
+    newest: BTreeMap<ObjectKey, (u64, u64)>,
     sync: Sync,
     syncs: u64,
     /// Whether what was carried out before the start is still to be learnt.
@@ -387,7 +387,7 @@ impl Agent {
             } else if is_inventory {
                 self.newest
                     .entry(work.object.clone())
-                    .or_insert(work.decision);
+                    .or_insert((work.decision_epoch.number, work.decision));
                 self.held.learn(work);
             }
         }
@@ -489,11 +489,12 @@ impl Agent {
         self.have.sequence = self.have.sequence.max(sequence);
         self.have.term = self.have.term.max(work.stamp.term);
         let newest = self.newest.entry(work.object.clone()).or_default();
-        if work.decision < *newest {
+        let place = (work.decision_epoch.number, work.decision);
+        if place < *newest {
             self.queue.keep(&work.object, sequence, work.stamp.n);
             return;
         }
-        *newest = work.decision;
+        *newest = place;
         self.held.take(&work);
         self.queue.take(sequence, work);
     }
@@ -548,12 +549,18 @@ impl Agent {
         } = said;
         let digest = match outcome {
             Outcome::Applied => work.digest.clone(),
-            Outcome::Removed | Outcome::Orphaned | Outcome::Refused | Outcome::Retrying => None,
+            Outcome::Removed
+            | Outcome::Orphaned
+            | Outcome::Refused
+            | Outcome::Retrying
+            | Outcome::Ahead => None,
         };
         Ack {
             object: work.object.clone(),
             epoch: work.stamp.epoch.clone(),
             decision: work.decision,
+            decision_epoch: (work.decision_epoch != work.stamp.epoch)
+                .then(|| work.decision_epoch.clone()),
             revision: work.revision,
             count: 0,
             outcome,
@@ -563,7 +570,7 @@ impl Agent {
             work_id: work::id(
                 &work.object,
                 &self.cluster,
-                &work.stamp.epoch,
+                &work.decision_epoch,
                 work.decision,
             ),
             time: now,

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::decision::Place;
 use crate::document::Document;
 use crate::epoch::Epoch;
 use crate::model::federated::OnDelete;
@@ -18,8 +19,10 @@ pub struct Work {
     pub object: ObjectKey,
     /// The change that it carries out.
     pub revision: u64,
-    /// The decision that it carries out: with the epoch, the order of work.
+    /// The decision that it carries out.
     pub decision: u64,
+    /// The epoch in which that decision was made: with its number, the order of work. Who writes it later, in another epoch, stands in the stamp.
+    pub decision_epoch: Epoch,
     /// The digest of the rendered manifest; none for a removal.
     pub digest: Option<String>,
     /// Who wrote it, and its place.
@@ -34,10 +37,20 @@ pub struct Work {
     pub body: Body,
 }
 
+impl Work {
+    /// The place of the decision that it carries out.
+    pub fn place(&self) -> Place {
+        Place {
+            epoch: self.decision_epoch.clone(),
+            number: self.decision,
+        }
+    }
+}
+
 /// Who wrote an item of work, and its place in the order of its cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
-    /// Whose history it belongs to.
+    /// Whose placer wrote it: what agents are fenced by.
     pub epoch: Epoch,
     /// The term of the placer that wrote it.
     pub term: u64,
@@ -67,7 +80,7 @@ pub enum Body {
     },
 }
 
-/// The id of the work that `decision` of `epoch` gives `cluster` for `object`: the same for whoever computes it.
+/// The id of the work that `decision`, made in `epoch`, gives `cluster` for `object`: the same for whoever computes it.
 pub fn id(object: &ObjectKey, cluster: &ClusterName, epoch: &Epoch, decision: u64) -> String {
     crate::digest::short(format!("work {object} {cluster} {epoch} {decision}").as_bytes())
 }

@@ -139,11 +139,11 @@ async fn catch_up(bus: &Bus, placer: &mut Placer, partition: u16, last: u64) -> 
             Err(_) => break,
         };
         if let Some(Parsed::Work(of, _)) = subject::parse(&stored.message.subject)
-            && let Ok((object, decision, stamp)) = event::work_stamp(&stored.message.headers)
+            && let Ok((object, place, stamp)) = event::work_stamp(&stored.message.headers)
             && stamp.incarnation == lane.incarnation
         {
             let found = Found {
-                decision,
+                decision: place.number,
                 sequence: stored.sequence,
             };
             placer.found(&object, &of.cluster, found, stamp.n);

@@ -363,12 +363,9 @@ impl Ingest {
         // What cannot be read is buried by the aggregator, whose stream this is.
         if let Ok((partition, batch)) = event::read_acks(&stored.message) {
             for ack in batch.body.acks.iter().filter(|ack| ack.outcome.is_final()) {
-                self.state.placer.removal_answered(
-                    &ack.object,
-                    &batch.cluster,
-                    &ack.epoch,
-                    ack.decision,
-                );
+                self.state
+                    .placer
+                    .removal_answered(&ack.object, &batch.cluster, &ack.place());
             }
             self.state.acks.insert(partition, stored.sequence);
         }

@@ -1,9 +1,10 @@
 //! The simulated bus: the log, the work streams and the acknowledgements, with what JetStream promises of each and no more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use fleetcast_core::ack::Batch;
+use fleetcast_core::decision::Place;
 use fleetcast_core::log::{Entry, Event};
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::placer::Fence;
@@ -25,6 +26,9 @@ pub(super) enum LogSubject {
     Decision(ObjectKey),
     Other,
 }
+
+/// What was decided to go: from where, what, and by which decision.
+pub(super) type Removals = BTreeSet<(ClusterName, ObjectKey, Place)>;
 
 /// `FC_LOG`.
 #[derive(Debug, Default)]
@@ -88,6 +92,32 @@ impl Log {
         self.acks
             .push(acks.iter().map(|(p, stream)| (*p, stream.last())).collect());
         Ok(sequence)
+    }
+
+    /// Whether a decision about `object` at `place` stands in it.
+    pub(super) fn holds(&self, object: &ObjectKey, place: &Place) -> bool {
+        self.entries.iter().any(|entry| {
+            matches!(&entry.event, Event::Decision(decision)
+                if decision.object == *object && decision.number == place.number && decision.epoch == place.epoch)
+        })
+    }
+
+    /// The removals that it holds.
+    pub(super) fn removals(&self) -> Removals {
+        let mut removals = Removals::new();
+        for entry in &self.entries {
+            if let Event::Decision(decision) = &entry.event {
+                let place = Place {
+                    epoch: decision.epoch.clone(),
+                    number: decision.number,
+                };
+                let groups = decision.body.removed.iter();
+                for cluster in groups.flat_map(|group| &group.clusters) {
+                    removals.insert((cluster.clone(), decision.object.clone(), place.clone()));
+                }
+            }
+        }
+        removals
     }
 
     /// Falls back to the first `length` entries, as an older backup has them; how many acknowledgements that holds.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleetcast_core::ack::Outcome;
-use fleetcast_core::decision::{Standing, Standings};
+use fleetcast_core::decision::{Place, Standing, Standings};
 use fleetcast_core::dialect::{self, Input};
 use fleetcast_core::fold::{Condition, View};
 use fleetcast_core::log::{ClusterNews, Event};
@@ -32,14 +32,9 @@ pub(super) fn rules(world: &mut World) {
     }
     if world.failures.is_empty() {
         failures.extend(decisions_are_up_to_date(world));
-        if !world.options.restore {
-            failures.extend(clusters_hold_what_was_decided(world));
-        }
+        failures.extend(clusters_hold_what_was_decided(world));
     }
     world.failures.extend(failures);
-    if world.options.restore {
-        return;
-    }
     if world.failures.is_empty() {
         let failures = nothing_more_happens(world);
         world.failures.extend(failures);
@@ -82,10 +77,6 @@ fn log_is_consecutive(world: &World) -> Vec<String> {
 fn answers_are_in_the_log(world: &World) -> Vec<String> {
     let mut failures = Vec::new();
     for (id, wanted) in &world.publishers.wanted {
-        // Answers from before a restore are about a log that is gone.
-        if world.options.restore {
-            continue;
-        }
         let mut own = wanted.receipts.iter().filter(|receipt| {
             let entry = world.bus.log.get(receipt.sequence);
             matches!(entry.map(|entry| &entry.event), Some(Event::Change(change)) if change.origin.id == *id)
@@ -114,19 +105,7 @@ fn answers_are_in_the_log(world: &World) -> Vec<String> {
 /// Rules 2 and 4: nothing older overwrote something newer, nothing was written in vain, nothing was removed that nobody took away.
 fn writes_are_lawful(world: &World) -> Vec<String> {
     let mut failures = Vec::new();
-    let mut removals = BTreeSet::new();
-    for entry in world.bus.log.entries() {
-        if let Event::Decision(decision) = &entry.event {
-            for cluster in decision
-                .body
-                .removed
-                .iter()
-                .flat_map(|group| &group.clusters)
-            {
-                removals.insert((cluster.clone(), decision.object.clone(), decision.number));
-            }
-        }
-    }
+    let removals = world.bus.log.removals();
     for member in &world.members {
         let name = &member.name;
         failures.extend(
@@ -136,17 +115,14 @@ fn writes_are_lawful(world: &World) -> Vec<String> {
                 .iter()
                 .map(|wrong| format!("writes: {name}: {wrong}")),
         );
-        // A decision that a restored log has lost cannot be looked up any more.
-        for write in
-            member.server.writes.iter().filter(|write| {
-                write.removal && Some(&write.marks.epoch) == world.bus.epoch.as_ref()
-            })
-        {
-            let key = (name.clone(), write.object.clone(), write.marks.decision);
-            if !world.options.restore && !removals.contains(&key) {
+        for write in member.server.writes.iter().filter(|write| write.removal) {
+            let removal = (write.object.clone(), write.place.clone());
+            let is_lost = member.server.lost_removals.contains(&removal);
+            let key = (name.clone(), removal.0, removal.1);
+            if !removals.contains(&key) && !is_lost {
                 failures.push(format!(
-                    "writes: {name}: {} was removed for decision {}, which does not say so",
-                    write.object, write.marks.decision
+                    "writes: {name}: {} was removed for {}, which does not say so",
+                    write.object, write.place
                 ));
             }
         }
@@ -224,7 +200,7 @@ fn decisions_are_up_to_date(world: &World) -> Vec<String> {
             Some(_) | None => BTreeMap::new(),
         };
         let registered = |cluster: &ClusterName| told.clusters.contains_key(cluster);
-        let open = standings.difference(&verdicts, registered, OnDelete::Delete, "");
+        let open = standings.difference(&verdicts, registered, OnDelete::Delete, "", None);
         // A removal that was answered is forgotten by the placer and stays in the log's standings.
         let settled = open.assigned.is_empty() && open.removed.is_empty();
         if !settled {
@@ -245,15 +221,24 @@ fn clusters_hold_what_was_decided(world: &World) -> Vec<String> {
             if let Some(standing) = standings.get(&member.name) {
                 expected.insert(key);
                 let left = told.left.contains(&(key.clone(), member.name.clone()));
-                if left && matches!(standing, Standing::Excluded { .. }) {
+                let lost = is_of_a_lost_history(world, member, key);
+                if (left || lost) && matches!(standing, Standing::Excluded { .. }) {
                     continue;
                 }
-                failures.extend(holds_what_was_decided(view, member, key, standing));
+                let due = standings.place(&member.name);
+                let failure = holds_what_was_decided(view, member, key, standing, due);
+                // A removal that was answered before a lost decision was: nobody asks the cluster again until the next change.
+                let answer = view.answer(key, &member.name);
+                let is_of_a_lost_one = world.options.restore
+                    && matches!(standing, Standing::Removing { .. })
+                    && answer.is_some_and(|answer| !world.bus.log.holds(key, &answer.place));
+                failures.extend(failure.filter(|_| !is_of_a_lost_one));
             }
         }
         for (key, live) in &member.server.objects {
             let left = told.left.contains(&(key.clone(), member.name.clone()));
-            if live.marks.is_some() && !expected.contains(key) && !left {
+            let lost = is_of_a_lost_history(world, member, key);
+            if live.marks.is_some() && !expected.contains(key) && !left && !lost {
                 failures.push(format!(
                     "clusters: {}: {key} is ours and nobody decided that it should be there",
                     member.name
@@ -269,6 +254,7 @@ fn holds_what_was_decided(
     member: &Member,
     key: &ObjectKey,
     standing: &Standing,
+    due: Option<Place>,
 ) -> Option<String> {
     let name = &member.name;
     let live = member.server.objects.get(key);
@@ -276,6 +262,10 @@ fn holds_what_was_decided(
     let row = view.rows(key).into_iter().find(|row| row.cluster == *name);
     let condition = row.as_ref().map(|row| row.condition);
     let answer = view.answer(key, name).map(|answer| answer.outcome);
+    let marks = ours.and_then(|live| live.marks.as_ref());
+    let is_ahead = marks
+        .zip(due)
+        .is_some_and(|(marks, due)| marks.is_ahead_of(&due));
     let (wanted, holds) = match standing {
         Standing::Assigned { digest, kept, .. } => {
             let holds = ours.is_some_and(|live| live.content == *digest);
@@ -287,7 +277,8 @@ fn holds_what_was_decided(
             (shown, holds)
         }
         Standing::Removing { .. } => {
-            if ours.is_none() && condition.is_none() {
+            // A removal that was answered before what a lost history brought back: that is a stray.
+            if condition.is_none() && (ours.is_none() || is_ahead) {
                 return None;
             }
             (Condition::Removing, false)
@@ -302,13 +293,13 @@ fn holds_what_was_decided(
             !holds && matches!(answer, Some(Outcome::Refused | Outcome::Retrying))
         }
         Some(Condition::Removing) => matches!(answer, Some(Outcome::Refused | Outcome::Retrying)),
-        Some(Condition::Ahead) => true,
+        Some(Condition::Ahead) => is_ahead,
         Some(
             Condition::Applied | Condition::Deciding | Condition::Pending | Condition::Excluded,
         )
         | None => false,
     };
-    let is_as_decided = holds && condition == Some(wanted);
+    let is_as_decided = holds && condition == Some(wanted) && !is_ahead;
     (!is_as_decided && !says_why).then(|| {
         format!(
             "clusters: {name}: {key}: decided {standing:?}, the cluster holds {live:?}, the view says {row:?} after {answer:?}"
@@ -316,21 +307,30 @@ fn holds_what_was_decided(
     })
 }
 
-/// How many copies in clusters carry our marks and no decision of the log says so.
-pub(super) fn ahead(world: &World) -> u64 {
-    let told = told(world);
-    let mut count = 0;
+/// Whether the copy of `key` in a cluster was written by a decision that stands in the log no more.
+fn is_of_a_lost_history(world: &World, member: &Member, key: &ObjectKey) -> bool {
+    if !world.options.restore {
+        return false;
+    }
+    let live = member.server.objects.get(key);
+    live.and_then(|live| live.marks.as_ref())
+        .is_some_and(|place| !world.bus.log.holds(key, place))
+}
+
+/// How many copies were written by decisions that stand in the log no more, and how many of them are in nobody's work.
+pub(super) fn lost_copies(world: &World) -> (u64, u64) {
+    let view = &world.aggregators[0].view;
+    let (mut all, mut strays) = (0, 0);
     for member in &world.members {
-        for (key, live) in &member.server.objects {
-            let decided = told
-                .standings
-                .get(key)
-                .and_then(|standings| standings.get(&member.name));
-            let left = told.left.contains(&(key.clone(), member.name.clone()));
-            count += u64::from(live.marks.is_some() && decided.is_none() && !left);
+        let objects = member.server.objects.keys();
+        for key in objects.filter(|key| is_of_a_lost_history(world, member, key)) {
+            let rows = view.rows(key).into_iter();
+            let mut rows = rows.filter(|row| row.cluster == member.name);
+            all += 1;
+            strays += u64::from(rows.all(|row| row.condition == Condition::Excluded));
         }
     }
-    count
+    (all, strays)
 }
 
 /// What a fleet at rest has done so far.

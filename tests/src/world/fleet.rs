@@ -468,7 +468,18 @@ impl World {
         let lost = u64::try_from(draw.below(40)).expect("small");
         let length = self.bus.log.last().saturating_sub(lost).max(first);
         self.tell(|| format!("  the log falls back to {length}"));
+        let removals = self.bus.log.removals();
         let acks = self.bus.log.cut(length);
+        let kept = self.bus.log.removals();
+        for (cluster, object, place) in removals.difference(&kept) {
+            for member in &mut self.members {
+                if member.name == *cluster {
+                    let lost = (object.clone(), place.clone());
+                    member.server.lost_removals.insert(lost);
+                }
+            }
+        }
+        self.publishers.lose_behind(length);
         for (partition, stream) in &mut self.bus.acks {
             let kept = acks.get(partition).copied().unwrap_or(0);
             stream.0.truncate(usize::try_from(kept).expect("small"));
@@ -497,7 +508,6 @@ impl World {
         };
         for member in &self.members {
             counts.writes += u64::try_from(member.server.writes.len()).expect("small");
-            counts.overwritten += member.server.overwritten;
         }
         counts.batches = self.bus.acks.values().map(AckStream::last).sum();
         counts

@@ -302,12 +302,9 @@ impl Hub {
                 *position += 1;
                 read = true;
                 for ack in batch.body.acks.iter().filter(|ack| ack.outcome.is_final()) {
-                    self.state.placer.removal_answered(
-                        &ack.object,
-                        &batch.cluster,
-                        &ack.epoch,
-                        ack.decision,
-                    );
+                    self.state
+                        .placer
+                        .removal_answered(&ack.object, &batch.cluster, &ack.place());
                 }
             }
         }
@@ -596,10 +593,15 @@ impl Hub {
                     self.send(Sent::Decision(decision, expected));
                 }
                 Effect::Write {
-                    work,
+                    mut work,
                     partition,
                     expected,
-                } => self.write(Item::Work(Rc::from(work)), partition, term, expected),
+                } => {
+                    if self.plant == Some(Plant::OrderByTheWriter) {
+                        work.decision_epoch.clone_from(&work.stamp.epoch);
+                    }
+                    self.write(Item::Work(Rc::from(work)), partition, term, expected);
+                }
                 Effect::Complete {
                     partition,
                     term,

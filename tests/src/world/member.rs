@@ -253,6 +253,9 @@ impl Member {
             Some(_) if answer_lost => {
                 self.end_attempt(index, Outcome::Retrying, "the answer was lost".to_owned())
             }
+            Some((Outcome::Ahead, _)) if self.plant == Some(Plant::AheadAnsweredAsApplied) => {
+                self.end_attempt(index, Outcome::Applied, String::new())
+            }
             Some((outcome, message)) => self.end_attempt(index, outcome, message),
         }
     }

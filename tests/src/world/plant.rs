@@ -27,11 +27,15 @@ pub enum Plant {
     LeadBehindTheLog,
     /// Writes of one term expect the stream's last sequence and do not look whose fence is the newest.
     ExpectTheStreamAlone,
+    /// Work is ordered by the epoch of its writer: what a restored hub writes counts as newer than all that clusters hold.
+    OrderByTheWriter,
+    /// A copy that is ahead is answered as applied.
+    AheadAnsweredAsApplied,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::SettleBeforeEffect,
         Self::ForgetRevisionCheck,
         Self::HaveFromAnotherIncarnation,
@@ -44,5 +48,7 @@ impl Plant {
         Self::ForgetUnanswered,
         Self::LeadBehindTheLog,
         Self::ExpectTheStreamAlone,
+        Self::OrderByTheWriter,
+        Self::AheadAnsweredAsApplied,
     ];
 }

@@ -25,11 +25,13 @@ pub(super) struct Wanted {
     pub(super) submission: Rc<Submission>,
     pub(super) receipts: Vec<Receipt>,
     pub(super) refused: Option<Refusal>,
+    /// Whether it was answered out of a history that is lost.
+    answered_before: bool,
 }
 
 impl Wanted {
     pub(super) fn is_answered(&self) -> bool {
-        !self.receipts.is_empty() || self.refused.is_some()
+        !self.receipts.is_empty() || self.refused.is_some() || self.answered_before
     }
 }
 
@@ -86,9 +88,19 @@ impl Publishers {
                 submission: Rc::clone(&submission),
                 receipts: Vec::new(),
                 refused: None,
+                answered_before: false,
             },
         );
         Some(submission)
+    }
+
+    /// The log falls back to its first `length` events: who was answered about a later one does not ask again.
+    pub(super) fn lose_behind(&mut self, length: u64) {
+        for wanted in self.wanted.values_mut() {
+            let before = wanted.receipts.len();
+            wanted.receipts.retain(|receipt| receipt.sequence <= length);
+            wanted.answered_before |= wanted.receipts.len() < before;
+        }
     }
 
     /// One of those that were handed in.

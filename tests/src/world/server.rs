@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleetcast_core::ack::Outcome;
-use fleetcast_core::epoch::Epoch;
+use fleetcast_core::decision::Place;
 use fleetcast_core::model::ObjectKey;
 use fleetcast_core::model::federated::{Adopt, OnDelete};
 use fleetcast_core::work::{Body, Work};
@@ -15,24 +15,17 @@ use fleetcast_core::work::{Body, Work};
 pub(super) struct Live {
     /// What it says.
     pub(super) content: String,
-    /// Our annotations; none where it is not ours.
-    pub(super) marks: Option<Marks>,
+    /// What our annotations say; none where it is not ours.
+    pub(super) marks: Option<Place>,
     version: u64,
     deleting: bool,
-}
-
-/// What the agent's annotations say.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Marks {
-    pub(super) epoch: Epoch,
-    pub(super) decision: u64,
 }
 
 /// One write of an agent.
 #[derive(Debug, Clone)]
 pub(super) struct Write {
     pub(super) object: ObjectKey,
-    pub(super) marks: Marks,
+    pub(super) place: Place,
     /// Whether something was taken away, or lost our marks.
     pub(super) removal: bool,
 }
@@ -40,11 +33,7 @@ pub(super) struct Write {
 impl std::fmt::Display for Write {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let verb = if self.removal { "takes away" } else { "writes" };
-        write!(
-            f,
-            "{verb} {} for decision {}",
-            self.object, self.marks.decision
-        )
+        write!(f, "{verb} {} for {}", self.object, self.place)
     }
 }
 
@@ -70,26 +59,16 @@ pub(super) struct Server {
     pub(super) cut: bool,
     pub(super) writes: Vec<Write>,
     pub(super) wrongs: Vec<String>,
-    /// How often what an earlier epoch's later decision had written was overwritten by a restored hub's earlier one.
-    pub(super) overwritten: u64,
-    newest: BTreeMap<ObjectKey, Marks>,
+    newest: BTreeMap<ObjectKey, Place>,
+    /// Removals of a history that is lost: nothing in the cluster tells of them once they are carried out.
+    pub(super) lost_removals: BTreeSet<(ObjectKey, Place)>,
     version: u64,
 }
 
-fn marks(work: &Work) -> Marks {
-    Marks {
-        epoch: work.stamp.epoch.clone(),
-        decision: work.decision,
-    }
-}
-
 /// Why what is there must not be written by `work`.
-fn ahead(live: &Marks, work: &Marks) -> Option<String> {
-    if live.epoch.number == work.epoch.number && live.epoch.hub != work.epoch.hub {
-        return Some("the cluster holds it from another hub's history".to_owned());
-    }
-    ((live.epoch.number, live.decision) > (work.epoch.number, work.decision))
-        .then(|| "the cluster holds a newer decision (ahead)".to_owned())
+fn ahead(live: &Place, work: &Place) -> Option<String> {
+    live.is_ahead_of(work)
+        .then(|| format!("the cluster holds {live}; this work carries out {work}"))
 }
 
 impl Server {
@@ -108,8 +87,8 @@ impl Server {
                 let says_the_same = work.digest.as_deref() == Some(live.content.as_str());
                 match &live.marks {
                     Some(found) => {
-                        if let Some(message) = ahead(found, &marks(work)) {
-                            return Looked::Answer(Outcome::Refused, message);
+                        if let Some(message) = ahead(found, &work.place()) {
+                            return Looked::Answer(Outcome::Ahead, message);
                         }
                         if says_the_same {
                             return answer(Outcome::Applied, "");
@@ -135,8 +114,8 @@ impl Server {
                 let Some(found) = &live.marks else {
                     return answer(Outcome::Orphaned, "changed hands: left alone");
                 };
-                if let Some(message) = ahead(found, &marks(work)) {
-                    return Looked::Answer(Outcome::Refused, message);
+                if let Some(message) = ahead(found, &work.place()) {
+                    return Looked::Answer(Outcome::Ahead, message);
                 }
                 if live.deleting {
                     return answer(Outcome::Retrying, "is being deleted");
@@ -185,10 +164,6 @@ impl Server {
                         self.wrongs
                             .push(format!("{object}: what is not ours was overwritten"));
                     }
-                    let work = marks(work);
-                    self.overwritten += u64::from(before.marks.as_ref().is_some_and(|before| {
-                        before.epoch.number < work.epoch.number && before.decision > work.decision
-                    }));
                     if before.marks.is_some() && before.content == content {
                         self.wrongs
                             .push(format!("{object}: was written although nothing changed"));
@@ -198,7 +173,7 @@ impl Server {
                     object.clone(),
                     Live {
                         content,
-                        marks: Some(marks(work)),
+                        marks: Some(work.place()),
                         version,
                         deleting: false,
                     },
@@ -223,24 +198,25 @@ impl Server {
             }
             Looked::Answer(..) => unreachable!("answered above"),
         };
-        self.record(object, marks(work), removal);
+        self.record(object, work.place(), removal);
         Some((outcome, String::new()))
     }
 
-    fn record(&mut self, object: &ObjectKey, marks: Marks, removal: bool) {
+    fn record(&mut self, object: &ObjectKey, place: Place, removal: bool) {
         if let Some(newest) = self.newest.get(object)
-            && marks < *newest
+            && place < *newest
+            && !self
+                .lost_removals
+                .contains(&(object.clone(), newest.clone()))
         {
-            self.wrongs.push(format!(
-                "{object}: decision {} of epoch {} was carried out after {} of {}",
-                marks.decision, marks.epoch, newest.decision, newest.epoch
-            ));
+            self.wrongs
+                .push(format!("{object}: {place} was carried out after {newest}"));
         } else {
-            self.newest.insert(object.clone(), marks.clone());
+            self.newest.insert(object.clone(), place.clone());
         }
         self.writes.push(Write {
             object: object.clone(),
-            marks,
+            place,
             removal,
         });
     }
@@ -279,15 +255,15 @@ impl Server {
 
     /// What a planted fault does: takes away what is ours and not in `named`.
     pub(super) fn remove_strays(&mut self, named: &BTreeSet<ObjectKey>) {
-        let strays: Vec<(ObjectKey, Marks)> = self
+        let strays: Vec<(ObjectKey, Place)> = self
             .objects
             .iter()
             .filter(|(object, _)| !named.contains(object))
             .filter_map(|(object, live)| Some((object.clone(), live.marks.clone()?)))
             .collect();
-        for (object, marks) in strays {
+        for (object, place) in strays {
             self.objects.remove(&object);
-            self.record(&object, marks, true);
+            self.record(&object, place, true);
         }
     }
 }

@@ -89,6 +89,7 @@ impl Place {
                 .expect("valid"),
             revision: decision,
             decision,
+            decision_epoch: "1.hub".to_owned().try_into().expect("valid"),
             digest,
             stamp: Stamp {
                 epoch: "1.hub".to_owned().try_into().expect("valid"),

@@ -76,6 +76,10 @@ impl Report {
         }
     }
 
+    fn ahead(message: impl Into<String>) -> Self {
+        Self::unchanged(Outcome::Ahead, message)
+    }
+
     pub(super) fn refused(message: impl Into<String>) -> Self {
         Self::unchanged(Outcome::Refused, message)
     }
@@ -195,7 +199,7 @@ pub(super) fn apply(
     let mut lost = Vec::new();
     if is_ours {
         if let Some(message) = ahead(live, work) {
-            return ToApply::Answer(Report::refused(message));
+            return ToApply::Answer(Report::ahead(message));
         }
         let recorded = live["metadata"]["annotations"][manifest::DIGEST].as_str();
         let is_equal = work.digest.is_some() && recorded == work.digest.as_deref();
@@ -268,7 +272,7 @@ pub(super) fn remove(work: &Work, mode: OnDelete, live: Option<&Value>) -> ToRem
         ));
     }
     if let Some(message) = ahead(live, work) {
-        return ToRemove::Answer(Report::refused(message));
+        return ToRemove::Answer(Report::ahead(message));
     }
     if is_deleting(live) {
         return ToRemove::Answer(Report::retrying(waits_for(live)));
@@ -301,18 +305,14 @@ fn is_deleting(live: &Value) -> bool {
 
 /// Why `live`, which is ours, must not be written by `work`: it is newer, or of another hub's history.
 fn ahead(live: &Value, work: &Work) -> Option<String> {
-    let (epoch, decision) = manifest::recorded(live)?;
-    let ours = &work.stamp.epoch;
-    if epoch.number == ours.number && epoch.hub != ours.hub {
-        return Some(format!(
-            "the cluster holds it from another hub's history: epoch {epoch}, this work is of epoch {ours}"
-        ));
-    }
-    ((epoch.number, decision) > (ours.number, work.decision)).then(|| {
-        format!(
-            "the cluster holds a newer decision (ahead): {decision} of epoch {epoch}, this work carries out {} of epoch {ours}",
-            work.decision
-        )
+    let (held, ours) = (manifest::recorded(live)?, work.place());
+    held.is_ahead_of(&ours).then(|| {
+        let what = match held.epoch.number == ours.epoch.number && held.epoch.hub != ours.epoch.hub
+        {
+            true => "(another hub's history)",
+            false => "(ahead)",
+        };
+        format!("the cluster holds {held} {what}; this work carries out {ours}")
     })
 }
 

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use fleetcast_core::decision::Place;
 use fleetcast_core::document::Document;
 use fleetcast_core::epoch::Epoch;
 use fleetcast_core::model::ObjectKey;
@@ -18,7 +19,7 @@ pub(super) const DIGEST: &str = "fleetcast.dev/digest";
 pub(super) const REVISION: &str = "fleetcast.dev/revision";
 /// The annotation with the decision.
 pub(super) const DECISION: &str = "fleetcast.dev/decision";
-/// The annotation with the epoch.
+/// The annotation with the epoch in which the decision was made.
 pub(super) const EPOCH: &str = "fleetcast.dev/epoch";
 
 /// Metadata that only the server writes; an apply that states `managedFields` is refused.
@@ -126,7 +127,7 @@ impl Manifest {
             (DIGEST, work.digest.clone().unwrap_or_default()),
             (REVISION, work.revision.to_string()),
             (DECISION, work.decision.to_string()),
-            (EPOCH, work.stamp.epoch.to_string()),
+            (EPOCH, work.decision_epoch.to_string()),
         ] {
             annotations.insert(annotation.to_owned(), json!(text));
         }
@@ -143,12 +144,13 @@ pub(super) fn unmark(resource_version: &str) -> Value {
     }})
 }
 
-/// The epoch and decision that a live object of ours carries; none where they cannot be read.
-pub(super) fn recorded(live: &Value) -> Option<(Epoch, u64)> {
+/// The decision that a live object of ours carries; none where it cannot be read.
+pub(super) fn recorded(live: &Value) -> Option<Place> {
     let annotations = live.pointer("/metadata/annotations")?;
     let text = |annotation: &str| annotations.get(annotation)?.as_str();
     let epoch = Epoch::try_from(text(EPOCH)?.to_owned()).ok()?;
-    Some((epoch, text(DECISION)?.parse().ok()?))
+    let number = text(DECISION)?.parse().ok()?;
+    Some(Place { epoch, number })
 }
 
 /// Whether a live object is ours, as `object`.

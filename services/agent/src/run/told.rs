@@ -76,12 +76,16 @@ impl Told {
             Outcome::Applied | Outcome::Removed | Outcome::Orphaned if *wrote => {
                 tracing::info!(outcome = outcome.word(), "done");
             }
-            Outcome::Refused => {
+            Outcome::Refused | Outcome::Ahead => {
                 let open = self.open.entry(object.clone()).or_default();
                 if open.refusal == *message {
-                    tracing::debug!(reason = message, "refused again");
+                    tracing::debug!(
+                        outcome = outcome.word(),
+                        reason = message,
+                        "not written, again"
+                    );
                 } else {
-                    tracing::warn!(reason = message, "refused");
+                    tracing::warn!(outcome = outcome.word(), reason = message, "not written");
                     open.refusal.clone_from(message);
                 }
             }

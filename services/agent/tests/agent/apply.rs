@@ -64,9 +64,9 @@ async fn a_newer_decision_changes_and_an_older_one_does_not() {
         json!({"a": "2", "theirs": "kept"})
     );
     let (outcome, message) = world.attempt(&apply_work(&first, 1, default())).await;
-    assert_eq!(outcome, Outcome::Refused);
+    assert_eq!(outcome, Outcome::Ahead);
     assert!(
-        message.contains("the cluster holds a newer decision (ahead)"),
+        message.contains("the cluster holds decision 2 of epoch 1.hub (ahead)"),
         "{message}"
     );
     assert_eq!(world.live(&first).await["data"]["a"], "2");

@@ -137,6 +137,7 @@ fn apply_work(manifest: &Value, decision: u64, policy: ApplyPolicy) -> Work {
         object: object.parse().unwrap(),
         revision: decision,
         decision,
+        decision_epoch: Epoch::try_from("1.hub".to_owned()).unwrap(),
         digest: Some(digest::of_value(manifest)),
         stamp: Stamp {
             epoch: Epoch::try_from("1.hub".to_owned()).unwrap(),

@@ -86,7 +86,7 @@ async fn a_newer_decision_in_between_is_not_overwritten() {
     let mut newer = manifest.clone();
     newer["data"]["a"] = json!("2");
     let (outcome, message) = world.attempt(&apply_work(&newer, 2, default())).await;
-    assert_eq!(outcome, Outcome::Refused);
+    assert_eq!(outcome, Outcome::Ahead);
     assert!(message.contains("ahead"), "{message}");
     assert_eq!(world.live(&manifest).await["data"]["a"], "9");
 }

@@ -106,7 +106,7 @@ async fn an_older_removal_is_refused() {
     let (outcome, message) = world
         .attempt(&remove_work(&manifest, 2, OnDelete::Delete))
         .await;
-    assert_eq!(outcome, Outcome::Refused);
+    assert_eq!(outcome, Outcome::Ahead);
     assert!(message.contains("ahead"), "{message}");
     assert_eq!(world.live(&manifest).await["data"]["a"], "1");
 }

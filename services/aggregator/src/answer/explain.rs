@@ -133,26 +133,18 @@ impl Chain<'_> {
         let row = self.rows.get(cluster);
         ClusterLink {
             cluster: cluster.clone(),
-            work: standing
-                .due()
-                .zip(self.view.epoch())
-                .map(|((decision, _), epoch)| WorkLink {
-                    id: work::id(self.key, cluster, epoch, decision),
-                    decision,
-                }),
+            work: self.object.standings.place(cluster).map(|place| WorkLink {
+                id: work::id(self.key, cluster, &place.epoch, place.number),
+                decision: place.number,
+            }),
             acknowledgement: answer.map(ack_link),
             condition: row.map(|row| row.condition),
-            broken_link: row.and_then(|row| self.broken_link(row, standing, answer)),
+            broken_link: row.and_then(|row| self.broken_link(row, standing)),
             standing: Standing::from(standing.clone()),
         }
     }
 
-    fn broken_link(
-        &self,
-        row: &fold::Row,
-        standing: &decision::Standing,
-        answer: Option<&fold::Answer>,
-    ) -> Option<String> {
+    fn broken_link(&self, row: &fold::Row, standing: &decision::Standing) -> Option<String> {
         if let decision::Standing::Assigned {
             kept: Some((reason, refusal)),
             revision,
@@ -173,13 +165,10 @@ impl Chain<'_> {
                 "the cluster tries again, {} times so far: {}",
                 row.attempts, row.message
             )),
-            Condition::Ahead => answer.map(|answer| {
-                format!(
-                    "the cluster holds decision {} of epoch {}, which the log does not know: hand the object in anew, or \
-                     restore with --take-members or --reapply",
-                    answer.decision, answer.epoch
-                )
-            }),
+            Condition::Ahead => Some(format!(
+                "not written, the cluster is ahead of the log: {}. Hand the object in anew, or restore with --take-members or --reapply",
+                row.message
+            )),
             Condition::Pending => Some(format!(
                 "work is due, the cluster has not answered; {}",
                 self.agent(&row.cluster)
@@ -293,7 +282,7 @@ fn ack_link(answer: &fold::Answer) -> AckLink {
         outcome: answer.outcome,
         message: answer.message.clone(),
         attempts: answer.attempts,
-        decision: answer.decision,
+        decision: answer.place.number,
         revision: answer.revision,
         time: answer.time,
         work_id: answer.work_id.clone(),

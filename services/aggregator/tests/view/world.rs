@@ -165,6 +165,7 @@ impl World {
             object: key(object),
             epoch: epoch(1),
             decision,
+            decision_epoch: None,
             revision: decision,
             count,
             outcome: Outcome::Applied,

@@ -123,7 +123,7 @@ impl Happening {
                         paint.good(ack.outcome.word())
                     }
                     Outcome::Refused => paint.bad(ack.outcome.word()),
-                    Outcome::Retrying => paint.waiting(ack.outcome.word()),
+                    Outcome::Retrying | Outcome::Ahead => paint.waiting(ack.outcome.word()),
                 };
                 let message = if ack.message.is_empty() {
                     String::new()

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, View};
+use super::{Answer, Object, View};
 use crate::ack::{Observed, Outcome};
-use crate::decision::Standing;
+use crate::decision::{Place, Standing};
 use crate::digest;
 use crate::health::Health;
 use crate::model::{ClusterName, ObjectKey};
@@ -43,7 +43,7 @@ pub struct Row {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
-    /// The newest decision is not made yet.
+    /// The newest decision is not made yet, or not folded yet.
     Deciding,
     /// The cluster holds what it should.
     Applied,
@@ -107,6 +107,27 @@ pub struct CanonicalRow {
     pub digest: String,
 }
 
+/// What the greatest answer of a cluster says about the decision that is due there.
+enum Answered {
+    /// It answers that decision.
+    It(Outcome),
+    /// It answers an earlier one, or there is none.
+    Before,
+    /// It answers a later one that is not folded yet.
+    NotFolded,
+    /// It answers one of a history that is lost.
+    Lost,
+}
+
+/// What is said of a cluster that answered a decision which the view does not hold.
+fn beyond(answer: &Answer, condition: Condition) -> String {
+    let place = &answer.place;
+    match condition {
+        Condition::Ahead => format!("the cluster answered {place}, which the log does not know"),
+        _ => format!("the cluster answered {place}, which is not folded yet"),
+    }
+}
+
 impl View {
     /// The rows of one object, by cluster; removals that were answered are not among them.
     pub fn rows(&self, key: &ObjectKey) -> Vec<Row> {
@@ -120,20 +141,19 @@ impl View {
         object
             .standings
             .iter()
-            .filter_map(|(cluster, standing)| {
-                self.row(key, object.change.revision, decided, cluster, standing)
-            })
+            .filter_map(|(cluster, standing)| self.row(key, object, decided, cluster, standing))
             .collect()
     }
 
     fn row(
         &self,
         key: &ObjectKey,
-        revision: u64,
+        object: &Object,
         decided: u64,
         cluster: &ClusterName,
         standing: &Standing,
     ) -> Option<Row> {
+        let (revision, standings) = (object.change.revision, &object.standings);
         let answer = self.answer(key, cluster);
         let mut row = Row {
             cluster: cluster.clone(),
@@ -151,18 +171,15 @@ impl View {
             behind: 0,
             observed: self.observed(answer, cluster),
         };
-        if let Some((decision, _)) = standing.due() {
-            row.decision = decision;
+        let place = standings.place(cluster);
+        if let Some(place) = &place {
+            row.decision = place.number;
         }
-        let answers_it = |decision: u64| {
-            answer.is_some_and(|answer| {
-                Some(&answer.epoch) == self.epoch() && answer.decision == decision
-            })
-        };
-        let ahead = answer.is_some_and(|answer| {
-            self.epoch()
-                .is_some_and(|epoch| (&answer.epoch, answer.decision) > (epoch, row.decision))
-        });
+        let answered = answer
+            .zip(place.as_ref())
+            .map_or(Answered::Before, |(answer, place)| {
+                self.answered_of(answer, place)
+            });
         match standing {
             Standing::Assigned {
                 decision,
@@ -174,12 +191,15 @@ impl View {
             } => {
                 row.replicas = *replicas;
                 row.digest = Some(digest.clone());
-                row.condition = match answer.map(|answer| answer.outcome) {
-                    _ if ahead => Condition::Ahead,
-                    Some(Outcome::Applied) if answers_it(*decision) => Condition::Applied,
-                    Some(Outcome::Refused) if answers_it(*decision) => Condition::Refused,
-                    Some(Outcome::Retrying) if answers_it(*decision) => Condition::Retrying,
-                    Some(_) | None => Condition::Pending,
+                row.condition = match answered {
+                    Answered::It(Outcome::Applied) => Condition::Applied,
+                    Answered::It(Outcome::Refused) => Condition::Refused,
+                    Answered::It(Outcome::Retrying) => Condition::Retrying,
+                    Answered::It(Outcome::Ahead) | Answered::Lost => Condition::Ahead,
+                    Answered::It(Outcome::Removed | Outcome::Orphaned) | Answered::Before => {
+                        Condition::Pending
+                    }
+                    Answered::NotFolded => Condition::Deciding,
                 };
                 if row.condition == Condition::Applied {
                     // The manifest did not change since: the cluster holds the newest revision that was decided, too.
@@ -190,12 +210,17 @@ impl View {
                     row.message = match answer {
                         Some(answer) => format!(
                             "no answer yet to decision {decision}; last answer was to {}",
-                            answer.decision
+                            answer.place.number
                         ),
                         None => "no answer yet".to_owned(),
                     };
                 }
-                if let Some((reason, refusal)) = kept {
+                if let (Answered::NotFolded | Answered::Lost, Some(answer)) = (&answered, answer) {
+                    row.message = beyond(answer, row.condition);
+                }
+                if let Some((reason, refusal)) = kept
+                    && row.condition != Condition::Ahead
+                {
                     row.condition = Condition::Refused;
                     row.message =
                         format!("{reason:?}: {refusal}; the cluster keeps revision {since}");
@@ -206,16 +231,12 @@ impl View {
                 }
                 row.behind = revision.saturating_sub(row.applied_revision);
             }
-            Standing::Removing {
-                decision, reason, ..
-            } => {
-                if answers_it(*decision) && answer.is_some_and(|answer| answer.outcome.is_final()) {
-                    return None;
-                }
-                row.condition = if ahead {
-                    Condition::Ahead
-                } else {
-                    Condition::Removing
+            Standing::Removing { reason, .. } => {
+                row.condition = match answered {
+                    Answered::It(outcome) if outcome.is_final() => return None,
+                    Answered::It(Outcome::Ahead) | Answered::Lost => Condition::Ahead,
+                    Answered::NotFolded => Condition::Deciding,
+                    Answered::It(_) | Answered::Before => Condition::Removing,
                 };
                 row.message = match row.message.is_empty() {
                     true => reason.clone(),
@@ -247,6 +268,24 @@ impl View {
             ));
         }
         observed
+    }
+
+    /// What `answer` says about the decision at `due`.
+    fn answered_of(&self, answer: &Answer, due: &Place) -> Answered {
+        if answer.place == *due {
+            return Answered::It(answer.outcome);
+        }
+        if !answer.place.is_ahead_of(due) {
+            return Answered::Before;
+        }
+        // What was decided in the epoch that the log tells stands in it, and is met further on. What was decided in an earlier one and is not
+        // there will never be.
+        match self.epoch() {
+            Some(epoch) if answer.place.epoch.number > epoch.number => Answered::NotFolded,
+            Some(epoch) if answer.place.epoch == *epoch => Answered::NotFolded,
+            Some(_) => Answered::Lost,
+            None => Answered::NotFolded,
+        }
     }
 
     /// Every row in the form that is compared after a rebuild, in order.

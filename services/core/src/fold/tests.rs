@@ -17,7 +17,7 @@ fn answers_fold_to_the_same_rows_in_every_order() {
         declared(2),
         assigns(2, 2, "two", &["eu-1"]),
     ];
-    let tables: [&[(u64, u64, u64, Outcome)]; 4] = [
+    let tables: [&[(u64, u64, u64, Outcome)]; 5] = [
         &[
             (1, 1, 1, Outcome::Retrying),
             (1, 2, 1, Outcome::Applied),
@@ -37,6 +37,11 @@ fn answers_fold_to_the_same_rows_in_every_order() {
             (2, 1, 1, Outcome::Retrying),
             (2, 2, 2, Outcome::Retrying),
             (2, 3, 2, Outcome::Applied),
+        ],
+        &[
+            (1, 1, 1, Outcome::Ahead),
+            (1, 2, 1, Outcome::Applied),
+            (1, 3, 2, Outcome::Ahead),
         ],
         &[
             (1, 1, 2, Outcome::Applied),
@@ -226,16 +231,44 @@ fn each_condition_comes_from_the_newest_decision_and_the_answer_to_it() {
             3,
         ),
         (
-            "newer than the log",
+            "newer than what is folded of the log",
             vec![batch(1, 1, 0, vec![ack(1, 7, Outcome::Applied)])],
+            Condition::Deciding,
+            7,
+            0,
+        ),
+        (
+            "newer than the log: decided in a history that is lost",
+            vec![batch(1, 1, 0, vec![ack(1, 7, Outcome::Applied)]), begins(2)],
             Condition::Ahead,
             7,
             0,
         ),
         (
-            "another history's answer is none of ours",
+            "the cluster says that it is ahead",
+            vec![
+                begins(2),
+                batch(1, 1, 0, vec![restored(ack(1, 1, Outcome::Ahead))]),
+            ],
+            Condition::Ahead,
+            0,
+            1,
+        ),
+        (
+            "what is answered in a later epoch is said later",
+            vec![
+                batch(1, 1, 0, vec![ack(1, 7, Outcome::Removed)]),
+                begins(2),
+                batch(2, 1, 1, vec![restored(ack(2, 1, Outcome::Applied))]),
+            ],
+            Condition::Applied,
+            1,
+            0,
+        ),
+        (
+            "a decision that was restored keeps its answer",
             vec![answered(Outcome::Applied), begins(2)],
-            Condition::Pending,
+            Condition::Applied,
             1,
             0,
         ),

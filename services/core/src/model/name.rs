@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -67,12 +68,13 @@ fn is_dns_label_of_any_length(text: &str) -> bool {
 }
 
 /// The name of a member cluster: an RFC 1123 subdomain, since a MemberCluster object of that name must be possible.
+/// Its clones share the text.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
-pub struct ClusterName(std::sync::Arc<str>);
+pub struct ClusterName(Arc<str>);
 
 impl ClusterName {
     /// Parses a cluster's name.
@@ -113,7 +115,7 @@ impl TryFrom<String> for ClusterName {
 
 impl From<ClusterName> for String {
     fn from(name: ClusterName) -> Self {
-        name.0.as_ref().to_owned()
+        (*name.0).to_owned()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,16 +15,16 @@ use crate::{Refusal, digest};
 ///
 /// As text `Kind.group/namespace/name`, without `.group` for the core group and without `namespace/` for cluster scope:
 /// `Deployment.apps/shop/web`, `Namespace/shop`.
-#[derive(
-    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+///
+/// Every map of the core is keyed by it, so it is one string that its clones share: the four parts, nothing where there is none, each but the last
+/// followed by a zero byte. No part holds one, so the order is that of (kind, group, namespace, name).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct ObjectKey {
-    kind: String,
-    group: String,
-    namespace: Option<String>,
-    name: String,
+    parts: Arc<str>,
+    /// Where kind, group and namespace end in `parts`.
+    ends: [u16; 3],
 }
 
 impl ObjectKey {
@@ -71,32 +72,41 @@ impl ObjectKey {
                 format!("{name:?} is no name: not empty, at most 253 bytes, without '/' and '%'"),
             ));
         }
+        let parts = [kind, group, namespace.unwrap_or_default(), name].join("\0");
+        let end_of_kind = kind.len();
+        let end_of_group = end_of_kind + 1 + group.len();
+        let end_of_namespace = parts.len() - name.len() - 1;
         Ok(Self {
-            kind: kind.to_owned(),
-            group: group.to_owned(),
-            namespace: namespace.map(str::to_owned),
-            name: name.to_owned(),
+            parts: parts.into(),
+            ends: [end_of_kind, end_of_group, end_of_namespace]
+                .map(|end| u16::try_from(end).expect("the grammar allows less than 400 bytes")),
         })
+    }
+
+    fn part(&self, after: Option<usize>, end: usize) -> &str {
+        let begin = after.map_or(0, |part| usize::from(self.ends[part]) + 1);
+        &self.parts[begin..end]
     }
 
     /// The kind as in the manifest: `Deployment`.
     pub fn kind(&self) -> &str {
-        &self.kind
+        self.part(None, self.ends[0].into())
     }
 
     /// The API group without version; empty for the core group.
     pub fn group(&self) -> &str {
-        &self.group
+        self.part(Some(0), self.ends[1].into())
     }
 
     /// The namespace; none for cluster scope.
     pub fn namespace(&self) -> Option<&str> {
-        self.namespace.as_deref()
+        let namespace = self.part(Some(1), self.ends[2].into());
+        (!namespace.is_empty()).then_some(namespace)
     }
 
     /// The name.
     pub fn name(&self) -> &str {
-        &self.name
+        self.part(Some(2), self.parts.len())
     }
 
     /// A digest of fixed length (32 hexadecimal digits) that stands for this object in subjects and ids.
@@ -108,16 +118,14 @@ impl ObjectKey {
     ///
     /// Each keeps `[A-Za-z0-9-]` and writes every other byte as `=HH`; nothing is `_`.
     pub fn tokens(&self) -> String {
-        let namespace = self.namespace.as_deref().unwrap_or_default();
-        [self.kind.as_str(), &self.group, namespace, &self.name]
-            .map(token)
-            .join(".")
+        let parts: Vec<String> = self.parts.split('\0').map(token).collect();
+        parts.join(".")
     }
 
     /// The form that people read and type: like the text form, with the kind in lower case (`deployment.apps/shop/web`).
     pub fn for_people(&self) -> String {
         let text = self.to_string();
-        let (kind, rest) = text.split_at(self.kind.len());
+        let (kind, rest) = text.split_at(self.kind().len());
         kind.to_ascii_lowercase() + rest
     }
 }
@@ -140,14 +148,23 @@ pub fn token(text: &str) -> String {
 
 impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.kind)?;
-        if !self.group.is_empty() {
-            write!(f, ".{}", self.group)?;
+        f.write_str(self.kind())?;
+        if !self.group().is_empty() {
+            f.write_str(".")?;
+            f.write_str(self.group())?;
         }
-        if let Some(namespace) = &self.namespace {
-            write!(f, "/{namespace}")?;
+        if let Some(namespace) = self.namespace() {
+            f.write_str("/")?;
+            f.write_str(namespace)?;
         }
-        write!(f, "/{}", self.name)
+        f.write_str("/")?;
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Debug for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ObjectKey({self})")
     }
 }
 
@@ -196,13 +213,13 @@ pub struct ObjectQuery {
 impl ObjectQuery {
     /// Whether `key` is what was meant.
     pub fn matches(&self, key: &ObjectKey) -> bool {
-        key.kind.eq_ignore_ascii_case(&self.kind)
+        key.kind().eq_ignore_ascii_case(&self.kind)
             && self
                 .group
                 .as_deref()
-                .is_none_or(|group| group.eq_ignore_ascii_case(&key.group))
-            && self.namespace == key.namespace
-            && self.name == key.name
+                .is_none_or(|group| group.eq_ignore_ascii_case(key.group()))
+            && self.namespace.as_deref() == key.namespace()
+            && self.name == key.name()
     }
 }
 
@@ -215,10 +232,10 @@ impl FromStr for ObjectQuery {
                 .split('/')
                 .next()
                 .is_some_and(|kind| kind.contains('.'))
-                .then_some(key.group),
-            kind: key.kind,
-            namespace: key.namespace,
-            name: key.name,
+                .then(|| key.group().to_owned()),
+            kind: key.kind().to_owned(),
+            namespace: key.namespace().map(str::to_owned),
+            name: key.name().to_owned(),
         })
     }
 }
@@ -238,6 +255,20 @@ mod tests {
             let key: ObjectKey = text.parse().expect(text);
             assert_eq!(key.to_string(), text);
         }
+    }
+
+    #[test]
+    fn keys_are_ordered_by_kind_group_namespace_and_name() {
+        let texts = [
+            "A/b", "A/b/a", "A/b/b", "A/b-c/a", "A.a/z", "A.a-b/a", "Aa/a",
+        ];
+        let keys = texts.map(|text| text.parse::<ObjectKey>().expect(text));
+        assert!(keys.is_sorted());
+        assert_eq!(keys[0].namespace(), None);
+        assert_eq!(
+            keys[4].tokens().split('.').collect::<Vec<_>>(),
+            ["A", "a", "_", "z"]
+        );
     }
 
     #[test]

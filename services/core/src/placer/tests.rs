@@ -3,6 +3,7 @@
 mod leading;
 mod policies;
 mod related;
+mod restored;
 mod scene;
 
 use serde_json::json;
@@ -139,15 +140,15 @@ fn a_withdrawal_removes_and_is_forgotten_when_it_is_answered() {
     assert!(
         matches!(&work.body, work::Body::Remove { mode: OnDelete::Delete, api_version } if api_version == "v1")
     );
-    for (what, epoch, decision, expected) in [
-        ("another history's", epoch(2), 2, Vec::new()),
-        ("an older decision's", epoch(1), 1, Vec::new()),
-        ("the answer", epoch(1), 2, vec!["forget eu-1 5".to_owned()]),
-        ("its repeat", epoch(1), 2, Vec::new()),
+    for (what, answered, expected) in [
+        ("another history's", place(2, 2), Vec::new()),
+        ("an older decision's", place(1, 1), Vec::new()),
+        ("the answer", place(1, 2), vec!["forget eu-1 5".to_owned()]),
+        ("its repeat", place(1, 2), Vec::new()),
     ] {
         scene
             .placer
-            .removal_answered(&key(WEB), &name("eu-1"), &epoch, decision);
+            .removal_answered(&key(WEB), &name("eu-1"), &answered);
         scene.poll();
         assert_eq!(scene.told(), expected, "{what}");
     }

@@ -183,7 +183,7 @@ impl Held {
             }
             return;
         };
-        if item.work.decision == work.decision && item.work.stamp.epoch == work.stamp.epoch {
+        if item.work.decision == work.decision && item.work.decision_epoch == work.decision_epoch {
             item.work = work.clone();
             return;
         }
@@ -290,7 +290,7 @@ impl Held {
                 self.forget(&work.object);
                 return (Observed::default(), is_news);
             }
-            Outcome::Refused | Outcome::Retrying => {}
+            Outcome::Refused | Outcome::Retrying | Outcome::Ahead => {}
         }
         (observed, is_news)
     }

@@ -111,10 +111,9 @@ impl Queue {
         let (object, n) = (work.object.clone(), work.stamp.n);
         let running = self.running.contains_key(&object);
         self.open.insert(n, sequence);
-        let same_again = self
-            .items
-            .get(&object)
-            .is_some_and(|old| old.work.decision == work.decision);
+        let same_again = self.items.get(&object).is_some_and(|old| {
+            old.work.decision == work.decision && old.work.decision_epoch == work.decision_epoch
+        });
         match self.items.get_mut(&object) {
             Some(old) => {
                 if let Some(n) = old.n.filter(|old| *old != n) {

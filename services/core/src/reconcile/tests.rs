@@ -179,7 +179,7 @@ fn a_higher_epoch_is_adopted_with_its_own_terms() {
     assert_eq!(
         scene.effects(),
         [format!("apply {WEB} 3")],
-        "decisions are counted per epoch"
+        "another history has its own decisions"
     );
     scene.live(promoted(apply(API, 1, 2), 3));
     assert_eq!(
@@ -187,6 +187,46 @@ fn a_higher_epoch_is_adopted_with_its_own_terms() {
         format!("apply {API} 1"),
         "term 3 follows term 2"
     );
+}
+
+#[test]
+fn work_is_ordered_by_the_epoch_of_its_decision_and_fenced_by_that_of_its_writer() {
+    let written = |decision_epoch, decision, n| {
+        let mut work = stamped(apply(WEB, decision, n), |stamp| {
+            stamp.epoch = epoch(3, "c");
+            stamp.incarnation = "y".to_owned();
+        });
+        work.decision_epoch = decision_epoch;
+        work
+    };
+    let mut scene = Scene::with(vec![written(epoch(2, "b"), 4, 1)]);
+    scene.effects();
+    scene.live(written(epoch(1, "a"), 9, 2));
+    scene.done(WEB, 4, Outcome::Ahead);
+    let [batch] = &scene.batches[..] else {
+        panic!("one batch: {:?}", scene.batches);
+    };
+    let ack = &batch.acks[0];
+    assert_eq!(
+        (ack.place(), &ack.epoch),
+        (
+            Place {
+                epoch: epoch(2, "b"),
+                number: 4
+            },
+            &epoch(3, "c")
+        ),
+        "what an earlier epoch decided does not overtake"
+    );
+    scene.effects();
+    scene.pass(10_000);
+    assert!(
+        scene.effects().contains(&format!("apply {WEB} 4")),
+        "what is ahead is looked at again"
+    );
+    scene.live(written(epoch(3, "c"), 5, 3));
+    scene.done(WEB, 4, Outcome::Ahead);
+    assert!(scene.effects().contains(&format!("apply {WEB} 5")));
 }
 
 #[test]

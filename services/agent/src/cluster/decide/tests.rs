@@ -22,6 +22,7 @@ fn work() -> Work {
         object: "ConfigMap/shop/a".parse().unwrap(),
         revision: 3,
         decision: 5,
+        decision_epoch: Epoch::try_from("2.hub".to_owned()).unwrap(),
         digest: Some(DIGEST.to_owned()),
         stamp: Stamp {
             epoch: Epoch::try_from("2.hub".to_owned()).unwrap(),
@@ -178,19 +179,19 @@ fn applications_are_decided_in_order() {
             "ahead by decision, though equal",
             policy(),
             Some(ours(DIGEST, "2.hub", 6)),
-            "refused the cluster holds a newer decision (ahead): 6 of epoch 2.hub, this work carries out 5 of epoch 2.hub".to_owned(),
+            "ahead the cluster holds decision 6 of epoch 2.hub (ahead); this work carries out decision 5 of epoch 2.hub".to_owned(),
         ),
         (
             "ahead by epoch",
             always.clone(),
             Some(ours("d1", "3.hub", 1)),
-            "refused the cluster holds a newer decision (ahead): 1 of epoch 3.hub, this work carries out 5 of epoch 2.hub".to_owned(),
+            "ahead the cluster holds decision 1 of epoch 3.hub (ahead); this work carries out decision 5 of epoch 2.hub".to_owned(),
         ),
         (
             "of another hub",
             always.clone(),
             Some(ours("d1", "2.zombie", 1)),
-            "refused the cluster holds it from another hub's history: epoch 2.zombie, this work is of epoch 2.hub".to_owned(),
+            "ahead the cluster holds decision 1 of epoch 2.zombie (another hub's history); this work carries out decision 5 of epoch 2.hub".to_owned(),
         ),
         (
             "a copy of ours under another name",
@@ -296,7 +297,7 @@ fn removals_are_decided_in_order() {
             "ahead",
             OnDelete::Delete,
             Some(ours(DIGEST, "2.hub", 6)),
-            "refused the cluster holds a newer decision (ahead): 6 of epoch 2.hub, this work carries out 5 of epoch 2.hub",
+            "ahead the cluster holds decision 6 of epoch 2.hub (ahead); this work carries out decision 5 of epoch 2.hub",
         ),
         (
             "being deleted",

@@ -128,13 +128,16 @@ impl Story {
             object: key(object),
             epoch: self.epoch.clone(),
             decision,
+            decision_epoch: None,
             revision: 1,
             count: sequence,
             outcome,
             message: match outcome {
                 Outcome::Refused => "field is immutable".to_owned(),
                 Outcome::Retrying => "timed out".to_owned(),
-                Outcome::Applied | Outcome::Removed | Outcome::Orphaned => String::new(),
+                Outcome::Applied | Outcome::Removed | Outcome::Orphaned | Outcome::Ahead => {
+                    String::new()
+                }
             },
             digest: None,
             attempts: 1,

@@ -45,11 +45,11 @@ pub(super) async fn measure(bus: &Bus, partitions: u16, revision: u64) -> anyhow
             if !is_in_sample(&lane.cluster) {
                 return;
             }
-            let Ok((object, decision, _)) = event::work_stamp(&stored.message.headers) else {
+            let Ok((object, place, _)) = event::work_stamp(&stored.message.headers) else {
                 return;
             };
             if let Some((number, decided)) = decisions.get(&object)
-                && *number == decision
+                && *number == place.number
             {
                 to_work.push(between(*decided, stored.stored_at));
                 work.insert((object, lane.cluster), stored.stored_at);

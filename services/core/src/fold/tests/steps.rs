@@ -131,6 +131,7 @@ pub(super) fn ack(count: u64, decision: u64, outcome: Outcome) -> Ack {
         object: key(),
         epoch: epoch(1),
         decision,
+        decision_epoch: None,
         revision: decision,
         count,
         outcome,
@@ -143,6 +144,15 @@ pub(super) fn ack(count: u64, decision: u64, outcome: Outcome) -> Ack {
             health: Some(Health::healthy(format!("answer {count}"))),
             ..Observed::default()
         },
+    }
+}
+
+/// An answer to work that a restored hub wrote in epoch 2 for a decision of epoch 1.
+pub(super) fn restored(ack: Ack) -> Ack {
+    Ack {
+        epoch: epoch(2),
+        decision_epoch: Some(epoch(1)),
+        ..ack
     }
 }
 

@@ -268,7 +268,7 @@ fn a_count_that_was_taken_away_is_not_given_again() {
         other.logged(entry);
     }
     other.follow(0, Lane::new("x".to_owned(), 0));
-    other.removal_answered(&key(WEB), &name("eu-1"), &epoch(1), 2);
+    other.removal_answered(&key(WEB), &name("eu-1"), &place(1, 2));
     scene.placer = other;
     scene.stream = vec![None; scene.stream.len()];
     scene.lead_on(2);
@@ -305,7 +305,7 @@ fn who_only_followed_does_not_repeat_what_was_answered_or_met_before_the_log() {
     for entry in &scene.log[1..] {
         other.logged(entry);
     }
-    other.removal_answered(&key(WEB), &name("eu-1"), &epoch(1), 2);
+    other.removal_answered(&key(WEB), &name("eu-1"), &place(1, 2));
     scene.placer = other;
     scene.lead_on(2);
     assert_eq!(scene.told(), ["complete"]);

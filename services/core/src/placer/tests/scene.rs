@@ -25,6 +25,13 @@ pub(super) fn epoch(number: u64) -> Epoch {
     }
 }
 
+pub(super) fn place(epoch_number: u64, number: u64) -> Place {
+    Place {
+        epoch: epoch(epoch_number),
+        number,
+    }
+}
+
 /// A placer with a log and a work stream that take whatever is expected rightly.
 pub(super) struct Scene {
     pub(super) placer: Placer,

@@ -2,6 +2,7 @@
 
 use super::super::*;
 use crate::ack::{BatchBody, Seen};
+pub(super) use crate::decision::Place;
 use crate::document::Document;
 use crate::model::ApplyPolicy;
 use crate::model::federated::OnDelete;
@@ -30,6 +31,7 @@ pub(super) fn apply(object: &str, decision: u64, n: u64) -> Work {
         object: key(object),
         revision: decision,
         decision,
+        decision_epoch: epoch(1, "a"),
         digest: Some(format!("digest {decision}")),
         stamp: Stamp {
             epoch: epoch(1, "a"),
