@@ -110,6 +110,11 @@ fn the_other_workloads_come_to_their_end() {
     assert_eq!(status["rows"], 30);
     let apply = bench(test, &["apply", "--objects", "10"]).expect("a server");
     has(&apply, &["/create/ratio", "/update/ratio"]);
+    let agent = bench(test, &["agent", "--objects", "5,10"]).expect("a server");
+    has(
+        &agent,
+        &["/steps/1/agent_rss_mib", "/steps/1/agent_idle_cpu_percent"],
+    );
     let burst = bench(test, &["burst", "--seconds", "1", "--fast-seconds", "1"]).expect("a server");
     assert_eq!(burst["rounds"][3]["objects"], 1_000);
     let agents = bench(test, &["agents", "--clusters", "4", "--changes", "2"]).expect("a server");

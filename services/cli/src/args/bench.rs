@@ -26,6 +26,8 @@ pub(crate) enum Workload {
     Restart(RestartArgs),
     /// Agents connected to one bus: time, memory, latency of a change to one and to all
     Agents(AgentsArgs),
+    /// One agent process and its memory and CPU, at work and idle, by how much its cluster holds
+    Agent(AgentArgs),
     /// The simulated members of a run, as a process
     #[command(hide = true)]
     Members(MembersArgs),
@@ -155,7 +157,20 @@ pub(crate) struct AgentsArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  fleetcast bench agent --objects 100,1000,10000")]
+pub(crate) struct AgentArgs {
+    /// How much the cluster holds, one measurement each, rising
+    #[arg(long, value_delimiter = ',', default_value = "100,1000")]
+    pub(crate) objects: Vec<u32>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct MembersArgs {
+    /// Run no agents: serve the clusters over HTTP and write a kubeconfig for each into this folder
+    #[arg(long)]
+    pub(crate) serve: Option<PathBuf>,
     /// How many clusters
     #[arg(long)]
     pub(crate) clusters: usize,

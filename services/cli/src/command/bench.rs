@@ -12,8 +12,10 @@
 //! | acknowledgements folded, rows listed | [`status`] |
 //! | everything killed, and how long until a new change flows | [`restart`] |
 //! | many agents on one bus | [`agents`] |
+//! | one agent process, by how much its cluster holds | [`agent`] |
 //! | what the parts can do alone | [`limits`] |
 
+mod agent;
 mod agents;
 mod apply;
 mod burst;
@@ -45,6 +47,7 @@ pub(crate) async fn run(args: BenchArgs) -> Result<(), Failure> {
         Workload::Latency(args) => (args.common.output, latency::run(&args).await?),
         Workload::Status(args) => (args.common.output, status::run(&args).await?),
         Workload::Restart(args) => (args.common.output, restart::run(&args).await?),
+        Workload::Agent(args) => (args.common.output, agent::run(&args).await?),
         Workload::Agents(args) => (args.common.output, agents::run(&args).await?),
     };
     match form {

@@ -67,6 +67,11 @@ fn walk(path: &str, value: &Value, lines: &mut Vec<(String, String)>) {
                 walk(&path, value, lines);
             }
         }
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            for (index, item) in items.iter().enumerate() {
+                walk(&format!("{path}[{index}]"), item, lines);
+            }
+        }
         Value::String(text) => lines.push((path.to_owned(), text.clone())),
         other => lines.push((path.to_owned(), other.to_string())),
     }

@@ -22,9 +22,17 @@ pub(crate) async fn run(args: MembersArgs) -> Result<(), Failure> {
     let (stop, stopped) = watch::channel(false);
     let mut agents = JoinSet::new();
     let mut clusters = Vec::new();
+    let mut served = Vec::new();
     for index in 0..args.clusters {
         let name = format!("bench-{index:05}");
         let cluster = Cluster::new(&name);
+        if let Some(directory) = &args.serve {
+            let http = cluster.serve_http(([127, 0, 0, 1], 0).into())?;
+            std::fs::write(directory.join(&name), http.kubeconfig())?;
+            clusters.push(cluster);
+            served.push(http);
+            continue;
+        }
         let options = fleetcast_agent::Options {
             cluster: ClusterName::parse(&name).map_err(anyhow::Error::from)?,
             partitions: args.partitions,

@@ -25,6 +25,7 @@ const TICKS: f64 = 100.0;
 #[derive(Debug, Clone, Copy, Default)]
 struct Used {
     cpu_s: f64,
+    rss_mib: f64,
     peak_rss_mib: f64,
 }
 
@@ -158,6 +159,36 @@ impl Rig {
         let registrations = rig.clusters.iter().enumerate().map(register).collect();
         load::hand_in(&rig.bus, registrations, 64, |_, _| {}).await?;
         Ok(rig)
+    }
+
+    /// As [`Rig::start_on`], with one simulated cluster in a process of its own, so that its agent's process is an agent's alone.
+    pub(super) async fn start_one_agent(
+        common: &Common,
+        directory: Directory,
+    ) -> anyhow::Result<Self> {
+        let mut rig = Self::start_hub(common, directory, 1, 1).await?;
+        let cluster = rig.clusters[0].to_string();
+        let folder = rig.directory.path.display().to_string();
+        let arguments = ["bench", "members", "--clusters", "1", "--serve", &folder];
+        rig.spawn("members", &arguments, false)?;
+        let kubeconfig = rig.path(&cluster);
+        let begin = Instant::now();
+        while !kubeconfig.exists() {
+            rig.check(begin, PATIENCE, "the cluster")?;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let kubeconfig = kubeconfig.display().to_string();
+        let arguments = ["agent", "--cluster", &cluster, "--kubeconfig", &kubeconfig];
+        rig.spawn("agent", &arguments, false)?;
+        rig.wait_for_heartbeats(1).await?;
+        Ok(rig)
+    }
+
+    /// What a process has in memory now, MiB, and the CPU seconds that it has used.
+    pub(super) fn now(&self, name: &str) -> anyhow::Result<(f64, f64)> {
+        let process = self.processes.get(name).context("it runs")?;
+        let used = used(process.child.id());
+        Ok((used.rss_mib, used.cpu_s))
     }
 
     /// Removes what a process keeps besides the streams.
@@ -397,20 +428,17 @@ fn used(pid: u32) -> Used {
             .and_then(|field| field.parse::<f64>().ok())
             .unwrap_or(0.0)
     };
-    let peak_kib = read("status")
-        .lines()
-        .find_map(|line| {
-            line.strip_prefix("VmHWM:")?
-                .trim()
-                .strip_suffix(" kB")?
-                .trim()
-                .parse::<f64>()
-                .ok()
-        })
-        .unwrap_or(0.0);
+    let status = read("status");
+    let mib = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
+        let number =
+            line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok());
+        number.unwrap_or(0.0) / 1024.0
+    };
     Used {
         cpu_s: (ticks(11) + ticks(12)) / TICKS,
-        peak_rss_mib: peak_kib / 1024.0,
+        rss_mib: mib("VmRSS:"),
+        peak_rss_mib: mib("VmHWM:"),
     }
 }
 
