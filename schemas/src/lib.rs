@@ -6,6 +6,7 @@
 //! | headers (CloudEvents in binary mode, and ours) | [`envelope`] |
 //! | bodies: MessagePack with field names or JSON, compressed over 1 KB | [`codec`] |
 //! | events to and from messages | [`event`] |
+//! | whether ids fit the content | [`evidence`] |
 //! | the list of events with their JSON Schemas | [`catalog`] |
 //! | requests and their answers | [`request`] |
 //!
@@ -16,6 +17,7 @@ pub mod catalog;
 pub mod codec;
 pub mod envelope;
 pub mod event;
+pub mod evidence;
 pub mod request;
 pub mod subject;
 

@@ -6,12 +6,17 @@
 //! | `explain` | [`Explanation`] |
 //! | `clusters` | [`Clusters`] |
 //! | `digest` | [`Digest`] |
+//! | `history` | [`past::History`] |
+//! | `diff` | [`past::Comparison`] |
+//! | `documents` | [`past::Documents`] |
+//! | `rebuild` | [`past::Rebuilding`], in many messages |
 //!
 //! A query that cannot be answered gets `{"refusal": {"document": 0, "field", "message"}}`. Times are RFC 3339; ages are left to the reader.
 
 pub(crate) mod build;
 pub(crate) mod explain;
 mod moment;
+pub mod past;
 
 impl From<ClusterSummary> for Cluster {
     /// The cluster as it is registered.
@@ -59,6 +64,18 @@ pub struct Request {
     /// How long to wait for `min_log`, milliseconds; 5,000 where it is not given, 60,000 at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u64>,
+    /// As it was at this moment of the past (`objects`, `explain`, `clusters`, `digest`, `documents`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<past::At>,
+    /// The earlier revision (`diff`); the one before `to` where it is not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// The later revision (`diff`); the newest where it is not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<u64>,
+    /// Only what is in this namespace (`documents`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
 }
 
 /// Up to where the view was folded when it answered.
@@ -71,6 +88,14 @@ pub struct AsOf {
     /// The newest time met in the log.
     #[serde(with = "moment")]
     pub time: Time,
+    /// Whether acknowledgements of that time are older than what is kept of them: what was answered then is not known.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub acknowledgements_unknown: bool,
+}
+
+// By reference, as serde calls it.
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// The objects of the fleet, or the one that was asked for; none where it is not known.

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub use crate::answer::Request;
+use crate::answer::past::{Rebuilding, Rebuilt};
 
 /// How long a query waits for its `min_log` where the request does not say, milliseconds.
 pub(crate) const WAIT_MS: u64 = 5_000;
@@ -66,6 +67,44 @@ pub async fn query<T: DeserializeOwned>(
     let timeout = Duration::from_millis(wait_ms) + bus.timeout();
     let answer = bus.request(message, ANSWER_LIMIT, timeout).await?;
     read(&answer.payload)
+}
+
+/// How long the aggregator may say nothing while it rebuilds the view.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Has the view rebuilt from the streams, and tells how far that is.
+///
+/// # Errors
+/// Where nobody answers, or it was not done.
+pub async fn rebuild(bus: &Bus, mut progress: impl FnMut(u64, u64)) -> Result<Rebuilt, Error> {
+    let inbox = bus.new_inbox();
+    let mut answers = bus.subscribe(&inbox).await?;
+    let message = Message {
+        subject: subject::query("rebuild", None),
+        headers: Headers::default().with(DATACONTENTTYPE, JSON),
+        payload: b"{}".to_vec(),
+    };
+    bus.publish_with_reply(message, &inbox).await?;
+    loop {
+        let silent = || fleetcast_bus::Error::Unavailable(format!("silent for {SILENCE:?}"));
+        let answer = tokio::time::timeout(SILENCE, answers.next()).await;
+        let answer = answer.ok().flatten().ok_or_else(silent)?;
+        if answer.message.payload.is_empty() {
+            let nobody = "nobody is there".to_owned();
+            return Err(fleetcast_bus::Error::Unavailable(nobody).into());
+        }
+        match read(&answer.message.payload)? {
+            Rebuilding::Progress { read, of } => progress(read, of),
+            Rebuilding::Done(rebuilt) => return Ok(*rebuilt),
+            Rebuilding::Refused { message } => {
+                return Err(Error::Refused(DocumentRefusal {
+                    document: 0,
+                    field: String::new(),
+                    message,
+                }));
+            }
+        }
+    }
 }
 
 fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Error> {

@@ -1,7 +1,7 @@
 //! Keeps the view on disk from time to time, off the async threads, so that a restart costs what is new.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use fleetcast_bus::checkpoint::Checkpoint;
@@ -9,6 +9,7 @@ use fleetcast_core::fold::View;
 use serde::{Serialize, Serializer};
 use tokio::task::JoinHandle;
 
+use crate::past::archive::{Archive, Position};
 use crate::shared::Shared;
 
 /// After how many events the view is kept.
@@ -21,6 +22,7 @@ const SHARE: u32 = 10;
 /// Keeps the view.
 pub(crate) struct Keeper {
     checkpoint: Checkpoint,
+    archive: Arc<Archive>,
     /// Events folded since the last save began.
     events: u64,
     saved_at: Instant,
@@ -29,10 +31,11 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Keeps the view in `directory`.
-    pub(crate) fn new(directory: &Path) -> Self {
+    /// Keeps the view in `directory`, and one every so many events in `archive`.
+    pub(crate) fn new(directory: &Path, archive: Arc<Archive>) -> Self {
         Self {
             checkpoint: Checkpoint::new(directory, "view"),
+            archive,
             events: 0,
             saved_at: Instant::now(),
             took: Duration::ZERO,
@@ -60,10 +63,7 @@ impl Keeper {
         if is_due && elapsed >= self.took * SHARE && self.saving.is_none() {
             self.events = 0;
             self.saved_at = Instant::now();
-            let (checkpoint, shared) = (self.checkpoint.clone(), Arc::clone(shared));
-            self.saving = Some(tokio::task::spawn_blocking(move || {
-                save(&checkpoint, &shared)
-            }));
+            self.saving = Some(self.begin(shared));
         }
     }
 
@@ -74,26 +74,50 @@ impl Keeper {
         }
         if self.events > 0 {
             self.events = 0;
-            let (checkpoint, shared) = (self.checkpoint.clone(), Arc::clone(shared));
-            let saving = tokio::task::spawn_blocking(move || save(&checkpoint, &shared));
-            self.took = saving.await.unwrap_or_default();
+            self.took = self.begin(shared).await.unwrap_or_default();
         }
+    }
+
+    fn begin(&self, shared: &Arc<Shared>) -> JoinHandle<Duration> {
+        let checkpoint = self.checkpoint.clone();
+        let (archive, shared) = (Arc::clone(&self.archive), Arc::clone(shared));
+        tokio::task::spawn_blocking(move || save(&checkpoint, &archive, &shared))
     }
 }
 
-fn save(checkpoint: &Checkpoint, shared: &Shared) -> Duration {
+fn save(checkpoint: &Checkpoint, archive: &Archive, shared: &Shared) -> Duration {
     let begin = Instant::now();
-    if let Err(error) = checkpoint.save(&Borrowed(shared)) {
-        tracing::warn!(%error, "the view cannot be kept: the next start folds more than is new");
+    let borrowed = Borrowed {
+        shared,
+        position: Mutex::default(),
+    };
+    match checkpoint.save(&borrowed) {
+        Ok(()) => {
+            let position = borrowed.position.into_inner();
+            let position = position.unwrap_or_else(PoisonError::into_inner);
+            if let Some(position) = position.filter(|position| archive.is_due(position.log)) {
+                archive.link(checkpoint.path(), &position);
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the view cannot be kept: the next start folds more than is new")
+        }
     }
     begin.elapsed()
 }
 
 /// The view as it is kept: borrowed while it is written out, not while it is compressed and stored.
-struct Borrowed<'a>(&'a Shared);
+struct Borrowed<'a> {
+    shared: &'a Shared,
+    /// How far it was folded when it was written out.
+    position: Mutex<Option<Position>>,
+}
 
 impl Serialize for Borrowed<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.view.blocking_read().serialize(serializer)
+        let view = self.shared.view.blocking_read();
+        let mut position = self.position.lock().unwrap_or_else(PoisonError::into_inner);
+        *position = Some(Position::of(&view));
+        view.serialize(serializer)
     }
 }

@@ -6,6 +6,7 @@
 //! | asking | [`client`] |
 //! | reading the streams and folding them | `follow`, with one `reader` a stream |
 //! | answering | `query` |
+//! | the past | `past` |
 //! | the checkpoint | `keeper` |
 //!
 //! The view is never the truth: where its checkpoint does not fit the log it is folded anew. A query that is added is a type and a builder
@@ -15,6 +16,7 @@ pub mod answer;
 pub mod client;
 mod follow;
 mod keeper;
+mod past;
 mod query;
 mod reader;
 mod shared;
@@ -27,6 +29,8 @@ use fleetcast_schemas::subject;
 use tokio::sync::watch;
 
 use keeper::Keeper;
+use past::Historian;
+use past::archive::Archive;
 use shared::Shared;
 
 /// What the aggregator needs to know.
@@ -59,10 +63,13 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
         () = &mut stopped => return Ok(()),
     };
     let shared = Arc::new(Shared::default());
-    let mut keeper = Keeper::new(&directory);
+    let archive = Arc::new(Archive::open(&directory));
+    let historian = Arc::new(Historian::new(bus.clone(), Arc::clone(&archive)));
+    let mut keeper = Keeper::new(&directory, archive);
     let queries = bus.subscribe_queue(subject::QUERY, "aggregator").await?;
     let outcome = tokio::select! {
-        error = query::serve(&bus, &shared, queries) => Err(error),
+        error = query::serve(&shared, &historian, queries) => Err(error),
+        () = query::prepare(&shared, &historian) => Ok(()),
         never = follow::follow(&bus, &shared, &mut keeper) => match never {},
         () = &mut stopped => Ok(()),
     };

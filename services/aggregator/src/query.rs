@@ -16,8 +16,11 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::answer::{Request, build, explain};
+use crate::answer::past::At;
+use crate::answer::{self, Request, build, explain};
 use crate::client::{WAIT_MAX_MS, WAIT_MS};
+use crate::past::archive::Position;
+use crate::past::{self, Historian, stands};
 use crate::shared::{Progress, Shared};
 
 /// How many queries may be open at the same time; most of them wait for the fold.
@@ -29,10 +32,11 @@ const REQUEST_LIMIT: usize = 64 * 1024;
 
 /// Answers `queries` until the connection is closed for good.
 pub(crate) async fn serve(
-    bus: &Bus,
     shared: &Arc<Shared>,
+    historian: &Arc<Historian>,
     mut queries: Subscription,
 ) -> crate::Error {
+    let bus = historian.bus();
     let building = Arc::new(Semaphore::new(BUILDING));
     let mut open = JoinSet::new();
     while let Some(Delivery { message, reply }) = queries.next().await {
@@ -45,6 +49,11 @@ pub(crate) async fn serve(
             );
             continue;
         };
+        if is_rebuild(&message.subject) {
+            let (shared, historian) = (Arc::clone(shared), Arc::clone(historian));
+            open.spawn(async move { historian.rebuild(&shared, &reply).await });
+            continue;
+        }
         if open.len() >= OPEN {
             let refusal = Refusal::new(
                 "",
@@ -53,12 +62,13 @@ pub(crate) async fn serve(
             send(bus, &reply, refused(refusal)).await;
             continue;
         }
-        let (bus, shared, building) = (bus.clone(), Arc::clone(shared), Arc::clone(&building));
+        let (shared, historian) = (Arc::clone(shared), Arc::clone(historian));
+        let building = Arc::clone(&building);
         open.spawn(async move {
-            let payload = answer(&shared, &building, message)
+            let payload = answer(&shared, &historian, &building, message)
                 .await
                 .unwrap_or_else(refused);
-            send(&bus, &reply, payload).await;
+            send(historian.bus(), &reply, payload).await;
         });
     }
     Error::Unavailable("the connection was closed".to_owned()).into()
@@ -83,6 +93,11 @@ fn json<T: Serialize>(answer: &T) -> Vec<u8> {
     serde_json::to_vec(answer).expect("answers have only string keys, so they always serialize")
 }
 
+/// Whether the view is to be rebuilt: answered in many messages, and permitted on a subject of its own.
+fn is_rebuild(subject: &str) -> bool {
+    matches!(subject::parse(subject), Some(Parsed::Query(what, None)) if what == "rebuild")
+}
+
 /// What may be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Question {
@@ -90,6 +105,9 @@ enum Question {
     Explain(ObjectKey),
     Clusters,
     Digest,
+    History(ObjectKey),
+    Diff(ObjectKey),
+    Documents(Option<ObjectKey>),
 }
 
 impl Question {
@@ -103,16 +121,24 @@ impl Question {
         match (what.as_str(), object) {
             ("objects", object) => Ok(Self::Objects(object)),
             ("explain", Some(object)) => Ok(Self::Explain(object)),
-            ("explain", None) => Err(Refusal::new("object", "explain needs an object")),
+            ("history", Some(object)) => Ok(Self::History(object)),
+            ("diff", Some(object)) => Ok(Self::Diff(object)),
+            ("documents", object) => Ok(Self::Documents(object)),
+            (what @ ("explain" | "history" | "diff"), None) => {
+                Err(Refusal::new("object", format!("{what} needs an object")))
+            }
             ("clusters", _) => Ok(Self::Clusters),
             ("digest", _) => Ok(Self::Digest),
             (other, _) => Err(Refusal::new(
                 "what",
-                format!("{other:?} is none of objects, explain, clusters, digest"),
+                format!(
+                    "{other:?} is none of objects, explain, clusters, digest, history, diff, documents"
+                ),
             )),
         }
     }
 
+    /// The answer of `view`; what is asked of the streams instead is not answered here.
     fn answer(&self, view: &View, request: &Request) -> Result<Built, Refusal> {
         let cluster = request.cluster.as_ref();
         Ok(match self {
@@ -122,6 +148,14 @@ impl Question {
             }
             Self::Clusters => Built::Clusters(build::clusters(view, cluster)),
             Self::Digest => Built::Digest(build::digest(view)),
+            Self::Documents(object) => Built::Documents(past::documents(
+                view,
+                object.as_ref(),
+                request.namespace.as_deref(),
+            )),
+            Self::History(_) | Self::Diff(_) => {
+                return Err(Refusal::new("what", "is asked of the streams"));
+            }
         })
     }
 }
@@ -130,10 +164,28 @@ impl Question {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Built {
-    Objects(crate::answer::Objects),
-    Explanation(Box<crate::answer::Explanation>),
-    Clusters(crate::answer::Clusters),
-    Digest(crate::answer::Digest),
+    Objects(answer::Objects),
+    Explanation(Box<answer::Explanation>),
+    Clusters(answer::Clusters),
+    Digest(answer::Digest),
+    Documents(answer::past::Documents),
+}
+
+impl Built {
+    /// Says that what was answered then is not known.
+    fn acknowledgements_unknown(&mut self) {
+        let as_of = match self {
+            Self::Objects(objects) => {
+                build::unknown(objects);
+                &mut objects.as_of
+            }
+            Self::Explanation(explanation) => &mut explanation.as_of,
+            Self::Clusters(clusters) => &mut clusters.as_of,
+            Self::Digest(digest) => &mut digest.as_of,
+            Self::Documents(documents) => &mut documents.as_of,
+        };
+        as_of.acknowledgements_unknown = true;
+    }
 }
 
 fn read_request(payload: &[u8]) -> Result<Request, Refusal> {
@@ -152,20 +204,85 @@ fn read_request(payload: &[u8]) -> Result<Request, Refusal> {
 
 async fn answer(
     shared: &Arc<Shared>,
+    historian: &Arc<Historian>,
     building: &Semaphore,
     message: Message,
 ) -> Result<Vec<u8>, Refusal> {
     let question = Question::read(&message.subject)?;
-    let request = read_request(&message.payload)?;
+    let mut request = read_request(&message.payload)?;
+    if let Some(At::Sequence(log)) = request.at {
+        request.min_log = request.min_log.max(Some(log));
+    }
     wait(shared, &request).await?;
+    match &question {
+        Question::History(object) => {
+            let (as_of, now, stands) = look(shared, |view| stands(view, object)).await;
+            let history = historian.history(object, as_of, &now, stands).await?;
+            return Ok(json(&history));
+        }
+        Question::Diff(object) => {
+            let (as_of, now, ()) = look(shared, |_| ()).await;
+            let between = (request.from, request.to);
+            let cluster = request.cluster.as_ref();
+            let compared = historian
+                .compare(object, as_of, &now, between, cluster)
+                .await?;
+            return Ok(json(&compared));
+        }
+        Question::Objects(_)
+        | Question::Explain(_)
+        | Question::Clusters
+        | Question::Digest
+        | Question::Documents(_) => {}
+    }
+    let past = match &request.at {
+        None => None,
+        Some(at) => {
+            let (_, now, ()) = look(shared, |_| ()).await;
+            Some(historian.view(at, &now).await?)
+        }
+    };
     let again = || Refusal::new("", "the aggregator ends: ask again");
     let _turn = building.acquire().await.map_err(|_| again())?;
     let shared = Arc::clone(shared);
     let built = tokio::task::spawn_blocking(move || {
-        let built = question.answer(&shared.view.blocking_read(), &request)?;
+        let built = match past {
+            None => question.answer(&shared.view.blocking_read(), &request)?,
+            Some(past) => {
+                let mut built = question.answer(&past.view, &request)?;
+                if !past.acks_known {
+                    built.acknowledgements_unknown();
+                }
+                built
+            }
+        };
         Ok(json(&built))
     });
     built.await.map_err(|_| again())?
+}
+
+/// What the live view says of itself, and what `read` wants of it.
+async fn look<T>(shared: &Shared, read: impl FnOnce(&View) -> T) -> (answer::AsOf, Position, T) {
+    let view = shared.view.read().await;
+    (build::as_of(&view), Position::of(&view), read(&view))
+}
+
+/// Makes the archive of the past ready whenever the view has become whole; never ends.
+pub(crate) async fn prepare(shared: &Shared, historian: &Historian) {
+    let mut progress = shared.progress.subscribe();
+    loop {
+        // The sender lives as long as the view that is shared.
+        if progress.wait_for(|now| now.is_whole).await.is_err() {
+            return std::future::pending().await;
+        }
+        let (_, now, ()) = look(shared, |_| ()).await;
+        if let Err(error) = historian.prepare(&now).await {
+            tracing::warn!(%error, "the past is not ready: questions about it take longer");
+        }
+        if progress.wait_for(|now| !now.is_whole).await.is_err() {
+            return std::future::pending().await;
+        }
+    }
 }
 
 /// Waits until the view is folded as far as the request wants, and as far as the streams reached when folding began.

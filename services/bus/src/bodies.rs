@@ -25,20 +25,26 @@ impl Bus {
             return Ok(message);
         }
         let digest = digest::of_bytes(&message.payload);
+        self.put_body(&digest, &message.payload).await?;
+        message.payload.clear();
+        message.headers.set(DATAREF, format!("{BODIES}/{digest}"));
+        Ok(message)
+    }
+
+    /// Stores a body by its digest, where it is not there.
+    pub(crate) async fn put_body(&self, digest: &str, mut body: &[u8]) -> Result<(), Error> {
         let store = self
             .jetstream
             .get_object_store(BODIES)
             .await
             .map_err(Error::unavailable)?;
-        if store.info(&digest).await.is_err() {
+        if store.info(digest).await.is_err() {
             store
-                .put(digest.as_str(), &mut message.payload.as_slice())
+                .put(digest, &mut body)
                 .await
                 .map_err(Error::unavailable)?;
         }
-        message.payload.clear();
-        message.headers.set(DATAREF, format!("{BODIES}/{digest}"));
-        Ok(message)
+        Ok(())
     }
 
     /// Puts the body that a message names into it.

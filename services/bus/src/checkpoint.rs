@@ -24,6 +24,11 @@ impl Checkpoint {
         }
     }
 
+    /// Where it stands.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads it; none where there is none that can be used, which is logged.
     pub fn load<T: DeserializeOwned>(&self) -> Option<T> {
         let bytes = match std::fs::read(&self.path) {

@@ -68,3 +68,18 @@ impl Lease {
         }
     }
 }
+
+impl Bus {
+    /// Takes the lease `key` away from whoever holds it: the holder stops, and whoever is first takes it anew.
+    ///
+    /// # Errors
+    /// Where the bus does not answer.
+    pub async fn break_lease(&self, key: &str) -> Result<(), Error> {
+        let store = self
+            .jetstream
+            .get_key_value(LEADER)
+            .await
+            .map_err(Error::unavailable)?;
+        store.delete(key).await.map_err(Error::unavailable)
+    }
+}

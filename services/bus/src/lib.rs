@@ -6,6 +6,8 @@
 //! | the streams as data, and the one function that makes them so | [`streams`] |
 //! | storing with an expected sequence | [`append`] |
 //! | reading from a sequence, reading the newest | [`read`] |
+//! | the truth as portable files, and back | [`backup`], [`restore`] |
+//! | reading a part that has an end | [`range`] |
 //! | bodies over the message limit, by digest | [`bodies`] |
 //! | requests and answers over the message limit, in parts | [`parts`] |
 //! | who leads | [`lease`] |
@@ -14,14 +16,17 @@
 //! | a line that can be cut | [`relay`] |
 
 pub mod append;
+pub mod backup;
 pub mod bodies;
 pub mod checkpoint;
 mod connect;
 mod error;
 pub mod lease;
 pub mod parts;
+pub mod range;
 pub mod read;
 pub mod relay;
+pub mod restore;
 pub mod server;
 pub mod streams;
 

@@ -49,7 +49,7 @@ pub struct Layout {
 }
 
 /// Every stream, as it should be.
-fn streams(layout: Layout) -> Vec<stream::Config> {
+pub(crate) fn streams(layout: Layout) -> Vec<stream::Config> {
     let base = stream::Config {
         num_replicas: layout.replicas,
         storage: stream::StorageType::File,
@@ -123,7 +123,18 @@ impl Bus {
     /// # Errors
     /// Where the server does not answer, or refuses a change.
     pub async fn prepare(&self, layout: Layout) -> Result<(), Error> {
-        for config in streams(layout) {
+        if self.is_restoring().await? {
+            return Err(Error::Unavailable(
+                "the log is being restored: it begins when that is done; where it was killed, run `fleetcast restore` again".to_owned(),
+            ));
+        }
+        self.prepare_all(layout).await
+    }
+
+    /// As [`Bus::prepare`], also where the log is being restored: the mark goes with that.
+    pub(crate) async fn prepare_all(&self, layout: Layout) -> Result<(), Error> {
+        // The log last: a mark on it says that the others are not as they should be yet.
+        for config in streams(layout).into_iter().rev() {
             let name = config.name.clone();
             self.jetstream
                 .create_or_update_stream(config)
@@ -141,6 +152,11 @@ impl Bus {
             .create_or_update_key_value(leases)
             .await
             .map_err(|error| Error::Unavailable(format!("bucket {LEADER}: {error}")))?;
+        self.prepare_bodies(layout).await
+    }
+
+    /// Makes the store of large bodies.
+    pub(crate) async fn prepare_bodies(&self, layout: Layout) -> Result<(), Error> {
         if self.jetstream.get_object_store(BODIES).await.is_err() {
             let bodies = object_store::Config {
                 bucket: BODIES.to_owned(),

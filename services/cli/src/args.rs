@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use fleetcast_aggregator::answer::past::At;
 use fleetcast_core::model::ClusterName;
+use fleetcast_schemas::envelope::parse_time;
 
 /// Carries Kubernetes objects to every cluster that should have them, and proves that they got there.
 #[derive(Debug, Parser)]
@@ -71,16 +73,46 @@ pub(crate) enum Command {
         after_help = "Examples:\n  fleetcast plan -f shop.yaml                          against the live fleet: which clusters gain, change, lose\n  fleetcast plan -f shop.yaml --fleet clusters.yaml    offline, over cluster documents (MemberCluster, KubeFedCluster, Karmada's Cluster)\n  fleetcast plan -f kubefed/ --fleet clusters.yaml --observed now.json -o json\n\n--observed is a JSON list of what clusters hold today; what a row leaves out is unknown:\n  [{\"object\": \"deployment/shop/web\", \"cluster\": \"eu-1\", \"replicas\": 3, \"ready\": 3, \"capacity\": 5, \"available\": 7}]\n\nExit status 1 where anything was refused."
     )]
     Plan(PlanArgs),
-    /// Show where objects are
+    /// Show where objects are, now or at any moment of the past
     #[command(
-        after_help = "Examples:\n  fleetcast get\n  fleetcast get deployment/shop/web -o wide\n  fleetcast get --cluster eu-1 -o json"
+        after_help = "Examples:\n  fleetcast get\n  fleetcast get deployment/shop/web -o wide\n  fleetcast get --cluster eu-1 -o json\n  fleetcast get --cluster eu-1 --at 2026-11-01T14:03:00Z     what was there then\n  fleetcast get deployment/shop/web --at 812                 before the event behind log sequence 812\n  fleetcast get --at 10m                                     ten minutes ago"
     )]
     Get(GetArgs),
     /// Show the causal chain of one object: change, decision, work, acknowledgement, and the first broken link
     #[command(
-        after_help = "Examples:\n  fleetcast explain deployment/shop/web\n  fleetcast explain deployment/shop/web --cluster us-1"
+        after_help = "Examples:\n  fleetcast explain deployment/shop/web\n  fleetcast explain deployment/shop/web --cluster us-1\n  fleetcast explain deployment/shop/web --at 2026-11-01T14:03:00Z"
     )]
     Explain(ExplainArgs),
+    /// Show every revision of an object: when, by whom, what changed, for which clusters, and how long they took
+    #[command(
+        after_help = "Examples:\n  fleetcast history deployment/shop/web\n  fleetcast history deployment/shop/web -o json     one document: revisions, their decisions, what each cluster answered"
+    )]
+    History(HistoryArgs),
+    /// Compare two revisions of an object field by field, or what they became in one cluster
+    #[command(
+        after_help = "Examples:\n  fleetcast diff deployment/shop/web                        the newest revision against the one before\n  fleetcast diff deployment/shop/web --from 3 --to 7\n  fleetcast diff deployment/shop/web --from 3 --to 7 --cluster eu-1     the rendered manifests\n\nValues of Secrets are not shown. Exit status 1 where something differs, as with diff(1)."
+    )]
+    Diff(DiffArgs),
+    /// Go back to an earlier revision or moment, by new changes; shows first what that comes to
+    #[command(
+        after_help = "Examples:\n  fleetcast rollback deployment/shop/web --to 3\n  fleetcast rollback --namespace shop --at 2026-11-01T14:03:00Z\n  fleetcast rollback --all --at 1h --prune --yes\n\nHistory is not rewritten: each object gets a new revision that says what the old one said. What did not exist then is listed, and\nonly withdrawn with --prune. A terminal asks before anything is changed; scripts say --yes."
+    )]
+    Rollback(RollbackArgs),
+    /// Read everything again from the log: compare with what is there, or rebuild it
+    #[command(
+        after_help = "Examples:\n  fleetcast replay --verify            log, view and work against each other; touches nothing\n  fleetcast replay --rebuild view      fold the view anew and let it answer\n  fleetcast replay --rebuild work      write every cluster's work anew; members see no write\n\nExit status 1 where something does not fit; it is named by object, or by its sequence in the log."
+    )]
+    Replay(ReplayArgs),
+    /// Write the log and the acknowledgements to a folder, while everything runs; a second run writes only what is new
+    #[command(
+        after_help = "Examples:\n  fleetcast backup /backups/fleet\n  fleetcast backup /backups/fleet --follow     go on, every 10 seconds where there is something new\n\nThe folder holds compressed segments whose checksums are chained, and backup.json, which says what counts."
+    )]
+    Backup(BackupArgs),
+    /// Restore a backup into an empty bus: the same log, a new epoch
+    #[command(
+        after_help = "Examples:\n  fleetcast restore /backups/fleet --check                        read all of it, and touch no bus\n  fleetcast restore /backups/fleet --nats nats://127.0.0.1:4222     into a NATS server with a new store\n\nStart ingest and aggregator after it, not before. A backup that is damaged is named by file, and nothing is restored."
+    )]
+    Restore(RestoreArgs),
     /// Show acknowledgements as they come
     Watch(WatchArgs),
     /// Show the log: every change, decision, item of work and acknowledgement, with the ids that link them
@@ -258,6 +290,9 @@ pub(crate) struct GetArgs {
     /// Wait until the view is folded up to this log sequence
     #[arg(long, value_name = "SEQ")]
     pub(crate) min_seq: Option<u64>,
+    /// As it was at a log sequence, a time (RFC 3339), or so long ago (10m, 2h)
+    #[arg(long, value_parser = at, value_name = "TIME|SEQ")]
+    pub(crate) at: Option<At>,
     /// How it is printed
     #[arg(short, long, default_value = "table")]
     pub(crate) output: Format,
@@ -270,7 +305,119 @@ pub(crate) struct ExplainArgs {
     /// Only this cluster
     #[arg(long, value_parser = cluster_name)]
     pub(crate) cluster: Option<ClusterName>,
+    /// As it was at a log sequence, a time (RFC 3339), or so long ago (10m, 2h)
+    #[arg(long, value_parser = at, value_name = "TIME|SEQ")]
+    pub(crate) at: Option<At>,
     /// How it is printed
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Lines,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct HistoryArgs {
+    /// The object
+    pub(crate) object: String,
+    /// How it is printed
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Document,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct DiffArgs {
+    /// The object
+    pub(crate) object: String,
+    /// The earlier revision [default: the one before --to]
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) from: Option<u64>,
+    /// The later revision [default: the newest]
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) to: Option<u64>,
+    /// Compare what they became in this cluster
+    #[arg(long, value_parser = cluster_name)]
+    pub(crate) cluster: Option<ClusterName>,
+    /// How it is printed
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Document,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct RollbackArgs {
+    /// The object
+    #[arg(required_unless_present_any = ["namespace", "all"], conflicts_with_all = ["namespace", "all"], requires = "to")]
+    pub(crate) object: Option<String>,
+    /// The revision whose document is handed in again
+    #[arg(long, value_name = "REVISION", requires = "object")]
+    pub(crate) to: Option<u64>,
+    /// Everything in this namespace
+    #[arg(long, conflicts_with = "all", requires = "at")]
+    pub(crate) namespace: Option<String>,
+    /// Everything
+    #[arg(long, requires = "at")]
+    pub(crate) all: bool,
+    /// The moment: a log sequence, a time (RFC 3339), or so long ago (10m, 2h)
+    #[arg(long, value_parser = at, value_name = "TIME|SEQ", conflicts_with = "to")]
+    pub(crate) at: Option<At>,
+    /// Withdraw what did not exist then
+    #[arg(long, requires = "at")]
+    pub(crate) prune: bool,
+    /// Do it without asking
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// How preview and outcome are printed; json is a document each
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Lines,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct ReplayArgs {
+    /// Check the log for gaps and changed events, and compare view and work with it
+    #[arg(long, required_unless_present = "rebuild", conflicts_with = "rebuild")]
+    pub(crate) verify: bool,
+    /// What is rebuilt from the log and the acknowledgements
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) rebuild: Option<Rebuild>,
+    /// How the outcome is printed
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Document,
+}
+
+/// What can be rebuilt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Rebuild {
+    /// The aggregator's view
+    View,
+    /// Every cluster's work
+    Work,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct BackupArgs {
+    /// The folder
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// Go on with what comes, until Ctrl-C
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// How often what is new is written
+    #[arg(long, default_value = "10s", value_parser = duration, requires = "follow", value_name = "TIME")]
+    pub(crate) every: Duration,
+    /// How the outcome is printed; json is a document a run
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Lines,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct RestoreArgs {
+    /// The folder
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// Only read all of it, and say whether it is whole
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// How many NATS servers hold each stream
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub(crate) replicas: u8,
+    /// How the outcome is printed
     #[arg(short, long, default_value = "table")]
     pub(crate) output: Lines,
 }
@@ -422,6 +569,24 @@ fn label(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// Reads a log sequence, a time (RFC 3339), how long ago (`10m`), or the `as_of` of an answer (JSON).
+pub(crate) fn at(text: &str) -> Result<At, String> {
+    if let Ok(sequence) = text.parse() {
+        return Ok(At::Sequence(sequence));
+    }
+    if let Some(time) = parse_time(text) {
+        return Ok(At::Time(time));
+    }
+    if text.starts_with('{') {
+        return serde_json::from_str(text).map_err(|error| error.to_string());
+    }
+    let ago = duration(text).map_err(|_| {
+        format!("{text:?} is neither a log sequence, nor a time (2026-11-01T14:03:00Z), nor so long ago (10m)")
+    })?;
+    let ago = i64::try_from(ago.as_millis()).map_err(|_| format!("{text:?} is too long ago"))?;
+    Ok(At::Time(fleetcast_bus::now().plus_ms(-ago)))
+}
+
 /// Reads `500ms`, `10s`, `5m`, `1h`.
 fn duration(text: &str) -> Result<Duration, String> {
     let wanted = || format!("{text:?} is no time: 500ms, 10s, 5m or 1h");
@@ -456,6 +621,17 @@ mod tests {
     fn times_are_read() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(at("812"), Ok(At::Sequence(812)));
+        assert!(
+            matches!(at("2026-11-01T14:03:00Z"), Ok(At::Time(time)) if time.0 == 1_793_541_780_000)
+        );
+        let ago = fleetcast_bus::now().plus_ms(-600_000);
+        assert!(matches!(at("10m"), Ok(At::Time(time)) if time.ms_since(ago) < 60_000));
+        assert!(matches!(
+            at(r#"{"log": 3, "acks": {"p00": 4}}"#),
+            Ok(At::Places(_))
+        ));
+        assert!(at("yesterday").is_err());
         for text in ["", "5", "s", "5d", "-1s", "99999999999999999999s"] {
             assert!(duration(text).is_err(), "{text:?}");
         }

@@ -1,14 +1,20 @@
 //! What each command does, one file each.
 
 mod apply;
+mod backup;
 mod bench;
 mod cluster;
 mod delete;
 mod demo;
+mod diff;
 mod events;
 mod explain;
 mod get;
+mod history;
 mod plan;
+mod replay;
+mod restore;
+mod rollback;
 mod schema;
 mod service;
 mod up;
@@ -39,6 +45,12 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Plan(plan) => plan::run(&bus, &plan).await,
         Command::Get(get) => get::run(&bus, &get).await,
         Command::Explain(explain) => explain::run(&bus, &explain).await,
+        Command::History(history) => history::run(&bus, &history).await,
+        Command::Diff(diff) => diff::run(&bus, &diff).await,
+        Command::Rollback(rollback) => rollback::run(&bus, &rollback).await,
+        Command::Replay(replay) => replay::run(&bus, &replay).await,
+        Command::Backup(backup) => backup::run(&bus, &backup).await,
+        Command::Restore(restore) => restore::run(&bus, &restore).await,
         Command::Watch(watch) => watch::run(&bus, &watch).await,
         Command::Events(events) => events::run(&bus, &events).await,
         Command::Cluster(cluster) => cluster::run(&bus, &cluster).await,

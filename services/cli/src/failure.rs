@@ -58,6 +58,15 @@ impl From<fleetcast_bus::Error> for Failure {
     }
 }
 
+impl From<fleetcast_bus::backup::Error> for Failure {
+    fn from(error: fleetcast_bus::backup::Error) -> Self {
+        match error {
+            fleetcast_bus::backup::Error::Bus(error) => error.into(),
+            other => Self::Refused(other.to_string()),
+        }
+    }
+}
+
 impl From<client::Error> for Failure {
     fn from(error: client::Error) -> Self {
         match error {

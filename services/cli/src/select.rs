@@ -25,7 +25,7 @@ pub(crate) async fn one(bus: &Bus, text: &str, request: &Request) -> Result<Obje
         .collect();
     match matching.as_slice() {
         [summary] => Ok(summary.object.clone()),
-        [] => withdrawn(bus, text, &all).await,
+        [] => withdrawn(bus, text, &all, request).await,
         several => {
             let names: Vec<&str> = several
                 .iter()
@@ -40,9 +40,14 @@ pub(crate) async fn one(bus: &Bus, text: &str, request: &Request) -> Result<Obje
 }
 
 /// An object that is withdrawn everywhere is not listed, but known under its full name.
-async fn withdrawn(bus: &Bus, text: &str, all: &Objects) -> Result<ObjectKey, Failure> {
+async fn withdrawn(
+    bus: &Bus,
+    text: &str,
+    all: &Objects,
+    request: &Request,
+) -> Result<ObjectKey, Failure> {
     if let Ok(key) = text.parse::<ObjectKey>() {
-        let named: Objects = client::query(bus, "objects", Some(&key), &Request::default()).await?;
+        let named: Objects = client::query(bus, "objects", Some(&key), request).await?;
         if !named.objects.is_empty() {
             return Ok(key);
         }

@@ -14,6 +14,7 @@
 //! [`drift`].
 
 pub mod ack;
+pub mod audit;
 pub mod change;
 pub mod decision;
 pub mod dependencies;
@@ -26,6 +27,7 @@ pub mod epoch;
 pub mod field;
 pub mod fold;
 pub mod health;
+pub mod history;
 pub mod intake;
 pub mod log;
 pub mod model;

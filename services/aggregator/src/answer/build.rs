@@ -20,6 +20,7 @@ pub(crate) fn as_of(view: &View) -> AsOf {
             .map(|(partition, sequence)| (subject::partition_token(*partition), *sequence))
             .collect(),
         time: view.time,
+        acknowledgements_unknown: false,
     }
 }
 
@@ -48,6 +49,17 @@ pub(crate) fn objects(
     Objects {
         as_of: as_of(view),
         objects,
+    }
+}
+
+/// Says of the rows that wait for an answer that it may have been given: acknowledgements of that time are not kept any more.
+pub(crate) fn unknown(objects: &mut Objects) {
+    let rows = objects
+        .objects
+        .iter_mut()
+        .flat_map(|object| &mut object.rows);
+    for row in rows.filter(|row| row.condition == Condition::Pending && row.answered_at.is_none()) {
+        "acknowledgements unknown: older than what is kept".clone_into(&mut row.message);
     }
 }
 

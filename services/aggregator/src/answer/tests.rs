@@ -344,6 +344,7 @@ fn a_clock_beyond_reason_is_still_written_so_that_it_reads_back() {
             log: 1,
             acks: BTreeMap::new(),
             time: Time(time),
+            acknowledgements_unknown: false,
         };
         let text = serde_json::to_string(&as_of).unwrap();
         assert!(serde_json::from_str::<AsOf>(&text).is_ok(), "{text}");

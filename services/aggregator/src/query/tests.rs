@@ -18,6 +18,19 @@ fn subjects_are_questions_or_refusals() {
         (subject::query("explain", None), Err("object")),
         (subject::query("clusters", None), Ok(Question::Clusters)),
         (subject::query("digest", None), Ok(Question::Digest)),
+        (
+            subject::query("history", Some(&web)),
+            Ok(Question::History(web.clone())),
+        ),
+        (subject::query("history", None), Err("object")),
+        (
+            subject::query("diff", Some(&web)),
+            Ok(Question::Diff(web.clone())),
+        ),
+        (
+            subject::query("documents", None),
+            Ok(Question::Documents(None)),
+        ),
         (subject::query("secrets", None), Err("what")),
         ("fc.query.objects".to_owned(), Err("object")),
         ("fc.query.objects.a.b".to_owned(), Err("object")),
@@ -35,12 +48,22 @@ fn requests_are_read_or_refused() {
     assert_eq!(read_request(b"{}"), Ok(Request::default()));
     let request = read_request(br#"{"min_log": 7, "cluster": "eu-1", "wait_ms": 0}"#).unwrap();
     assert_eq!((request.min_log, request.wait_ms), (Some(7), Some(0)));
+    let at = |text: &str| read_request(text.as_bytes()).map(|request| request.at);
+    assert_eq!(at(r#"{"at": 812}"#), Ok(Some(At::Sequence(812))));
+    assert_eq!(
+        at(r#"{"at": "1970-01-01T00:00:01.5Z"}"#),
+        Ok(Some(At::Time(fleetcast_core::time::Time(1_500))))
+    );
+    let places = at(r#"{"at": {"log": 3, "acks": {"p00": 4}, "time": "1970-01-01T00:00:00Z"}}"#);
+    assert!(matches!(places, Ok(Some(At::Places(places))) if places.log == 3));
     let long = vec![b' '; REQUEST_LIMIT + 1];
     for hostile in [
         &b"7"[..],
         b"{",
         br#"{"min_log": -1}"#,
         br#"{"cluster": "EU"}"#,
+        br#"{"at": "yesterday"}"#,
+        br#"{"at": -1}"#,
         b"\xff",
         &long,
     ] {

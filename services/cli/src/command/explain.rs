@@ -13,10 +13,14 @@ use crate::select;
 
 pub(crate) async fn run(bus: &BusArgs, args: &ExplainArgs) -> Result<(), Failure> {
     let bus = service::bus(bus).await?;
-    let object = select::one(&bus, &args.object, &Request::default()).await?;
+    let then = Request {
+        at: args.at.clone(),
+        ..Request::default()
+    };
+    let object = select::one(&bus, &args.object, &then).await?;
     let request = Request {
         cluster: args.cluster.clone(),
-        ..Request::default()
+        ..then
     };
     let explanation: Explanation = client::query(&bus, "explain", Some(&object), &request).await?;
     match args.output {
@@ -71,6 +75,10 @@ fn describe(explanation: &Explanation) -> String {
     match broken_link {
         Some(broken) => text += &format!("first broken link: {}\n", paint.bad(broken)),
         None => text += &format!("{}\n", paint.good("no broken link")),
+    }
+    if as_of.acknowledgements_unknown {
+        let unknown = "acknowledgements unknown: some of that time are older than what is kept";
+        text += &format!("{}\n", paint.waiting(unknown));
     }
     text + &paint.dim(&format!("as of log {}", as_of.log)) + "\n"
 }

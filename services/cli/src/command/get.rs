@@ -1,6 +1,6 @@
 //! `fleetcast get`: where objects are.
 
-use fleetcast_aggregator::answer::{ObjectSummary, Objects, Request, Row};
+use fleetcast_aggregator::answer::{AsOf, ObjectSummary, Objects, Request, Row};
 use fleetcast_aggregator::client;
 use fleetcast_core::health::State;
 
@@ -15,6 +15,7 @@ pub(crate) async fn run(bus: &BusArgs, args: &GetArgs) -> Result<(), Failure> {
     let request = Request {
         min_log: args.min_seq,
         cluster: args.cluster.clone(),
+        at: args.at.clone(),
         ..Request::default()
     };
     let object = match &args.object {
@@ -33,6 +34,9 @@ pub(crate) async fn run(bus: &BusArgs, args: &GetArgs) -> Result<(), Failure> {
     };
     let answer: Objects = client::query(&bus, "objects", object.as_ref(), &request).await?;
     let wide = args.output == Format::Wide;
+    if matches!(args.output, Format::Table | Format::Wide) && args.at.is_some() {
+        output::print(&then(&answer.as_of))?;
+    }
     match args.output {
         Format::Json => output::print_json(&answer),
         Format::Yaml => output::print_yaml(&answer),
@@ -44,6 +48,22 @@ pub(crate) async fn run(bus: &BusArgs, args: &GetArgs) -> Result<(), Failure> {
         ),
         Format::Table | Format::Wide => output::print(&table(&answer.objects, wide)),
     }
+}
+
+/// One line that says which moment is shown.
+pub(crate) fn then(as_of: &AsOf) -> String {
+    let paint = Paint::stdout();
+    let moment = format!(
+        "as of log {}, {}",
+        as_of.log,
+        fleetcast_schemas::envelope::format_time(as_of.time)
+    );
+    let mut text = format!("{}\n", paint.dim(&moment));
+    if as_of.acknowledgements_unknown {
+        let unknown = "acknowledgements unknown: some of that time are older than what is kept";
+        text += &format!("{}\n", paint.waiting(unknown));
+    }
+    text
 }
 
 /// One line an object.

@@ -1,6 +1,6 @@
 //! `fleetcast plan`: what would land where, and why; offline over cluster documents, or against the live fleet.
 
-mod compare;
+pub(super) mod compare;
 mod fields;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -16,13 +16,13 @@ use crate::failure::Failure;
 use crate::output::Paint;
 
 /// What the live fleet holds.
-pub(super) struct Live {
+pub(in crate::command) struct Live {
     clusters: Vec<Cluster>,
     rows: BTreeMap<ObjectKey, BTreeMap<ClusterName, Row>>,
 }
 
 /// What a plan would change for one object.
-pub(super) struct Changes {
+pub(in crate::command) struct Changes {
     /// By cluster that should hold it: whether it gains it (none), or holds the same or another manifest.
     planned: BTreeMap<ClusterName, Option<bool>>,
     lost: Vec<(ClusterName, String)>,
@@ -30,8 +30,8 @@ pub(super) struct Changes {
 
 /// What a plan comes to.
 #[derive(Debug, Default)]
-pub(super) struct Totals {
-    pub(super) refused: usize,
+pub(in crate::command) struct Totals {
+    pub(in crate::command) refused: usize,
     objects: usize,
     placed: usize,
     gained: usize,
@@ -42,7 +42,7 @@ pub(super) struct Totals {
 }
 
 impl Live {
-    pub(super) async fn read(bus: &Bus) -> Result<Self, Failure> {
+    pub(in crate::command) async fn read(bus: &Bus) -> Result<Self, Failure> {
         let request = Request::default();
         let clusters: Clusters = client::query(bus, "clusters", None, &request).await?;
         let objects: Objects = client::query(bus, "objects", None, &request).await?;
@@ -63,7 +63,7 @@ impl Live {
         })
     }
 
-    pub(super) fn fleet(&self) -> Fleet {
+    pub(in crate::command) fn fleet(&self) -> Fleet {
         let mut fleet = Fleet::of(self.clusters.iter().cloned());
         for (object, rows) in &self.rows {
             for cluster in rows.keys() {
@@ -74,12 +74,12 @@ impl Live {
     }
 
     /// The objects that it holds.
-    pub(super) fn holds(&self, object: &ObjectKey) -> bool {
+    pub(in crate::command) fn holds(&self, object: &ObjectKey) -> bool {
         self.rows.contains_key(object)
     }
 
     /// The cluster, the digest and the replicas that it holds, where it holds another manifest than the planned one.
-    pub(super) fn differs(
+    pub(in crate::command) fn differs(
         &self,
         object: &ObjectKey,
         planned: &PlannedCluster,
@@ -92,14 +92,17 @@ impl Live {
     }
 
     /// What was decided for each cluster that holds the object.
-    pub(super) fn shares(&self, object: &ObjectKey) -> BTreeMap<ClusterName, Option<i64>> {
+    pub(in crate::command) fn shares(
+        &self,
+        object: &ObjectKey,
+    ) -> BTreeMap<ClusterName, Option<i64>> {
         let rows = self.rows.get(object).into_iter().flatten();
         rows.map(|(cluster, row)| (cluster.clone(), row.replicas))
             .collect()
     }
 
     /// What is placed now, as division looks at it.
-    pub(super) fn observed(&self) -> Vec<Observed> {
+    pub(in crate::command) fn observed(&self) -> Vec<Observed> {
         let rows = self.rows.iter().flat_map(|(object, rows)| {
             rows.values()
                 .filter(|row| row.replicas.is_some())
@@ -115,7 +118,7 @@ impl Live {
         rows.collect()
     }
 
-    pub(super) fn compare(&self, plan: &ObjectPlan) -> Changes {
+    pub(in crate::command) fn compare(&self, plan: &ObjectPlan) -> Changes {
         let none = BTreeMap::new();
         let held = plan
             .object
@@ -173,7 +176,7 @@ fn is_held(row: &Row) -> bool {
 
 impl Changes {
     /// What happens in a cluster where it should be.
-    pub(super) fn word(&self, cluster: &ClusterName, paint: Paint) -> String {
+    pub(in crate::command) fn word(&self, cluster: &ClusterName, paint: Paint) -> String {
         match self.planned.get(cluster) {
             Some(Some(true)) => paint.dim("same"),
             Some(Some(false)) => paint.waiting("changes"),
@@ -181,13 +184,19 @@ impl Changes {
         }
     }
 
-    pub(super) fn lost(&self) -> &[(ClusterName, String)] {
+    /// How many clusters gain it, and how many get another manifest.
+    pub(in crate::command) fn counts(&self) -> (usize, usize) {
+        let is = |wanted: Option<bool>| self.planned.values().filter(move |same| **same == wanted);
+        (is(None).count(), is(Some(false)).count())
+    }
+
+    pub(in crate::command) fn lost(&self) -> &[(ClusterName, String)] {
         &self.lost
     }
 }
 
 impl Totals {
-    pub(super) fn add(&mut self, row: &ObjectPlan, changes: Option<&Changes>) {
+    pub(in crate::command) fn add(&mut self, row: &ObjectPlan, changes: Option<&Changes>) {
         self.objects += 1;
         self.placed += row.clusters.len();
         self.unplaced += row.unplaced_replicas;
@@ -207,7 +216,7 @@ impl Totals {
     }
 
     /// One line that sums it up.
-    pub(super) fn text(&self, is_live: bool, refused_documents: usize) -> String {
+    pub(in crate::command) fn text(&self, is_live: bool, refused_documents: usize) -> String {
         let Self {
             refused,
             objects,
@@ -238,7 +247,7 @@ impl Totals {
 }
 
 /// The object as people write it.
-pub(super) fn name(object: &Target) -> String {
+pub(in crate::command) fn name(object: &Target) -> String {
     object.key().map_or_else(
         || format!("{}/{}", object.kind.to_ascii_lowercase(), object.name),
         |key| key.for_people(),

@@ -1,0 +1,257 @@
+//! The view as it was: folded from the newest archived view before a moment, and what stands in the streams up to it.
+//!
+//! A moment is a place in each stream. Log and acknowledgements fold in any order against each other, so the fold is the same as the live one.
+//! Archived views are never the truth: without them folding takes longer, and leaves new ones on its way.
+
+pub(crate) mod archive;
+mod documents;
+mod history;
+mod reading;
+mod rebuild;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fleetcast_bus::range::{Dated, Part};
+use fleetcast_bus::{Bus, Error, streams};
+use fleetcast_core::Refusal;
+use fleetcast_core::fold::View;
+use fleetcast_core::time::Time;
+use fleetcast_schemas::envelope::format_time;
+use fleetcast_schemas::subject;
+use tokio::sync::Mutex;
+
+use crate::answer::past::{At, Places};
+use archive::{Archive, Position};
+
+pub(crate) use documents::documents;
+pub(crate) use history::stands;
+
+/// How far a moment may lie in the future before that is taken for a mistake, milliseconds: clocks differ.
+const FUTURE_MS: i64 = 5_000;
+
+/// Why the past cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Untold {
+    /// The question is refused.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// The streams cannot be read now.
+    #[error(transparent)]
+    Bus(#[from] Error),
+}
+
+impl From<Untold> for Refusal {
+    fn from(untold: Untold) -> Self {
+        match untold {
+            Untold::Refused(refusal) => refusal,
+            Untold::Bus(error) => Refusal::new(
+                "",
+                format!("the streams cannot be read: {error}; ask again"),
+            ),
+        }
+    }
+}
+
+/// The view as it was at some moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Past {
+    /// What it was.
+    pub(crate) view: Arc<View>,
+    /// Whether every acknowledgement up to then is folded: older ones than `FC_ACK` keeps may be missing.
+    pub(crate) acks_known: bool,
+}
+
+/// Tells the past.
+pub(crate) struct Historian {
+    bus: Bus,
+    archive: Arc<Archive>,
+    /// The last view that was folded: one fold at a time, since a view may be large.
+    last: Mutex<Option<(Position, Past)>>,
+}
+
+impl Historian {
+    /// Reads the streams of `bus`, from what `archive` holds.
+    pub(crate) fn new(bus: Bus, archive: Arc<Archive>) -> Self {
+        Self {
+            bus,
+            archive,
+            last: Mutex::new(None),
+        }
+    }
+
+    /// The bus whose streams are read.
+    pub(crate) fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    /// The view at `at`; `now` is how far the live view is folded.
+    pub(crate) async fn view(&self, at: &At, now: &Position) -> Result<Past, Untold> {
+        let wanted = self.place(at, now).await?;
+        let mut last = self.last.lock().await;
+        if let Some((position, past)) = &*last
+            && *position == wanted
+        {
+            return Ok(past.clone());
+        }
+        let cached = last
+            .take()
+            .filter(|(position, _)| position.is_before(&wanted));
+        let past = self.fold(cached, &wanted).await?;
+        *last = Some((wanted, past.clone()));
+        Ok(past)
+    }
+
+    /// Fills the archive where it holds nothing newer than a step before `now`, so that the first question need not wait for that.
+    pub(crate) async fn prepare(&self, now: &Position) -> Result<(), Untold> {
+        if let Some(epoch) = &now.epoch {
+            self.archive.belongs_to(epoch);
+        }
+        if self.archive.is_due(now.log) {
+            self.fold(None, now).await?;
+        }
+        Ok(())
+    }
+
+    /// The places in the streams that stand for `at`.
+    async fn place(&self, at: &At, now: &Position) -> Result<Position, Untold> {
+        let (log, until) = match at {
+            At::Places(Places { log, acks }) => {
+                refuse_ahead("log", *log, now.log)?;
+                let acks = now.acks.iter().map(|(partition, folded)| {
+                    let place = acks.get(&subject::partition_token(*partition));
+                    (*partition, place.copied().unwrap_or(0).min(*folded))
+                });
+                return Ok(now.at(*log, acks.collect()));
+            }
+            At::Sequence(log) => {
+                refuse_ahead("at", *log, now.log)?;
+                // The moment ends where the next event begins.
+                (*log, self.time_behind(*log, now.log).await?)
+            }
+            At::Time(time) => {
+                let clock = fleetcast_bus::now();
+                if *time > clock.plus_ms(FUTURE_MS) {
+                    let message = format!(
+                        "{} lies in the future: it is {}",
+                        format_time(*time),
+                        format_time(clock)
+                    );
+                    return Err(Refusal::new("at", message).into());
+                }
+                let is_before = |dated: &Dated| event_time(dated).is_none_or(|t| t <= *time);
+                let log = self.bus.seek(streams::LOG, is_before).await?;
+                (log.min(now.log), Some(time.plus_ms(1)))
+            }
+        };
+        let mut acks = now.acks.clone();
+        if let Some(until) = until {
+            for (partition, place) in &mut acks {
+                let stream = streams::acks(*partition);
+                let seeked = self.bus.seek(&stream, |dated| dated.time < until).await?;
+                *place = seeked.min(*place);
+            }
+        }
+        Ok(now.at(log, acks))
+    }
+
+    /// When the event behind `sequence` was logged; none where there is none yet.
+    async fn time_behind(&self, sequence: u64, last: u64) -> Result<Option<Time>, Untold> {
+        if sequence >= last {
+            return Ok(None);
+        }
+        let part = Part {
+            from: sequence + 1,
+            upto: Some(last),
+            headers_only: true,
+            ..Part::default()
+        };
+        let next = self.bus.range(streams::LOG, part).await?.next().await?;
+        Ok(next.and_then(|dated| event_time(&dated)))
+    }
+
+    /// Folds up to `wanted` from the nearest view that is at hand, and archives views on the way.
+    async fn fold(
+        &self,
+        cached: Option<(Position, Past)>,
+        wanted: &Position,
+    ) -> Result<Past, Untold> {
+        let archive = Arc::clone(&self.archive);
+        let (after, place) = (
+            cached.as_ref().map_or(0, |(position, _)| position.log),
+            wanted.clone(),
+        );
+        let archived = tokio::task::spawn_blocking(move || archive.nearest(&place, after))
+            .await
+            .ok()
+            .flatten();
+        let (mut position, mut view, known) = match (archived, cached) {
+            (Some((position, view)), _) => (position, view, true),
+            (None, Some((position, past))) => (position, View::clone(&past.view), past.acks_known),
+            (None, None) => (wanted.beginning(), View::default(), true),
+        };
+        let mut acks_known = known;
+        for (partition, place) in &wanted.acks {
+            let folded = position.acks.get(partition).copied().unwrap_or(0);
+            if folded < *place {
+                let bounds = self.bus.bounds(&streams::acks(*partition)).await?;
+                acks_known &= bounds.first <= folded + 1;
+            }
+        }
+        while position != *wanted {
+            let step = self.step(&position, wanted).await?;
+            reading::fold(&self.bus, &mut view, &step, || ()).await?;
+            position = step;
+            // A view that lacks acknowledgements would hand its lack on.
+            if position != *wanted && acks_known {
+                view = self.keep(view, &position).await?;
+            }
+        }
+        // The streams may have had nothing to fold at the very end.
+        position.mark(&mut view);
+        Ok(Past {
+            view: Arc::new(view),
+            acks_known,
+        })
+    }
+
+    /// The next place at which a view is archived on the way to `wanted`, or `wanted`.
+    async fn step(&self, position: &Position, wanted: &Position) -> Result<Position, Untold> {
+        let log = self.archive.step_behind(position.log);
+        if log >= wanted.log {
+            return Ok(wanted.clone());
+        }
+        let step = self.place(&At::Sequence(log), wanted).await?;
+        let acks = step.acks.iter().map(|(partition, place)| {
+            let folded = position.acks.get(partition).copied().unwrap_or(0);
+            (*partition, folded.max(*place))
+        });
+        Ok(wanted.at(log, acks.collect::<BTreeMap<_, _>>()))
+    }
+
+    async fn keep(&self, mut view: View, position: &Position) -> Result<View, Untold> {
+        let (archive, position) = (Arc::clone(&self.archive), position.clone());
+        position.mark(&mut view);
+        let kept = tokio::task::spawn_blocking(move || {
+            archive.keep(&view, &position);
+            view
+        });
+        kept.await
+            .map_err(|_| Refusal::new("", "the aggregator ends: ask again").into())
+    }
+}
+
+fn refuse_ahead(field: &str, wanted: u64, folded: u64) -> Result<(), Refusal> {
+    if wanted > folded {
+        return Err(Refusal::new(
+            field,
+            format!("the log is folded up to {folded}, and {wanted} is asked for"),
+        ));
+    }
+    Ok(())
+}
+
+/// The time that an event of the log carries.
+fn event_time(dated: &Dated) -> Option<Time> {
+    dated.stored.message.headers.time().ok()
+}

@@ -1,0 +1,461 @@
+//! `fleetcast rollback`: what an earlier revision or moment said is handed in again, after a look at what that comes to.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+
+use fleetcast_aggregator::answer::Request;
+use fleetcast_aggregator::answer::past::{At, DocumentRow, Documents, History};
+use fleetcast_aggregator::client;
+use fleetcast_bus::Bus;
+use fleetcast_core::dialect::karmada;
+use fleetcast_core::model::{ClusterName, ObjectKey};
+use fleetcast_core::planning::{Document, Planning};
+use fleetcast_schemas::request::Answer;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::args::{BusArgs, Lines, RollbackArgs};
+use crate::command::plan::compare::Live;
+use crate::command::service;
+use crate::failure::Failure;
+use crate::output::{self, Paint, Table};
+use crate::{select, submit};
+
+/// How many objects a person is shown.
+const SHOWN: usize = 40;
+
+/// What going back comes to.
+#[derive(Debug, Serialize)]
+struct Preview {
+    /// Objects that are handed in again, or withdrawn.
+    changes: Vec<Change>,
+    /// Objects that did not exist then and are left alone, since nothing was said of pruning.
+    left: Vec<ObjectKey>,
+    /// Objects that already are as they were.
+    unchanged: usize,
+    /// Copies that go from clusters.
+    deletes: usize,
+}
+
+/// What going back does to one object.
+#[derive(Debug, Serialize)]
+struct Change {
+    object: ObjectKey,
+    /// `apply` or `withdraw`.
+    action: &'static str,
+    /// Its revision now; 0 for none.
+    from_revision: u64,
+    /// The revision whose document it gets; none where it is withdrawn.
+    to_revision: Option<u64>,
+    /// Clusters that gain it, get another manifest, lose it.
+    gained: usize,
+    changed: usize,
+    lost: Vec<ClusterName>,
+    #[serde(skip)]
+    document: Option<Value>,
+}
+
+pub(crate) async fn run(args: &BusArgs, rollback: &RollbackArgs) -> Result<(), Failure> {
+    let bus = service::bus(args).await?;
+    let (then, now, prune) = match (&rollback.object, &rollback.at) {
+        (Some(text), _) => one(&bus, text, rollback.to.unwrap_or_default()).await?,
+        (None, Some(at)) => {
+            let namespace = rollback.namespace.as_deref();
+            let then = documents(&bus, None, namespace, Some(at.clone())).await?;
+            let now = documents(&bus, None, namespace, None).await?;
+            (then, now, rollback.prune)
+        }
+        (None, None) => return Err(Failure::Usage("--at is needed".to_owned())),
+    };
+    let mut preview = decide(then, &now, prune);
+    look_at_clusters(&bus, &mut preview).await?;
+    tell(&preview, rollback.output)?;
+    if preview.changes.is_empty() {
+        return Ok(());
+    }
+    if !rollback.yes && !agreed()? {
+        return Err(Failure::Refused(
+            "nothing is changed; to go back without being asked, say --yes".to_owned(),
+        ));
+    }
+    refuse_moved(&bus, &preview).await?;
+    carry_out(&bus, preview, rollback.output).await
+}
+
+async fn documents(
+    bus: &Bus,
+    object: Option<&ObjectKey>,
+    namespace: Option<&str>,
+    at: Option<At>,
+) -> Result<Documents, Failure> {
+    let request = Request {
+        at,
+        namespace: namespace.map(str::to_owned),
+        ..Request::default()
+    };
+    Ok(client::query(bus, "documents", object, &request).await?)
+}
+
+/// One object as a revision of it said; a revision that withdraws it withdraws it again.
+async fn one(
+    bus: &Bus,
+    text: &str,
+    revision: u64,
+) -> Result<(Documents, Documents, bool), Failure> {
+    let object = select::one(bus, text, &Request::default()).await?;
+    let request = Request::default();
+    let history: History = client::query(bus, "history", Some(&object), &request).await?;
+    let found = history
+        .revisions
+        .iter()
+        .find(|one| one.revision == revision);
+    let found = found.ok_or_else(|| {
+        let (first, last) = (history.revisions.first(), history.revisions.last());
+        let number = |one: Option<&fleetcast_aggregator::answer::past::Revision>| {
+            one.map_or(0, |one| one.revision)
+        };
+        Failure::Refused(format!(
+            "{text} has no revision {revision}; there are {} to {}",
+            number(first),
+            number(last)
+        ))
+    })?;
+    let at = Some(At::Sequence(found.sequence));
+    let then = documents(bus, Some(&object), None, at).await?;
+    let now = documents(bus, Some(&object), None, None).await?;
+    Ok((then, now, true))
+}
+
+/// What has to be handed in so that everything is declared as it was.
+fn decide(then: Documents, now: &Documents, prune: bool) -> Preview {
+    let mut was: BTreeMap<ObjectKey, DocumentRow> = then
+        .objects
+        .into_iter()
+        .map(|row| (row.object.clone(), row))
+        .collect();
+    let mut preview = Preview {
+        changes: Vec::new(),
+        left: Vec::new(),
+        unchanged: 0,
+        deletes: 0,
+    };
+    for row in &now.objects {
+        let before = was.remove(&row.object);
+        let revision = before.as_ref().map_or(0, |before| before.revision);
+        let document = before.and_then(|before| before.document);
+        match document {
+            Some(document) if Some(&document) == row.document.as_ref() => preview.unchanged += 1,
+            Some(document) => preview.changes.push(Change {
+                object: row.object.clone(),
+                action: "apply",
+                from_revision: row.revision,
+                to_revision: Some(revision),
+                gained: 0,
+                changed: 0,
+                lost: Vec::new(),
+                document: Some(document),
+            }),
+            None if row.withdrawn => preview.unchanged += 1,
+            None if !prune => preview.left.push(row.object.clone()),
+            None => {
+                preview.deletes += row.clusters.len();
+                preview.changes.push(Change {
+                    object: row.object.clone(),
+                    action: "withdraw",
+                    from_revision: row.revision,
+                    to_revision: None,
+                    gained: 0,
+                    changed: 0,
+                    lost: row.clusters.clone(),
+                    document: None,
+                });
+            }
+        }
+    }
+    preview
+}
+
+/// Plans what is handed in against the live fleet: which clusters gain, change and lose.
+async fn look_at_clusters(bus: &Bus, preview: &mut Preview) -> Result<(), Failure> {
+    let documents: Vec<Document> = preview
+        .changes
+        .iter()
+        .enumerate()
+        .filter_map(|(index, change)| {
+            Some(Document {
+                file: "rollback".to_owned(),
+                index,
+                value: Ok(change.document.clone()?),
+            })
+        })
+        .collect();
+    if documents.is_empty() {
+        return Ok(());
+    }
+    let live = Live::read(bus).await?;
+    let observed = live.observed();
+    let policies = karmada::Set::with_yaml(|text| {
+        serde_saphyr::from_str(text).map_err(|error| error.to_string())
+    });
+    let planning = Planning::new(&documents, live.fleet(), &observed, policies);
+    for row in planning.rows() {
+        let Some(key) = row.object.key() else {
+            continue;
+        };
+        let compared = live.compare(&row);
+        let change = preview
+            .changes
+            .iter_mut()
+            .find(|change| change.object == key);
+        if let Some(change) = change {
+            (change.gained, change.changed) = compared.counts();
+            let lost = compared.lost().iter();
+            change.lost = lost.map(|(cluster, _)| cluster.clone()).collect();
+            preview.deletes += change.lost.len();
+        }
+    }
+    Ok(())
+}
+
+fn tell(preview: &Preview, format: Lines) -> Result<(), Failure> {
+    if format == Lines::Json {
+        return output::print_json_line(preview);
+    }
+    let paint = Paint::stdout();
+    let mut table = Table::new(&["OBJECT", "REVISION", "GAINS", "CHANGES", "LOSES"]);
+    for change in preview.changes.iter().take(SHOWN) {
+        let to = match change.to_revision {
+            Some(revision) => format!("{} → as {revision}", change.from_revision),
+            None => paint.bad("withdrawn"),
+        };
+        let lost = match change.lost.as_slice() {
+            [] => "-".to_owned(),
+            lost => paint.bad(
+                &lost
+                    .iter()
+                    .map(|name| name.as_str())
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            ),
+        };
+        table.row(vec![
+            change.object.for_people(),
+            to,
+            change.gained.to_string(),
+            change.changed.to_string(),
+            lost,
+        ]);
+    }
+    let mut text = match table.is_empty() {
+        true => String::new(),
+        false => table.text(""),
+    };
+    if preview.changes.len() > SHOWN {
+        text += &format!(
+            "… and {} more (-o json has all)\n",
+            preview.changes.len() - SHOWN
+        );
+    }
+    for object in preview.left.iter().take(SHOWN) {
+        let left = format!(
+            "{} did not exist then; it stays (--prune withdraws it)",
+            object.for_people()
+        );
+        text += &format!("{}\n", paint.waiting(&left));
+    }
+    if preview.left.len() > SHOWN {
+        text += &format!(
+            "… and {} more that did not exist then\n",
+            preview.left.len() - SHOWN
+        );
+    }
+    let deletes = match preview.deletes {
+        0 => "no copy is deleted".to_owned(),
+        count => paint.bad(&format!("{count} copies are deleted")),
+    };
+    text += &match preview.changes.len() {
+        0 => format!(
+            "nothing to do: {} objects are as they were\n",
+            preview.unchanged
+        ),
+        count => format!(
+            "{count} objects change, {} are as they were, {deletes}\n",
+            preview.unchanged
+        ),
+    };
+    output::print(&text)
+}
+
+/// Asks the person at the terminal; where there is none the answer is no.
+fn agreed() -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Ok(false);
+    }
+    let mut out = std::io::stderr();
+    write!(out, "go back? [y/N] ")?;
+    out.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Refuses where an object was changed since the preview was made.
+async fn refuse_moved(bus: &Bus, preview: &Preview) -> Result<(), Failure> {
+    let now = documents(bus, None, None, None).await?;
+    let revisions: BTreeMap<&ObjectKey, u64> = now
+        .objects
+        .iter()
+        .map(|row| (&row.object, row.revision))
+        .collect();
+    let moved = preview
+        .changes
+        .iter()
+        .find(|change| revisions.get(&change.object).copied().unwrap_or(0) != change.from_revision);
+    match moved {
+        None => Ok(()),
+        Some(change) => Err(Failure::Refused(format!(
+            "{} was changed meanwhile; nothing is changed by this: run it again",
+            change.object.for_people()
+        ))),
+    }
+}
+
+async fn carry_out(bus: &Bus, preview: Preview, format: Lines) -> Result<(), Failure> {
+    let paint = Paint::stdout();
+    let (mut refused, mut last) = (false, 0);
+    for change in preview.changes {
+        let answer = match &change.document {
+            Some(document) => submit::apply(bus, &change.object, document).await?,
+            None => submit::delete(bus, &change.object, false).await?,
+        };
+        if format == Lines::Json {
+            output::print_json_line(&answer)?;
+        }
+        let name = change.object.for_people();
+        let line = match answer {
+            Answer::Accepted(accepted) => {
+                last = last.max(accepted.sequence);
+                let what = match change.to_revision {
+                    Some(revision) => format!("as revision {revision}"),
+                    None => "withdrawn".to_owned(),
+                };
+                format!(
+                    "{name} {} {what} is revision {}\n",
+                    paint.good("done:"),
+                    accepted.revision
+                )
+            }
+            Answer::Refused { refusal } => {
+                refused = true;
+                format!(
+                    "{name} {} {}: {}\n",
+                    paint.bad("refused:"),
+                    refusal.field,
+                    refusal.message
+                )
+            }
+        };
+        if format == Lines::Table {
+            output::print(&line)?;
+        }
+    }
+    if format == Lines::Table {
+        output::print(&format!("next: fleetcast get --min-seq {last}\n"))?;
+    }
+    match refused {
+        true => Err(Failure::Said),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn rows(rows: &[(&str, u64, Option<u64>)]) -> Documents {
+        let cluster = ClusterName::parse("c1").expect("valid");
+        let row = |(name, revision, text): &(&str, u64, Option<u64>)| {
+            let object: ObjectKey = format!("ConfigMap/shop/{name}").parse().expect("valid");
+            DocumentRow {
+                name: object.for_people(),
+                object,
+                revision: *revision,
+                withdrawn: text.is_none(),
+                document: text.map(|text| json!({"text": text})),
+                clusters: text.map(|_| cluster.clone()).into_iter().collect(),
+            }
+        };
+        serde_json::from_value(json!({
+            "as_of": {"log": 1, "acks": {}, "time": "1970-01-01T00:00:00Z"},
+            "objects": rows.iter().map(row).collect::<Vec<_>>(),
+        }))
+        .expect("documents")
+    }
+
+    /// `name action revision`, a line each, then what is left, how many are unchanged, and how many copies go.
+    fn story(prune: bool) -> Vec<String> {
+        let then = rows(&[
+            ("same", 1, Some(1)),
+            ("other", 2, Some(1)),
+            ("back", 1, Some(1)),
+            ("gone", 2, None),
+        ]);
+        let now = rows(&[
+            ("same", 1, Some(1)),
+            ("other", 5, Some(2)),
+            ("back", 2, None),
+            ("gone", 3, Some(1)),
+            ("new", 1, Some(1)),
+            ("over", 2, None),
+        ]);
+        let preview = decide(then, &now, prune);
+        let mut story: Vec<String> = preview
+            .changes
+            .iter()
+            .map(|change| {
+                format!(
+                    "{} {} {:?}",
+                    change.object.name(),
+                    change.action,
+                    change.to_revision
+                )
+            })
+            .collect();
+        story.extend(
+            preview
+                .left
+                .iter()
+                .map(|object| format!("{} left", object.name())),
+        );
+        story.push(format!(
+            "{} unchanged, {} deletes",
+            preview.unchanged, preview.deletes
+        ));
+        story
+    }
+
+    #[test]
+    fn what_was_declared_otherwise_is_handed_in_again_and_what_was_not_there_goes_only_if_asked() {
+        assert_eq!(
+            story(false),
+            [
+                "other apply Some(2)",
+                "back apply Some(1)",
+                "gone left",
+                "new left",
+                "2 unchanged, 0 deletes",
+            ]
+        );
+        assert_eq!(
+            story(true),
+            [
+                "other apply Some(2)",
+                "back apply Some(1)",
+                "gone withdraw None",
+                "new withdraw None",
+                "2 unchanged, 2 deletes",
+            ]
+        );
+    }
+}

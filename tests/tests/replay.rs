@@ -1,0 +1,214 @@
+//! What can be rebuilt from the log is rebuilt while everything runs, and what does not fit is named.
+
+use fleetcast_bus::append::Expected;
+use fleetcast_bus::streams;
+use fleetcast_core::change::{Change, Content, Origin};
+use fleetcast_core::fold::Condition;
+use fleetcast_core::time::Time;
+use fleetcast_schemas::{event, subject};
+use fleetcast_simulator::Cluster;
+use fleetcast_tests::harness::{Bed, Binary, Output, config_map, held, nats_server};
+
+const OBJECTS: usize = 12;
+
+/// The resource versions of all objects of the test in a cluster.
+async fn versions(cluster: &Cluster) -> Vec<String> {
+    let mut versions = Vec::new();
+    for index in 0..OBJECTS {
+        let name = format!("o{index}");
+        let object = held(cluster, "v1", "ConfigMap", Some("default"), &name);
+        let object = object.await.expect("it is there");
+        versions.push(object["metadata"]["resourceVersion"].to_string());
+    }
+    versions
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn view_and_work_are_rebuilt_equal_while_everything_runs_and_members_see_no_write() {
+    let Some(server) = nats_server(
+        "view_and_work_are_rebuilt_equal_while_everything_runs_and_members_see_no_write",
+    ) else {
+        return;
+    };
+    let bed = Bed::new(server.clone());
+    let clusters = [Cluster::new("c1"), Cluster::new("c2")];
+    let bus = bed.bus().await;
+    let (ingest, _aggregator) = (bed.ingest("a"), bed.aggregator());
+    let _agents = clusters.each_ref().map(|cluster| bed.agent(cluster));
+    bed.register(&bus, &["c1", "c2"]).await;
+    for text in ["one", "two"] {
+        for index in 0..OBJECTS {
+            let document = config_map(&format!("o{index}"), &["c1", "c2"], text);
+            bed.accept(&bus, &document).await;
+        }
+    }
+    // One that is gone: its removal is answered, and is not work any more.
+    bed.accept(&bus, &config_map("gone", &["c1"], "one")).await;
+    bed.settled(&bus, "ConfigMap/default/gone", 1).await;
+    bed.withdraw(&bus, "ConfigMap/default/gone").await;
+    bed.settled(&bus, "ConfigMap/default/gone", 2).await;
+    for index in 0..OBJECTS {
+        let object = format!("ConfigMap/default/o{index}");
+        let conditions = bed.settled(&bus, &object, 2).await;
+        assert!(
+            conditions
+                .values()
+                .all(|condition| *condition == Condition::Applied)
+        );
+    }
+    let before = (versions(&clusters[0]).await, versions(&clusters[1]).await);
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let fleetcast = Binary::new(folder.path(), server);
+    let run = |args: &[&str]| -> Output {
+        let mut all = vec!["--nats", bed.connect.url.as_str(), "replay"];
+        all.extend(args);
+        fleetcast.run(&all)
+    };
+    let verified = run(&["--verify", "-o", "json"]);
+    assert_eq!(verified.status, 0, "{verified:?}");
+    let verified = verified.json();
+    assert_eq!(verified["equal"], true);
+    assert_eq!(verified["view"]["rows"], 2 * OBJECTS);
+    assert_eq!(verified["work"]["rows"], 2 * OBJECTS);
+
+    let rebuilt = run(&["--rebuild", "view", "-o", "json"]);
+    assert_eq!(rebuilt.status, 0, "{rebuilt:?}");
+    let rebuilt = rebuilt.json();
+    assert_eq!(rebuilt["digest"], verified["view"]["digest"]);
+    assert_eq!(rebuilt["digest"], rebuilt["before"]);
+
+    let incarnation = async || {
+        let newest = bus.newest_of(&streams::work(0), &subject::fence(0)).await;
+        let stored = newest.expect("the bus answers").expect("a fence");
+        event::read_fence(&stored.message.headers, &stored.message.payload)
+            .expect("a fence")
+            .incarnation
+    };
+    let made = incarnation().await;
+    let rebuilt = run(&["--rebuild", "work", "-o", "json"]);
+    assert_eq!(rebuilt.status, 0, "{rebuilt:?}");
+    let rebuilt = rebuilt.json();
+    assert_eq!(rebuilt["digest"], verified["work"]["digest"]);
+    assert_eq!(
+        (&rebuilt["digest"], &rebuilt["items"]),
+        (&rebuilt["before"], &(2 * OBJECTS).into())
+    );
+    assert_ne!(incarnation().await, made);
+
+    let told = run(&["--verify"]);
+    assert_eq!(told.status, 0, "{told:?}");
+    assert_eq!(told.out.matches("equal").count(), 2, "{}", told.out);
+
+    // New changes flow in the new incarnation, and nothing else was written.
+    bed.accept(&bus, &config_map("o0", &["c1", "c2"], "three"))
+        .await;
+    bed.settled(&bus, "ConfigMap/default/o0", 3).await;
+    for (cluster, before) in clusters.iter().zip([&before.0, &before.1]) {
+        let after = versions(cluster).await;
+        assert_eq!(after[1..], before[1..], "no write in {}", cluster.name());
+        assert_ne!(after[0], before[0]);
+    }
+
+    // Without anybody who leads it says so, and whoever leads next writes the work.
+    ingest.stop().await;
+    let last = bus
+        .last_sequence(&streams::work(0))
+        .await
+        .expect("a stream");
+    bus.forget(&streams::work(0), ">", last)
+        .await
+        .expect("taken away");
+    let lost = run(&["--verify", "-o", "json"]);
+    assert_eq!(lost.status, 1, "{lost:?}");
+    let lost = lost.json();
+    assert_eq!(lost["view"]["first_difference"], serde_json::Value::Null);
+    assert_eq!(
+        lost["work"]["first_difference"]["object"],
+        "ConfigMap/default/o0"
+    );
+    let _ingest = bed.ingest("a");
+    let rebuilt = run(&["--rebuild", "work"]);
+    assert_eq!(rebuilt.status, 0, "{rebuilt:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_and_a_missing_event_are_named_by_sequence() {
+    let Some(server) = nats_server("a_changed_and_a_missing_event_are_named_by_sequence") else {
+        return;
+    };
+    let bed = Bed::new(server.clone());
+    let bus = bed.bus().await;
+    let (ingest, _aggregator) = (bed.ingest("a"), bed.aggregator());
+    bed.register(&bus, &["c1"]).await;
+    for index in 0..3 {
+        bed.accept(&bus, &config_map(&format!("o{index}"), &["c1"], "one"))
+            .await;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let fleetcast = Binary::new(folder.path(), server);
+    let url = bed.connect.url.as_str();
+    let verify = || fleetcast.run(&["--nats", url, "replay", "--verify", "-o", "json"]);
+    let good = verify().json();
+    assert_eq!(good["log_findings"], serde_json::json!([]), "{good}");
+    ingest.stop().await;
+
+    // Somebody with the keys to the bus writes a change whose content is not what its digest says.
+    let mut forged = event::change(&Change {
+        object: "ConfigMap/default/o0".parse().expect("valid"),
+        revision: 2,
+        origin: Origin {
+            source: "somebody".to_owned(),
+            id: "1".to_owned(),
+        },
+        time: fleetcast_bus::now(),
+        content: Content::Withdrawn { orphan: false },
+    });
+    let other = event::change(&Change {
+        object: "ConfigMap/default/o0".parse().expect("valid"),
+        revision: 2,
+        origin: Origin {
+            source: "somebody".to_owned(),
+            id: "1".to_owned(),
+        },
+        time: Time(0),
+        content: Content::Withdrawn { orphan: true },
+    });
+    forged.payload = other.payload;
+    let forged = bus
+        .append(forged, Expected::Anything)
+        .await
+        .expect("stored");
+    // And takes the first change about another object away.
+    let object = "ConfigMap/default/o1".parse().expect("valid");
+    let first = bus
+        .newest_of(streams::LOG, &subject::change(&object))
+        .await
+        .expect("the bus answers")
+        .expect("it is there");
+    bus.forget(streams::LOG, &subject::change(&object), first.sequence)
+        .await
+        .expect("taken away");
+
+    let found = verify();
+    assert_eq!(found.status, 1, "{found:?}");
+    let found = found.json();
+    let at = |sequence: u64, message: &str| {
+        let findings = found["log_findings"].as_array().expect("findings");
+        findings.iter().any(|finding| {
+            finding["sequence"] == sequence
+                && finding["message"]
+                    .as_str()
+                    .is_some_and(|text| text.contains(message))
+        })
+    };
+    assert!(at(forged, "fleetcast-digest"), "{found}");
+    assert!(at(first.sequence, "the event is missing"), "{found}");
+    let told = fleetcast.run(&["--nats", url, "replay", "--verify"]);
+    assert!(
+        told.out
+            .contains(&format!("log {}: the event is missing", first.sequence)),
+        "{}",
+        told.out
+    );
+}
