@@ -387,3 +387,146 @@ async fn a_damaged_backup_is_named_and_nothing_is_restored() {
         "the new epoch: {on}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hubs_from_one_backup_differ_and_an_agent_stays_with_the_first() {
+    let Some(nats) =
+        nats_server("two_hubs_from_one_backup_differ_and_an_agent_stays_with_the_first")
+    else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let fleetcast = Binary::new(folder.path(), nats.clone());
+    let cluster = Cluster::new("c1");
+    {
+        let lost = Bed::new(nats.clone());
+        let bus = lost.bus().await;
+        let (_ingest, _aggregator) = (lost.ingest("a"), lost.aggregator());
+        let _agent = lost.agent(&cluster);
+        lost.register(&bus, &["c1"]).await;
+        lost.accept(&bus, &config_map("web", &["c1"], "one")).await;
+        lost.settled(&bus, "ConfigMap/default/web", 1).await;
+        fleetcast.done(&["--nats", &lost.connect.url, "backup", "copy"]);
+    }
+    let hubs = [Bed::new(nats.clone()), Bed::new(nats)];
+    let restored = hubs.each_ref().map(|hub| {
+        let restored =
+            fleetcast.done(&["--nats", &hub.connect.url, "restore", "copy", "-o", "json"]);
+        restored.json()["epoch"]
+            .as_str()
+            .expect("an epoch")
+            .to_owned()
+    });
+    assert!(restored.iter().all(|epoch| epoch.starts_with("2.")));
+    assert_ne!(restored[0], restored[1]);
+
+    // The first that it meets.
+    let bus = hubs[0].bus().await;
+    let _services = (hubs[0].ingest("a"), hubs[0].aggregator());
+    let agent = hubs[0].agent(&cluster);
+    hubs[0]
+        .accept(&bus, &config_map("web", &["c1"], "two"))
+        .await;
+    hubs[0].settled(&bus, "ConfigMap/default/web", 2).await;
+    agent.stop().await;
+    let held = versions(&cluster);
+
+    // The other one decides otherwise, and is refused.
+    let other = hubs[1].bus().await;
+    let _others = (hubs[1].ingest("b"), hubs[1].aggregator());
+    hubs[1]
+        .accept(&other, &config_map("web", &["c1"], "three"))
+        .await;
+    let http = cluster
+        .serve_http(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .expect("served");
+    std::fs::write(folder.path().join("c1.kubeconfig"), http.kubeconfig()).expect("written");
+    let _agent = fleetcast.start(
+        "agent",
+        &[
+            "--nats",
+            &hubs[1].connect.url,
+            "agent",
+            "--cluster",
+            "c1",
+            "--kubeconfig",
+            "c1.kubeconfig",
+            "--identity",
+            "test",
+        ],
+    );
+    let told = || std::fs::read_to_string(folder.path().join("agent.log")).unwrap_or_default();
+    let refused = format!(
+        "work of epoch {} is refused: this cluster follows {}",
+        restored[1], restored[0]
+    );
+    eventually("the other hub is refused", async || {
+        told().contains(&refused)
+    })
+    .await;
+    assert_eq!(versions(&cluster), held);
+    http.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_begins_on_a_log_whose_restore_was_killed_and_the_next_one_begins_anew() {
+    let Some(nats) = nats_server(
+        "nothing_begins_on_a_log_whose_restore_was_killed_and_the_next_one_begins_anew",
+    ) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let fleetcast = Binary::new(folder.path(), nats.clone());
+    let lost = Bed::new(nats.clone());
+    let bus = lost.bus().await;
+    let _ingest = lost.ingest("a");
+    lost.register(&bus, &["c1"]).await;
+    lost.accept(&bus, &config_map("web", &["c1"], "one")).await;
+    fleetcast.done(&["--nats", &lost.connect.url, "backup", "copy"]);
+
+    // What a restore that was killed after its first messages leaves: a marked log.
+    let bed = Bed::new(nats);
+    let client = async_nats::connect(&bed.connect.url)
+        .await
+        .expect("connected");
+    let jetstream = async_nats::jetstream::new(client);
+    jetstream
+        .create_stream(async_nats::jetstream::stream::Config {
+            name: streams::LOG.to_owned(),
+            subjects: vec!["fc.log.>".to_owned()],
+            allow_direct: true,
+            metadata: [("fleetcast-restoring".to_owned(), "yes".to_owned())].into(),
+            ..Default::default()
+        })
+        .await
+        .expect("made");
+    let half = jetstream.publish("fc.log.epoch", "half".into()).await;
+    half.expect("sent").await.expect("stored");
+    let waiting = fleetcast.start(
+        "ingest",
+        &["--nats", &bed.connect.url, "ingest", "--state", "waiting"],
+    );
+    let told = || std::fs::read_to_string(folder.path().join("ingest.log")).unwrap_or_default();
+    eventually("ingest waits", async || {
+        told().contains("the log is being restored")
+    })
+    .await;
+
+    let restored = fleetcast
+        .done(&["--nats", &bed.connect.url, "restore", "copy", "-o", "json"])
+        .json();
+    let bus = bed.bus().await;
+    let _aggregator = bed.aggregator();
+    // The one that waited begins on the restored log.
+    bed.accept(&bus, &config_map("web", &["c1"], "two")).await;
+    eventually("the change is known", async || {
+        let summary = bed.summary(&bus, "ConfigMap/default/web").await;
+        summary.is_some_and(|summary| summary.revision == 2)
+    })
+    .await;
+    assert!(
+        bus.last_sequence(streams::LOG).await.expect("a log")
+            > restored["log"].as_u64().expect("a place")
+    );
+    drop(waiting);
+}
