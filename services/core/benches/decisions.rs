@@ -205,7 +205,7 @@ fn difference_to_equal_standings(bencher: Bencher<'_, '_>) {
         &clusters,
     );
     let body = |standings: &Standings| {
-        standings.difference(&plan.verdicts, |_| true, OnDelete::Delete, "", None)
+        standings.difference(&plan.verdicts, |_| true, OnDelete::Delete, "", None, "")
     };
     let mut standings = Standings::default();
     let first = Decision {

@@ -94,6 +94,9 @@ pub struct Inputs {
     /// The policies that it went by: the one that places it, then those that change it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<PolicyUsed>,
+    /// The digest of how it is applied (conflict, adoption, drift …), as [`ApplyPolicy::mark`] gives it; empty for the defaults.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub apply: String,
 }
 
 /// A policy that a decision went by.
@@ -210,6 +213,9 @@ pub struct Standings {
     epochs: Vec<(u64, Epoch)>,
     /// The revision that the newest decision carries out.
     revision: u64,
+    /// How it is applied, as the newest decision says.
+    #[serde(default)]
+    apply: String,
 }
 
 impl Standings {
@@ -263,6 +269,8 @@ impl Standings {
         }
         let change_in = (revision != self.revision).then_some(&decision.epoch);
         self.revision = revision;
+        let applied_anew = self.apply != decision.body.inputs.apply;
+        self.apply.clone_from(&decision.body.inputs.apply);
         let Body {
             inputs: _,
             assigned,
@@ -279,6 +287,7 @@ impl Standings {
                         digest,
                         ..
                     }) if *digest == group.digest
+                        && !applied_anew
                         && !change_in.is_some_and(|epoch| self.is_outlived(*decision, epoch)) =>
                     {
                         (*decision, *revision)
@@ -338,7 +347,8 @@ impl Standings {
     /// What has to be recorded so that these standings become what `verdicts` say. `on_delete` is what happens to copies that are to go.
     ///
     /// A cluster that is not `registered` any more keeps its copy: removing a cluster orphans. Where a change is carried out, `change_in` is the
-    /// epoch that does: what stands from an earlier one is decided anew although it is the same, which settles copies that are ahead.
+    /// epoch that does: what stands from an earlier one is decided anew although it is the same, which settles copies that are ahead. So is all
+    /// that stands where `apply` (see [`Inputs::apply`]) is another than before: the clusters must learn of it.
     pub fn difference(
         &self,
         verdicts: &BTreeMap<ClusterName, Verdict>,
@@ -346,6 +356,7 @@ impl Standings {
         on_delete: OnDelete,
         gone_because: &str,
         change_in: Option<&Epoch>,
+        apply: &str,
     ) -> Body {
         let mut body = Body::default();
         let outlived = |since: u64| change_in.is_some_and(|epoch| self.is_outlived(since, epoch));
@@ -358,7 +369,7 @@ impl Standings {
                     reasons,
                 } => {
                     let same = matches!(standing, Some(Standing::Assigned { decision, digest, replicas: r, reasons: why, kept: None, .. })
-                        if *digest == rendered.digest && r == replicas && why[..] == reasons[..] && !outlived(*decision));
+                        if *digest == rendered.digest && r == replicas && why[..] == reasons[..] && self.apply == apply && !outlived(*decision));
                     if !same {
                         body.assign(cluster, &rendered.digest, *replicas, reasons);
                     }

@@ -407,6 +407,7 @@ impl Placer {
             on_delete,
             gone_because,
             policies,
+            apply,
         }) = self.consider(key)
         else {
             return Some(unreadable(key));
@@ -418,10 +419,14 @@ impl Placer {
         let registered = |cluster: &ClusterName| clusters.contains_key(cluster);
         let carried_out = object.decided_change_sequence == object.change_sequence;
         let change_in = (!carried_out).then_some(epoch);
-        let mut body =
-            object
-                .standings
-                .difference(&verdicts, registered, on_delete, &gone_because, change_in);
+        let mut body = object.standings.difference(
+            &verdicts,
+            registered,
+            on_delete,
+            &gone_because,
+            change_in,
+            &apply,
+        );
         if body.changes_nothing() && carried_out {
             return None;
         }
@@ -430,6 +435,7 @@ impl Placer {
             cluster_sequence: self.cluster_sequence,
             related_sequence: object.related_sequence,
             policies,
+            apply,
         };
         object.rendered = verdicts
             .into_values()

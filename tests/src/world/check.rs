@@ -190,6 +190,10 @@ fn decisions_are_up_to_date(world: &World) -> Vec<String> {
         }
         let document = object.change.document.as_ref();
         let read = document.and_then(|document| dialect::read(&document.value().ok()?).ok());
+        let apply = match &read {
+            Some(Input::Object(read)) if !object.change.withdrawn => read.apply.mark(),
+            Some(_) | None => String::new(),
+        };
         let verdicts = match read {
             Some(Input::Object(read)) if !object.change.withdrawn => plan::plan(
                 &read,
@@ -200,7 +204,7 @@ fn decisions_are_up_to_date(world: &World) -> Vec<String> {
             Some(_) | None => BTreeMap::new(),
         };
         let registered = |cluster: &ClusterName| told.clusters.contains_key(cluster);
-        let open = standings.difference(&verdicts, registered, OnDelete::Delete, "", None);
+        let open = standings.difference(&verdicts, registered, OnDelete::Delete, "", None, &apply);
         // A removal that was answered is forgotten by the placer and stays in the log's standings.
         let settled = open.assigned.is_empty() && open.removed.is_empty();
         if !settled {

@@ -9,6 +9,7 @@ use super::name::ClusterName;
 use super::object::ObjectKey;
 use super::selector::{Selector, Toleration};
 use super::spread::{Preference, Spread};
+use crate::digest;
 use crate::overrides::Operation;
 
 /// Who wrote a document in which words.
@@ -101,6 +102,22 @@ pub struct ApplyPolicy {
     /// JSON pointers that are never set on an object that exists.
     #[serde(default)]
     pub ignore: Vec<String>,
+}
+
+impl ApplyPolicy {
+    /// Tells whether two are the same to a cluster that holds the object: a digest, empty for the defaults. What happens on a withdrawal is not
+    /// in it; that travels with the removal.
+    pub fn mark(&self) -> String {
+        let known = Self {
+            on_delete: OnDelete::default(),
+            ..self.clone()
+        };
+        if known == Self::default() {
+            return String::new();
+        }
+        let bytes = serde_json::to_vec(&known).expect("a policy has only string keys");
+        digest::short(&bytes)
+    }
 }
 
 macro_rules! choice {

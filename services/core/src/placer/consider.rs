@@ -28,6 +28,8 @@ pub(super) struct Considered {
     pub(super) gone_because: String,
     /// What it went by.
     pub(super) policies: Vec<PolicyUsed>,
+    /// How it is applied, as [`crate::model::federated::ApplyPolicy::mark`] tells.
+    pub(super) apply: String,
 }
 
 /// A plain object with what is known of it.
@@ -77,6 +79,7 @@ impl Placer {
                 },
                 gone_because: format!("withdrawn in revision {revision}"),
                 policies: Vec::new(),
+                apply: String::new(),
             });
         }
         let gone_because = format!("NotSelected: no longer meant in revision {revision}");
@@ -88,6 +91,7 @@ impl Placer {
                     on_delete: object.apply.on_delete,
                     gone_because,
                     policies,
+                    apply: object.apply.mark(),
                 }
             }
             Parsed::Plain(document) => {
@@ -103,6 +107,7 @@ impl Placer {
                         false => decided.apply.on_delete,
                     },
                     policies: self.policies.used(&decided.policies),
+                    apply: decided.apply.mark(),
                     verdicts: self.verdicts(key, decided.plan),
                     gone_because,
                 }

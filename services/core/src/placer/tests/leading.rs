@@ -337,3 +337,44 @@ fn nothing_is_written_while_a_second_decision_is_on_its_way() {
         Some(true)
     );
 }
+
+#[test]
+fn another_way_to_apply_reaches_every_cluster_that_holds_it() {
+    let mut scene = Scene::with(&["eu-1", "us-1"]);
+    scene.declare(WEB, 1, everywhere());
+    scene.told();
+    let with = |apply: serde_json::Value| {
+        let mut spec = everywhere();
+        spec["apply"] = apply;
+        spec
+    };
+    scene.declare(WEB, 2, with(json!({"drift": "report"})));
+    assert_eq!(
+        scene.told(),
+        [
+            "decide 2 of 2: + eu-1 us-1",
+            "write eu-1 2 n2",
+            "write us-1 2 n2"
+        ],
+        "the manifest is the same, how it is applied is not"
+    );
+    scene.declare(
+        WEB,
+        3,
+        with(json!({"drift": "report", "onDelete": "orphan"})),
+    );
+    assert_eq!(
+        scene.told(),
+        ["decide 3 of 3: "],
+        "what happens on a withdrawal travels with the removal"
+    );
+    scene.declare(WEB, 4, everywhere());
+    assert_eq!(
+        scene.told(),
+        [
+            "decide 4 of 4: + eu-1 us-1",
+            "write eu-1 4 n3",
+            "write us-1 4 n3"
+        ]
+    );
+}
