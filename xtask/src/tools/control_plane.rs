@@ -66,7 +66,7 @@ pub(crate) fn bring(workspace: &Workspace) -> Result<Source> {
         return Ok(Source::Assets(folder));
     }
     match find_go() {
-        Ok((go, version)) => built(workspace, &go, &version).map(Source::Binary),
+        Ok((go, version)) => built(workspace, &go, &version),
         Err(reason) => Ok(Source::Missing(format!("{reason}; {REMEDY}"))),
     }
 }
@@ -99,13 +99,38 @@ fn fits(version: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-fn built(workspace: &Workspace, go: &Path, version: &str) -> Result<PathBuf> {
+fn built(workspace: &Workspace, go: &Path, version: &str) -> Result<Source> {
     let sources = workspace.root.join(SOURCES);
     let folder = format!("control-plane-{:016x}", digest(&sources, version)?);
-    let whole = cache::filled_once(&cache_folder(workspace), &folder, |partial| {
+    let cache = cache_folder(workspace);
+    if !cache.join(&folder).join(BINARY).is_file()
+        && let Err(reason) = download(&sources, go)
+    {
+        return Ok(Source::Missing(reason));
+    }
+    let whole = cache::filled_once(&cache, &folder, |partial| {
         build(&sources, go, &partial.join(BINARY))
     })?;
-    Ok(whole.join(BINARY))
+    Ok(Source::Binary(whole.join(BINARY)))
+}
+
+/// Brings the modules: a machine that cannot reach them has no control plane, which is no fault of the program.
+fn download(sources: &Path, go: &Path) -> Result<(), String> {
+    eprintln!("tools: downloading the Go modules of the control plane for tests");
+    let output = Command::new(go)
+        .current_dir(sources)
+        .args(["mod", "download"])
+        .env("GOTOOLCHAIN", "local")
+        .output()
+        .map_err(|error| format!("Go does not start: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().last().unwrap_or("go says nothing");
+    Err(format!(
+        "the Go modules of the control plane cannot be downloaded: {last}"
+    ))
 }
 
 /// `$XDG_CACHE_HOME/fleetcast`, `~/.cache/fleetcast`, or `target/tools` where there is neither.
