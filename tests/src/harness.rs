@@ -12,7 +12,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 pub use bed::{Bed, Service, apply_as, config_map, eventually, held, request};
-pub use binary::{Binary, Output, Up};
+pub use binary::{Binary, Output, Up, held_at};
 pub use control_plane::{ControlPlane, client_of, control_plane, control_planes, namespace};
 pub use three::Three;
 

@@ -1,35 +1,11 @@
 //! The main job on real manifests: KubeFed's own samples as they are, and plain objects placed from the command line.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use fleetcast_tests::harness::{Binary, corpus, nats_server};
+use fleetcast_tests::harness::{Binary, corpus, held_at, nats_server};
 use serde_json::Value;
 
 const WORKSPACE: &str = "[[cluster]]\nname = \"cluster1\"\nsimulated = true\n[[cluster]]\nname = \"cluster2\"\nsimulated = true\n[[cluster]]\nname = \"cluster3\"\nsimulated = true\n";
-
-/// What a simulated cluster holds, by `kubectl`'s own way: over HTTP.
-fn held(directory: &Path, cluster: &str, path: &str) -> Option<Value> {
-    let kubeconfig = std::fs::read_to_string(directory.join(format!(".run/{cluster}.kubeconfig")))
-        .expect("a kubeconfig");
-    let server = kubeconfig
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("server:"))
-        .expect("a server")
-        .trim()
-        .trim_matches('"')
-        .to_owned();
-    let address = server.trim_start_matches("http://");
-    let mut stream = std::net::TcpStream::connect(address).expect("it listens");
-    let request =
-        format!("GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: application/json\r\n\r\n");
-    std::io::Write::write_all(&mut stream, request.as_bytes()).expect("sent");
-    let mut answer = String::new();
-    std::io::Read::read_to_string(&mut stream, &mut answer).expect("read");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
-    head.contains(" 200 ")
-        .then(|| serde_json::from_str(body).expect("JSON"))
-}
 
 #[test]
 fn kubefeds_samples_land_on_the_named_clusters_with_their_overrides() {
@@ -164,7 +140,7 @@ fn kubefeds_samples_land_on_the_named_clusters_with_their_overrides() {
         ),
     ];
     for (cluster, path, pointer, expected) in table {
-        let object = held(directory.path(), cluster, path)
+        let object = held_at(directory.path(), cluster, path)
             .unwrap_or_else(|| panic!("{cluster} lacks {path}"));
         assert_eq!(
             object.pointer(pointer).cloned(),
@@ -173,7 +149,7 @@ fn kubefeds_samples_land_on_the_named_clusters_with_their_overrides() {
         );
     }
     assert!(
-        held(directory.path(), "cluster3", deployment).is_none(),
+        held_at(directory.path(), "cluster3", deployment).is_none(),
         "nobody named cluster3"
     );
 
@@ -185,7 +161,7 @@ fn kubefeds_samples_land_on_the_named_clusters_with_their_overrides() {
     let begin = Instant::now();
     loop {
         let replicas = ["cluster1", "cluster2"].map(|cluster| {
-            let object = held(directory.path(), cluster, deployment)?;
+            let object = held_at(directory.path(), cluster, deployment)?;
             object.pointer("/spec/replicas").cloned()
         });
         // 10 by weights 2 : 3.
@@ -232,11 +208,11 @@ fn plain_objects_go_to_the_clusters_named_on_the_command_line() {
     }
     let frontend = "/apis/apps/v1/namespaces/default/deployments/frontend";
     for cluster in ["cluster1", "cluster2"] {
-        let object = held(directory.path(), cluster, frontend).expect("the shop's front");
+        let object = held_at(directory.path(), cluster, frontend).expect("the shop's front");
         assert_eq!(
             object["metadata"]["labels"]["fleetcast.dev/managed"], "true",
             "{object}"
         );
     }
-    assert!(held(directory.path(), "cluster3", frontend).is_none());
+    assert!(held_at(directory.path(), "cluster3", frontend).is_none());
 }

@@ -1,11 +1,10 @@
 //! Policies in the log place objects in a running fleet as `plan` says over the same files, and move them when they change.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fleetcast_core::digest;
-use fleetcast_tests::harness::{Binary, corpus, nats_server};
+use fleetcast_tests::harness::{Binary, corpus, held_at, nats_server};
 use serde_json::Value;
 
 const WORKSPACE: &str = "[[cluster]]\nname = \"member1\"\nsimulated = true\n[[cluster]]\nname = \"member2\"\nsimulated = true\n[[cluster]]\nname = \"cluster1\"\nsimulated = true\n[[cluster]]\nname = \"cluster2\"\nsimulated = true\n";
@@ -155,7 +154,7 @@ fn a_policy_places_moves_and_leaves() {
         .run(&["explain", "deployment/shop/web", "--cluster", "member2"])
         .out;
     assert!(explained.contains("NoPolicy"), "{explained}");
-    let kept = held(
+    let kept = held_at(
         fleet.directory.path(),
         "member2",
         "/apis/apps/v1/namespaces/shop/deployments/web",
@@ -240,27 +239,4 @@ fn the_fleet_holds_what_plan_says_over_the_corpus() {
         placed += expected.len();
     }
     assert!(placed >= 20, "{placed} placements were compared");
-}
-
-/// What a simulated cluster holds, by `kubectl`'s own way: over HTTP.
-fn held(directory: &Path, cluster: &str, path: &str) -> Option<Value> {
-    let kubeconfig = std::fs::read_to_string(directory.join(format!(".run/{cluster}.kubeconfig")))
-        .expect("a kubeconfig");
-    let server = kubeconfig
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("server:"))
-        .expect("a server")
-        .trim()
-        .trim_matches('"')
-        .to_owned();
-    let address = server.trim_start_matches("http://");
-    let mut stream = std::net::TcpStream::connect(address).expect("it listens");
-    let request =
-        format!("GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: application/json\r\n\r\n");
-    std::io::Write::write_all(&mut stream, request.as_bytes()).expect("sent");
-    let mut answer = String::new();
-    std::io::Read::read_to_string(&mut stream, &mut answer).expect("read");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
-    head.contains(" 200 ")
-        .then(|| serde_json::from_str(body).expect("JSON"))
 }

@@ -222,3 +222,26 @@ fn path() -> &'static Path {
         target.join("fleetcast")
     })
 }
+
+/// What a simulated cluster of the fleet that runs in `directory` holds at an API path, by `kubectl`'s own way: over HTTP.
+pub fn held_at(directory: &Path, cluster: &str, path: &str) -> Option<Value> {
+    let kubeconfig = std::fs::read_to_string(directory.join(format!(".run/{cluster}.kubeconfig")))
+        .expect("a kubeconfig");
+    let server = kubeconfig
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("server:"))
+        .expect("a server")
+        .trim()
+        .trim_matches('"')
+        .to_owned();
+    let address = server.trim_start_matches("http://");
+    let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+    let request =
+        format!("GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: application/json\r\n\r\n");
+    std::io::Write::write_all(&mut stream, request.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).expect("read");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
+    head.contains(" 200 ")
+        .then(|| serde_json::from_str(body).expect("JSON"))
+}

@@ -18,11 +18,11 @@ pub(crate) enum Workload {
     Burst(BurstArgs),
     /// Deployments to three clusters, created and updated, beside direct server-side applies
     Apply(ApplyArgs),
-    /// One change at a time, beside direct server-side applies
+    /// One change at a time: until it is accepted, and until all clusters have acknowledged it
     Latency(LatencyArgs),
     /// Acknowledgements folded a second, and listing rows
     Status(StatusArgs),
-    /// kill -9 of ingest, aggregator, members and the NATS server; time until a new change flows
+    /// kill -9 of ingest, of the aggregator and of the NATS server; time until a new change flows
     Restart(RestartArgs),
     /// Agents connected to one bus: time, memory, latency of a change to one and to all
     Agents(AgentsArgs),

@@ -10,7 +10,7 @@
 //! | Deployments to three clusters, created and updated | [`apply`] |
 //! | one change at a time | [`latency`] |
 //! | acknowledgements folded, rows listed | [`status`] |
-//! | everything killed, and how long until a new change flows | [`restart`] |
+//! | ingest, aggregator and NATS server killed, and how long until a new change flows | [`restart`] |
 //! | many agents on one bus | [`agents`] |
 //! | one agent process, by how much its cluster holds | [`agent`] |
 //! | what the parts can do alone | [`limits`] |

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::figures::merge;
 use super::rig::{Directory, Rig, machine, round};
-use super::tracker::{Acks, Tracker};
-use super::{documents, load, settle};
+use super::tracker::Acks;
+use super::{documents, settle};
 use crate::args::bench::AgentArgs;
 
 /// How long an idle agent is watched.
@@ -25,17 +25,9 @@ pub(super) async fn run(args: &AgentArgs) -> anyhow::Result<Value> {
         let handed_in: Vec<_> = (held..wanted)
             .map(|index| documents::config_map(&format!("held-{index}"), &everywhere, 1))
             .collect();
-        let mut tracker = Tracker::default();
-        for (index, (key, _)) in handed_in.iter().enumerate() {
-            tracker.expect(index, key.clone(), 1, rig.clusters.clone());
-        }
         let begin = Instant::now();
         let (_, before) = rig.now("agent")?;
-        let bus = rig.bus.clone();
-        let submitting =
-            tokio::spawn(async move { load::hand_in(&bus, handed_in, 256, |_, _| {}).await });
-        settle::acknowledged(&mut rig, &mut acks, &mut tracker).await?;
-        submitting.await??;
+        settle::everywhere(&mut rig, &mut acks, handed_in, 1).await?;
         held = held.max(wanted);
         let elapsed = begin.elapsed();
         let (_, worked) = rig.now("agent")?;

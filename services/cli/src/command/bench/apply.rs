@@ -10,8 +10,8 @@ use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
 use super::rig::{Directory, Rig, machine, round};
-use super::tracker::{Acks, Tracker};
-use super::{documents, load, settle};
+use super::tracker::Acks;
+use super::{documents, settle};
 use crate::args::bench::ApplyArgs;
 use crate::fleet;
 
@@ -93,17 +93,9 @@ async fn ours(rig: &mut Rig, count: usize, revision: u64) -> anyhow::Result<Dura
     let handed_in: Vec<_> = (0..count)
         .map(|index| documents::deployment(&format!("ours-{index}"), &everywhere, revision))
         .collect();
-    let mut tracker = Tracker::default();
-    for (index, (key, _)) in handed_in.iter().enumerate() {
-        tracker.expect(index, key.clone(), revision, rig.clusters.clone());
-    }
     let mut acks = Acks::follow(&rig.bus, rig.partitions).await?;
     let begin = Instant::now();
-    let bus = rig.bus.clone();
-    let submitting =
-        tokio::spawn(async move { load::hand_in(&bus, handed_in, 256, |_, _| {}).await });
-    let last = settle::acknowledged(rig, &mut acks, &mut tracker).await?;
-    submitting.await??;
+    let last = settle::everywhere(rig, &mut acks, handed_in, revision).await?;
     Ok(last.duration_since(begin))
 }
 

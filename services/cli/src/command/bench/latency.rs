@@ -1,4 +1,4 @@
-//! One change at a time, beside direct server-side applies of the same object to the same number of clusters.
+//! One change at a time: how long until it is accepted, and until all clusters have acknowledged it.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! kill -9 of each process at full size, and how long until a new change flows again; what that asks of the members.
+//! kill -9 of ingest, of the aggregator and of the NATS server at full size, and how long until a new change flows again; what that asks of the members.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::figures::ms;
 use super::rig::{Directory, Rig, machine, round};
 use super::tracker::{Acks, Tracker};
-use super::{documents, load, settle};
+use super::{documents, settle};
 use crate::args::bench::RestartArgs;
 use crate::submit;
 
@@ -18,16 +18,8 @@ pub(super) async fn run(args: &RestartArgs) -> anyhow::Result<Value> {
     let handed_in: Vec<_> = (0..args.objects)
         .map(|index| documents::deployment(&format!("held-{index}"), &everywhere, 1))
         .collect();
-    let mut tracker = Tracker::default();
-    for (index, (key, _)) in handed_in.iter().enumerate() {
-        tracker.expect(index, key.clone(), 1, rig.clusters.clone());
-    }
     let mut acks = Acks::follow(&rig.bus, rig.partitions).await?;
-    let bus = rig.bus.clone();
-    let submitting =
-        tokio::spawn(async move { load::hand_in(&bus, handed_in, 256, |_, _| {}).await });
-    settle::acknowledged(&mut rig, &mut acks, &mut tracker).await?;
-    submitting.await??;
+    settle::everywhere(&mut rig, &mut acks, handed_in, 1).await?;
     settle::view_reaches(&rig.bus, rig.partitions).await?;
 
     let mut figures = json!({

@@ -8,8 +8,32 @@ use fleetcast_aggregator::client;
 use fleetcast_bus::{Bus, streams};
 use fleetcast_schemas::subject;
 
+use super::documents::Document;
+use super::load;
 use super::rig::Rig;
 use super::tracker::{Acks, Tracker};
+
+/// How many submissions are under way.
+const AT_ONCE: usize = 256;
+
+/// Hands documents in that are for every cluster: when the last of all clusters acknowledged the last of them in `revision`.
+pub(super) async fn everywhere(
+    rig: &mut Rig,
+    acks: &mut Acks,
+    documents: Vec<Document>,
+    revision: u64,
+) -> anyhow::Result<Instant> {
+    let mut tracker = Tracker::default();
+    for (index, (key, _)) in documents.iter().enumerate() {
+        tracker.expect(index, key.clone(), revision, rig.clusters.clone());
+    }
+    let bus = rig.bus.clone();
+    let submitting =
+        tokio::spawn(async move { load::hand_in(&bus, documents, AT_ONCE, |_, _| {}).await });
+    let last = acknowledged(rig, acks, &mut tracker).await?;
+    submitting.await??;
+    Ok(last)
+}
 
 /// Waits until everything is acknowledged: when the last was.
 pub(super) async fn acknowledged(

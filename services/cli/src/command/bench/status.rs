@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::figures::{ms, percentiles};
 use super::rig::{Directory, Rig, machine, round};
-use super::tracker::{Acks, Tracker};
-use super::{documents, load, settle};
+use super::tracker::Acks;
+use super::{documents, settle};
 use crate::args::bench::StatusArgs;
 
 pub(super) async fn run(args: &StatusArgs) -> anyhow::Result<Value> {
@@ -19,16 +19,9 @@ pub(super) async fn run(args: &StatusArgs) -> anyhow::Result<Value> {
     let handed_in: Vec<_> = (0..args.objects)
         .map(|index| documents::config_map(&format!("status-{index}"), &everywhere, 1))
         .collect();
-    let mut tracker = Tracker::default();
-    for (index, (key, _)) in handed_in.iter().enumerate() {
-        tracker.expect(index, key.clone(), 1, rig.clusters.clone());
-    }
     let mut acks = Acks::follow(&rig.bus, rig.partitions).await?;
-    let bus = rig.bus.clone();
-    let submitting =
-        tokio::spawn(async move { load::hand_in(&bus, handed_in, 256, |_, _| {}).await });
-    settle::acknowledged(&mut rig, &mut acks, &mut tracker).await?;
-    submitting.await??;
+    let acknowledged = handed_in.len() * rig.clusters.len();
+    settle::everywhere(&mut rig, &mut acks, handed_in, 1).await?;
     settle::view_reaches(&rig.bus, rig.partitions).await?;
 
     let mut lists = Vec::new();
@@ -51,8 +44,8 @@ pub(super) async fn run(args: &StatusArgs) -> anyhow::Result<Value> {
         "rows": rows,
         "list_ms": percentiles(lists),
         "fold_from_nothing_s": round(folded.as_secs_f64()),
-        "acknowledgements": tracker.acknowledged,
-        "folded_per_s": round(tracker.acknowledged as f64 / folded.as_secs_f64()),
+        "acknowledgements": acknowledged,
+        "folded_per_s": round(acknowledged as f64 / folded.as_secs_f64()),
         "machine": machine(),
     });
     super::figures::merge(&mut figures, rig.usage());
