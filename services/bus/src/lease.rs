@@ -70,6 +70,20 @@ impl Lease {
 }
 
 impl Bus {
+    /// Who holds the lease `key` now: none where nobody does.
+    ///
+    /// # Errors
+    /// Where the bus does not answer.
+    pub async fn lease_holder(&self, key: &str) -> Result<Option<String>, Error> {
+        let store = self
+            .jetstream
+            .get_key_value(LEADER)
+            .await
+            .map_err(Error::unavailable)?;
+        let value = store.get(key).await.map_err(Error::unavailable)?;
+        Ok(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
+    }
+
     /// Takes the lease `key` away from whoever holds it: the holder stops, and whoever is first takes it anew.
     ///
     /// # Errors

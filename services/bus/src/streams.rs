@@ -17,6 +17,8 @@ pub const DEAD: &str = "FC_DEAD";
 pub const BODIES: &str = "fc_bodies";
 /// The bucket of leases.
 pub const LEADER: &str = "fc_leader";
+/// The lease, in that bucket, of the ingest process that leads.
+pub const PLACER: &str = "placer";
 
 /// How long a lease holds after it was last renewed.
 pub const LEASE: Duration = Duration::from_secs(6);

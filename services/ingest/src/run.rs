@@ -37,8 +37,6 @@ use crate::liveness::Liveness;
 use crate::state::State;
 use crate::sync;
 
-/// The lease of whoever leads.
-const LEASE: &str = "placer";
 /// How often the lease is renewed, or tried for.
 const LEASE_TICK: Duration = Duration::from_millis(1_500);
 /// How many decisions and items of work may wait to be stored, before the placer is asked for more.

@@ -8,7 +8,7 @@ use fleetcast_schemas::subject::{self, Parsed};
 use fleetcast_schemas::{Message, event};
 
 use super::outbox::{Letter, Outbox};
-use super::{Ingest, LEASE, Lane, Logged};
+use super::{Ingest, Lane, Logged};
 use crate::lanes;
 use crate::liveness::Liveness;
 
@@ -21,7 +21,7 @@ impl Ingest {
                 self.stop_leading();
             }
         } else {
-            match self.bus.take_lease(LEASE, &self.identity).await {
+            match self.bus.take_lease(streams::PLACER, &self.identity).await {
                 Ok(lease) => self.lease = lease,
                 Err(error) => tracing::warn!(%error, "the lease cannot be asked for"),
             }

@@ -29,8 +29,6 @@ use crate::failure::Failure;
 use crate::output::{self, Paint};
 use crate::progress::{self, Progress};
 
-/// The lease of whoever leads, as ingest names it.
-const LEASE: &str = "placer";
 /// How long the work may lag behind the log before that counts as a difference.
 const LAG: Duration = Duration::from_secs(5);
 /// How long it may take until somebody leads and has written the first item.
@@ -230,7 +228,7 @@ pub(super) async fn rebuild(bus: &Bus, format: Document) -> Result<(), Failure> 
     for partition in 0..partitions {
         fences.insert(partition, fence(bus, &folded.placer, partition).await?);
     }
-    bus.break_lease(LEASE).await?;
+    bus.break_lease(streams::PLACER).await?;
     follow(bus, &fences, items).await?;
     for (partition, (sequence, _)) in &fences {
         bus.forget(&streams::work(*partition), ">", *sequence)
