@@ -8,6 +8,7 @@
 //! | one agent acts per cluster | [`cluster::lease`] |
 //! | what an agent keeps in its cluster | [`cluster::memory`] |
 //! | what it applied is watched | `cluster/watch.rs`, `cluster/observe.rs` |
+//! | a local copy of what the cluster should hold | `local.rs` |
 //! | credentials that change on disk | [`credentials`] |
 //!
 //! **Invariant**: an agent publishes `fc.ack`, `fc.heartbeat` and `fc.sync` of its own cluster and subscribes `fc.live`, `fc.seen` and its
@@ -15,6 +16,7 @@
 
 pub mod cluster;
 pub mod credentials;
+mod local;
 mod run;
 mod sync;
 

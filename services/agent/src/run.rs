@@ -3,6 +3,8 @@
 mod session;
 mod told;
 
+use std::path::PathBuf;
+
 use fleetcast_bus::{Bus, Connect};
 use fleetcast_core::model::ClusterName;
 use fleetcast_schemas::subject::Lane;
@@ -11,6 +13,7 @@ use tokio::sync::watch;
 use crate::cluster::Reporting;
 use crate::cluster::lease::Lease;
 use crate::cluster::memory::{Kept, Store};
+use crate::local;
 use session::{End, Session};
 
 /// What an agent is told.
@@ -25,6 +28,8 @@ pub struct Options {
     pub client: kube::Client,
     /// What travels back about copies.
     pub reporting: Reporting,
+    /// A folder for a local copy of what the cluster should hold; none for no copy.
+    pub state: Option<PathBuf>,
     /// Who holds the cluster's lease: the same after a restart, different for each agent that may act at the same time.
     pub identity: String,
 }
@@ -35,6 +40,9 @@ pub enum Error {
     /// The bus is not fit, or the connection was closed for good: not worth retrying.
     #[error(transparent)]
     Bus(#[from] fleetcast_bus::Error),
+    /// The local copy cannot be kept where it should be.
+    #[error(transparent)]
+    Local(#[from] local::Error),
 }
 
 /// Makes one cluster true until `stop` holds true or its sender is gone; then the memory is saved and the lease released.
@@ -42,7 +50,7 @@ pub enum Error {
 /// What cannot be reached, bus or cluster, is waited for. Cancelling instead of stopping is safe; the next agent then waits for the lease to run out.
 ///
 /// # Errors
-/// Only where the bus is not fit or the connection was closed for good.
+/// Only where the bus is not fit, the connection was closed for good, or the local copy cannot be kept.
 pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
     let Options {
         cluster,
@@ -50,21 +58,20 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
         mut bus,
         client,
         reporting,
+        state,
         identity,
     } = options;
     let lane = Lane::new(cluster, partitions);
     bus.inbox_prefix = Some(lane.inbox_prefix());
-    let Some(bus) = until_stopped(&mut stop, Bus::connect_patiently(&bus)).await else {
-        return Ok(());
-    };
-    let bus = bus?;
+    let bus = Bus::connect_in_background(&bus).await?;
     let store = Store::new(client.clone());
     loop {
         let Some((lease, kept)) = until_stopped(&mut stop, begin(&client, &store, &identity)).await
         else {
             return Ok(());
         };
-        let session = Session::new(&bus, &lane, &client, &store, kept, reporting.clone());
+        let (reporting, state) = (reporting.clone(), state.as_deref());
+        let session = Session::new(&bus, &lane, &client, &store, kept, reporting, state)?;
         match session.run(lease, &mut stop).await? {
             End::Stopped => return Ok(()),
             End::Lost(reason) => {

@@ -102,7 +102,22 @@ impl Bus {
     /// # Errors
     /// [`Error::Unavailable`] where no server answers, [`Error::Unfit`] where it is too old or the credentials cannot be read.
     pub async fn connect(connect: &Connect) -> Result<Self, Error> {
-        let (sender, connected) = watch::channel(true);
+        let bus = Self::begin(connect, true).await?;
+        bus.refuse_old_server()?;
+        Ok(bus)
+    }
+
+    /// Begins to connect and tries until a server answers: [`Bus::connected`] tells when. What is subscribed to meanwhile is subscribed then. Whoever uses
+    /// this looks at [`Bus::refuse_old_server`] when it is connected.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`] where the credentials cannot be read.
+    pub async fn connect_in_background(connect: &Connect) -> Result<Self, Error> {
+        Self::begin(connect, false).await
+    }
+
+    async fn begin(connect: &Connect, waits: bool) -> Result<Self, Error> {
+        let (sender, connected) = watch::channel(waits);
         let mut options = ConnectOptions::new()
             .name(&connect.name)
             .subscription_capacity(SUBSCRIPTION_CAPACITY)
@@ -133,6 +148,9 @@ impl Bus {
                     }
                 }
             });
+        if !waits {
+            options = options.retry_on_initial_connect();
+        }
         if let Some(prefix) = &connect.inbox_prefix {
             options = options.custom_inbox_prefix(prefix);
         }
@@ -147,7 +165,7 @@ impl Bus {
         };
         let servers: Vec<&str> = connect.url.split(',').map(str::trim).collect();
         let client = options.connect(servers).await.map_err(Error::unavailable)?;
-        let bus = Self {
+        Ok(Self {
             jetstream: jetstream::context::ContextBuilder::new()
                 .timeout(connect.timeout)
                 .ack_timeout(connect.timeout)
@@ -157,9 +175,7 @@ impl Bus {
             client,
             timeout: connect.timeout,
             connected,
-        };
-        bus.refuse_old_server()?;
-        Ok(bus)
+        })
     }
 
     /// Connects and tries again until a server answers, saying so in the log.
@@ -176,7 +192,11 @@ impl Bus {
             .await
     }
 
-    fn refuse_old_server(&self) -> Result<(), Error> {
+    /// Whether the server that is connected is new enough.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`] where it is too old.
+    pub fn refuse_old_server(&self) -> Result<(), Error> {
         let version = self.client.server_info().version;
         let numbers: Vec<u64> = version
             .split(['.', '-', '+'])

@@ -188,6 +188,9 @@ pub(crate) struct AgentArgs {
     /// The context in the kubeconfig [default: its current one]
     #[arg(long, env = "FLEETCAST_CONTEXT", requires = "kubeconfig")]
     pub(crate) context: Option<String>,
+    /// Keep a local copy of the cluster's work here, so that it is healed also where the bus is away at the start (docs/operating.md) [default: none]
+    #[arg(long, env = "FLEETCAST_STATE", value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
     /// Who holds the cluster's lease [default: the host's name]
     #[arg(long, env = "FLEETCAST_IDENTITY")]
     pub(crate) identity: Option<String>,

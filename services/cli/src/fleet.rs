@@ -155,6 +155,7 @@ impl Fleet {
             bus: Connect::new(line.url(), format!("agent {}", member.name)),
             client,
             reporting: fleetcast_agent::cluster::Reporting::default(),
+            state: None,
             identity: IDENTITY.to_owned(),
         };
         let stopped = stopped.clone();

@@ -6,9 +6,13 @@
 //!
 //! Where no entry names a lost field, it was removed, and nobody records by whom.
 
+mod stated;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+pub use stated::Stated;
 
 /// How many fields are named.
 const NAMED: usize = 20;
@@ -104,6 +108,27 @@ impl Drift {
 
 /// The fields of `desired` that `manager` no longer states in `live`, without those at or below the JSON pointers `ignore`; in the order of `desired`.
 pub fn find(desired: &Value, live: &Value, ignore: &[String], manager: &str) -> Vec<Field> {
+    let lost = walk(desired, live, ignore, manager).into_iter();
+    lost.map(|(_, field)| field).collect()
+}
+
+/// Of the fields that `manager` would state with `desired` and does not state in `live`, those that it had stated before; as API servers name them.
+pub fn lost(
+    desired: &Value,
+    live: &Value,
+    ignore: &[String],
+    manager: &str,
+    before: &Stated,
+) -> Vec<String> {
+    walk(desired, live, ignore, manager)
+        .into_iter()
+        .filter(|(pointer, _)| before.has(desired, pointer))
+        .map(|(_, field)| field.path)
+        .collect()
+}
+
+/// What [`find`] finds, each with its JSON pointer in `desired`.
+fn walk(desired: &Value, live: &Value, ignore: &[String], manager: &str) -> Vec<(String, Field)> {
     let entries: Vec<Entry> = live
         .pointer("/metadata/managedFields")
         .and_then(Value::as_array)
@@ -222,7 +247,7 @@ struct Walk<'a> {
     pointer: String,
     /// The same as API servers write it.
     path: String,
-    found: Vec<Field>,
+    found: Vec<(String, Field)>,
 }
 
 impl Walk<'_> {
@@ -310,11 +335,12 @@ impl Walk<'_> {
     /// What stands here is not ours any more; who wrote last of those that state it is to blame.
     fn lost(&mut self, theirs: &At<'_>) {
         let last = theirs.iter().max_by_key(|(entry, _)| entry.time);
-        self.found.push(Field {
+        let field = Field {
             path: self.path.clone(),
             manager: last.map(|(entry, _)| entry.who()),
             time: last.and_then(|(entry, _)| entry.time).map(str::to_owned),
-        });
+        };
+        self.found.push((self.pointer.clone(), field));
     }
 }
 

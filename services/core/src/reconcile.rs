@@ -23,7 +23,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::ack::{Ack, Observed, Outcome};
 use crate::digest::fnv1a64;
-use crate::document::Document;
 use crate::epoch::Epoch;
 use crate::model::{ClusterName, ObjectKey};
 use crate::time::Time;
@@ -164,14 +163,21 @@ impl Agent {
         (self.have.n, self.queue.len())
     }
 
+    /// The same agent, which asks for a local copy of what the cluster should hold ([`Effect::Keep`], [`Effect::Drop`]).
+    #[must_use]
+    pub fn keeping_a_copy(mut self) -> Self {
+        self.held.keeps_a_copy();
+        self
+    }
+
+    /// Whether all that the cluster should hold was heard of since the start.
+    pub fn knows_all(&self) -> bool {
+        !self.inventory
+    }
+
     /// The newest manifest that the cluster should hold for `object`, as work.
     pub fn held(&self, object: &ObjectKey) -> Option<&Work> {
         self.held.work(object)
-    }
-
-    /// The manifest that `object`'s cluster was last said to hold, where a newer one is under way.
-    pub fn held_before(&self, object: &ObjectKey) -> Option<&Document> {
-        self.held.before(object)
     }
 
     /// What is to be kept in the cluster now.
@@ -232,6 +238,7 @@ impl Agent {
                     .into_iter()
                     .for_each(|wanted| self.look_again(Some(wanted)));
             }
+            Fact::Recalled(items) => items.into_iter().for_each(|work| self.recall(work)),
             Fact::Seen(seen) => {
                 for object in self.outbox.seen(seen, now) {
                     self.queue.confirmed(&object);
@@ -260,7 +267,7 @@ impl Agent {
                 false => Effect::Do(work),
             });
         }
-        if let Some(change) = self.held.next_watch() {
+        if let Some(change) = self.held.next_change() {
             return Some(change);
         }
         if self.connected {
@@ -385,9 +392,7 @@ impl Agent {
             if work.stamp.n > before {
                 self.take(sequence, work);
             } else if is_inventory {
-                self.newest
-                    .entry(work.object.clone())
-                    .or_insert((work.decision_epoch.number, work.decision));
+                self.know(&work);
                 self.held.learn(work);
             }
         }
@@ -425,6 +430,20 @@ impl Agent {
                 self.live(at, work, now);
             }
         }
+    }
+
+    /// Takes up again what was carried out before the start; only where it is of the history that this cluster follows.
+    fn recall(&mut self, work: Work) {
+        if self.have.epoch.as_ref() == Some(&work.stamp.epoch) {
+            self.know(&work);
+            self.held.recall(work);
+        }
+    }
+
+    fn know(&mut self, work: &Work) {
+        self.newest
+            .entry(work.object.clone())
+            .or_insert((work.decision_epoch.number, work.decision));
     }
 
     fn sync_failed(&mut self, now: Time) {

@@ -170,6 +170,7 @@ impl Bed {
             },
             client,
             reporting: fleetcast_agent::cluster::Reporting::default(),
+            state: None,
             identity: "test".to_owned(),
         };
         spawn(|stop| async move { Ok(fleetcast_agent::run(options, stop).await?) })

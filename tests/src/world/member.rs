@@ -129,6 +129,8 @@ impl Member {
                 Effect::Remember(memory) => self.saving = Some(memory),
                 Effect::Heartbeat => {}
                 Effect::Fenced(_) => self.fenced += 1,
+                // Agents here keep no local copy.
+                Effect::Keep(_) | Effect::Drop(_) => {}
             }
         }
     }

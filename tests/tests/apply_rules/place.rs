@@ -20,8 +20,6 @@ pub(crate) struct Place {
     client: Client,
     namespace: String,
     cluster: Cluster,
-    /// What the cluster was last said to hold.
-    held: std::cell::RefCell<Option<Document>>,
 }
 
 /// How an attempt ended.
@@ -47,7 +45,6 @@ impl Place {
             namespace: namespace(&client, "rules").await,
             cluster: Cluster::new(client.clone(), Reporting::default()),
             client,
-            held: None.into(),
         }
     }
 
@@ -105,14 +102,7 @@ impl Place {
     }
 
     async fn attempt(&self, work: Work, again: bool) -> Ended {
-        let task = Task {
-            before: match again {
-                true => None,
-                false => self.held.borrow().clone(),
-            },
-            work,
-            again,
-        };
+        let task = Task { work, again };
         let mut report = self.cluster.attempt(&task).await;
         for _ in 0..20 {
             // A controller was faster: an agent tries again.
@@ -128,9 +118,6 @@ impl Place {
             sight,
             ..
         } = report;
-        if let (Outcome::Applied, Body::Apply { manifest, .. }) = (outcome, &task.work.body) {
-            *self.held.borrow_mut() = Some(manifest.clone());
-        }
         let copy = sight.and_then(|sight| sight.copy);
         Ended {
             outcome,

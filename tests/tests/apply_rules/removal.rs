@@ -61,34 +61,57 @@ pub(crate) async fn remove_ours_waits_for_its_finalizer(place: &Place) {
     );
 }
 
+const LEFT: &str = "changed hands: left alone";
+
+/// What is somebody else's stays as it is: the same as ours, different, or being deleted.
+async fn theirs_stays(place: &Place, mode: OnDelete) {
+    for value in ["1", "2"] {
+        let mut map = place.map(value);
+        map["metadata"]["finalizers"] = json!(["example.com/hold"]);
+        place.create(&map).await;
+        let before = place.live(&map).await;
+        let left = place.remove(&place.map("1"), 2, mode).await;
+        ended(&left, Outcome::Orphaned, LEFT);
+        assert_eq!(place.live(&map).await, before);
+
+        place.delete(&map).await;
+        let before = place.live(&map).await;
+        let left = place.remove(&place.map("1"), 2, mode).await;
+        ended(&left, Outcome::Orphaned, LEFT);
+        assert_eq!(place.live(&map).await, before, "being deleted");
+        let none = json!({"metadata": {"finalizers": null}});
+        place.edit(&map, none).await;
+    }
+}
+
 pub(crate) async fn remove_theirs_stays(place: &Place) {
-    let map = place.map("1");
-    place.create(&map).await;
+    theirs_stays(place, OnDelete::Delete).await;
+}
+
+pub(crate) async fn remove_newer_is_left_alone(place: &Place) {
+    let map = place.map("2");
+    let applied = place.apply(&map, 2, &ApplyPolicy::default()).await;
+    ended(&applied, Outcome::Applied, "");
     let before = place.live(&map).await;
-    let left = "changed hands: left alone";
-    ended(
-        &place.remove(&map, 2, OnDelete::Delete).await,
-        Outcome::Orphaned,
-        left,
-    );
-    assert_eq!(place.live(&map).await, before);
+    for mode in [OnDelete::Delete, OnDelete::Orphan] {
+        let older = place.remove(&map, 1, mode).await;
+        assert_eq!(older.outcome, Outcome::Ahead, "{}", older.message);
+        assert_eq!(place.live(&map).await, before);
+    }
 }
 
 pub(crate) async fn remove_what_lost_our_label_stays(place: &Place) {
-    let map = ours(place).await;
-    place
-        .edit(
-            &map,
-            json!({"metadata": {"labels": {"fleetcast.dev/managed": null}}}),
-        )
-        .await;
-    let left = "changed hands: left alone";
-    ended(
-        &place.remove(&map, 2, OnDelete::Delete).await,
-        Outcome::Orphaned,
-        left,
-    );
-    assert_eq!(place.live(&map).await["data"]["a"], "1");
+    for mode in [OnDelete::Delete, OnDelete::Orphan] {
+        let map = ours(place).await;
+        let labels = json!({"fleetcast.dev/managed": null});
+        place
+            .edit(&map, json!({"metadata": {"labels": labels}}))
+            .await;
+        let before = place.live(&map).await;
+        ended(&place.remove(&map, 2, mode).await, Outcome::Orphaned, LEFT);
+        assert_eq!(place.live(&map).await, before);
+        place.delete(&map).await;
+    }
 }
 
 pub(crate) async fn orphan_ours_stays_without_our_marks(place: &Place) {
@@ -109,13 +132,5 @@ pub(crate) async fn orphan_ours_stays_without_our_marks(place: &Place) {
 }
 
 pub(crate) async fn orphan_theirs_stays(place: &Place) {
-    let map = place.map("1");
-    place.create(&map).await;
-    let left = "changed hands: left alone";
-    ended(
-        &place.remove(&map, 2, OnDelete::Orphan).await,
-        Outcome::Orphaned,
-        left,
-    );
-    assert_eq!(place.live(&map).await["data"]["a"], "1");
+    theirs_stays(place, OnDelete::Orphan).await;
 }

@@ -13,6 +13,29 @@ fn policy(change: impl FnOnce(&mut ApplyPolicy)) -> ApplyPolicy {
     policy
 }
 
+/// Each rule's settings one by one, the others at their defaults.
+fn policies() -> Vec<ApplyPolicy> {
+    let changes: [fn(&mut ApplyPolicy); 9] = [
+        |_| (),
+        |policy| policy.adopt = Adopt::Never,
+        |policy| policy.adopt = Adopt::Always,
+        |policy| policy.conflict = Conflict::Force,
+        |policy| policy.drift = Drift::Report,
+        |policy| policy.drift = Drift::Ignore,
+        |policy| policy.ignore = vec!["/data/other".to_owned()],
+        |policy| policy.mode = Mode::CreateOnly,
+        |policy| policy.on_immutable = OnImmutable::Recreate,
+    ];
+    changes.map(policy).into()
+}
+
+/// The rules that say nothing about whose an object is.
+fn policies_beside_adopt() -> Vec<ApplyPolicy> {
+    let mut policies = policies();
+    policies.retain(|policy| policy.adopt == Adopt::IfSame);
+    policies
+}
+
 #[track_caller]
 fn applied(ended: &Ended) {
     let Ended {
@@ -35,21 +58,27 @@ fn is_ours(live: &Value) -> bool {
 
 pub(crate) async fn absent_is_created(place: &Place) {
     let map = place.map("1");
-    applied(&place.apply(&map, 1, &ApplyPolicy::default()).await);
-    let live = place.live(&map).await;
-    assert!(is_ours(&live));
-    assert_eq!(live["data"], json!({"a": "1"}));
+    for policy in policies() {
+        applied(&place.apply(&map, 1, &policy).await);
+        let live = place.live(&map).await;
+        assert!(is_ours(&live), "{policy:?}");
+        assert_eq!(live["data"], json!({"a": "1"}), "{policy:?}");
+        place.delete(&map).await;
+    }
 }
 
 pub(crate) async fn ours_and_equal_is_not_written(place: &Place) {
     let map = place.map("1");
-    applied(&place.apply(&map, 1, &ApplyPolicy::default()).await);
-    let live = place.live(&map).await;
-    for decision in [1, 2] {
-        applied(&place.apply(&map, decision, &ApplyPolicy::default()).await);
-        applied(&place.look(&map, decision, &ApplyPolicy::default()).await);
+    for policy in policies() {
+        applied(&place.apply(&map, 1, &policy).await);
+        let live = place.live(&map).await;
+        for decision in [1, 2] {
+            applied(&place.apply(&map, decision, &policy).await);
+            applied(&place.look(&map, decision, &policy).await);
+        }
+        assert_eq!(place.live(&map).await, live, "{policy:?}");
+        place.delete(&map).await;
     }
-    assert_eq!(place.live(&map).await, live);
 }
 
 pub(crate) async fn ours_and_different_is_changed(place: &Place) {
@@ -80,23 +109,44 @@ pub(crate) async fn ours_and_newer_is_left_alone(place: &Place) {
     assert_eq!(place.live(&place.map("")).await["data"]["a"], "2");
 }
 
+const WAITS: &str = "is being deleted: waits for finalizer example.com/hold";
+
 pub(crate) async fn being_deleted_is_waited_for(place: &Place) {
-    for adopt in [Adopt::Never, Adopt::IfSame, Adopt::Always] {
+    for policy in policies() {
         let mut map = place.map("1");
         map["metadata"]["finalizers"] = json!(["example.com/hold"]);
         place.create(&map).await;
         place.delete(&map).await;
-        let policy = policy(|policy| policy.adopt = adopt);
         let waits = place.apply(&place.map("1"), 1, &policy).await;
-        assert_eq!(waits.outcome, Outcome::Retrying);
-        assert_eq!(
-            waits.message,
-            "is being deleted: waits for finalizer example.com/hold"
-        );
-        place
-            .edit(&map, json!({"metadata": {"finalizers": null}}))
-            .await;
+        assert_eq!(waits.outcome, Outcome::Retrying, "{policy:?}");
+        assert_eq!(waits.message, WAITS, "{policy:?}");
+        release(place, &map).await;
         applied(&place.apply(&place.map("1"), 1, &policy).await);
+        place.delete(&map).await;
+    }
+}
+
+async fn release(place: &Place, object: &Value) {
+    let none = json!({"metadata": {"finalizers": null}});
+    place.edit(object, none).await;
+}
+
+pub(crate) async fn ours_being_deleted_is_waited_for(place: &Place) {
+    let map = place.map("1");
+    for policy in policies() {
+        applied(&place.apply(&map, 1, &policy).await);
+        let hold = json!({"metadata": {"finalizers": ["example.com/hold"]}});
+        place.edit(&map, hold).await;
+        place.delete(&map).await;
+        for ended in [
+            place.look(&map, 1, &policy).await,
+            place.apply(&place.map("2"), 2, &policy).await,
+        ] {
+            assert_eq!(ended.outcome, Outcome::Retrying, "{policy:?}");
+            assert_eq!(ended.message, WAITS, "{policy:?}");
+        }
+        release(place, &map).await;
+        applied(&place.apply(&place.map("2"), 2, &policy).await);
         place.delete(&map).await;
     }
 }
@@ -127,6 +177,47 @@ async fn takes(place: &Place, value: &str, policy: &ApplyPolicy) {
     assert!(is_ours(&live));
     assert_eq!(live["data"], json!({"a": "1", "theirs": "x"}));
     assert_eq!(live["metadata"]["uid"], before["metadata"]["uid"]);
+}
+
+pub(crate) async fn theirs_and_same_is_taken_over(place: &Place) {
+    for policy in policies_beside_adopt() {
+        takes(place, "1", &policy).await;
+        place.delete(&place.map("")).await;
+    }
+}
+
+pub(crate) async fn theirs_and_different_is_left(place: &Place) {
+    for policy in policies_beside_adopt() {
+        let before = theirs(place, "2").await;
+        let ended = place.apply(&place.map("1"), 1, &policy).await;
+        refused(&ended, &["differs at /data/a (adopt: ifSame)"]);
+        assert_eq!(place.live(&before).await, before, "{policy:?}");
+        place.delete(&before).await;
+    }
+}
+
+/// Ours, and then somebody takes our label off; with another value, or the same.
+async fn takes_our_label_off(place: &Place, policy: &ApplyPolicy, value: &str) -> Value {
+    applied(&place.apply(&place.map("1"), 1, policy).await);
+    let labels = json!({"fleetcast.dev/managed": null});
+    let edit = json!({"metadata": {"labels": labels}, "data": {"a": value}});
+    place.edit(&place.map("1"), edit).await;
+    place.live(&place.map("1")).await
+}
+
+pub(crate) async fn what_lost_our_label_is_theirs(place: &Place) {
+    for policy in policies_beside_adopt() {
+        let before = takes_our_label_off(place, &policy, "theirs").await;
+        let ended = place.look(&place.map("1"), 1, &policy).await;
+        refused(&ended, &["differs at /data/a (adopt: ifSame)"]);
+        assert_eq!(place.live(&before).await, before, "{policy:?}");
+        place.delete(&before).await;
+
+        let before = takes_our_label_off(place, &policy, "1").await;
+        applied(&place.look(&place.map("1"), 1, &policy).await);
+        assert!(is_ours(&place.live(&before).await), "{policy:?}");
+        place.delete(&before).await;
+    }
 }
 
 pub(crate) async fn adopt_if_same_takes_what_is_the_same(place: &Place) {
@@ -260,6 +351,20 @@ pub(crate) async fn drift_report_leaves_what_was_deleted(place: &Place) {
     place.delete(&map).await;
     applied(&place.look(&map, 1, &report).await);
     assert_eq!(place.live(&map).await, Value::Null);
+}
+
+pub(crate) async fn drift_ignore_leaves_what_was_deleted(place: &Place) {
+    let (map, ignore) = (
+        place.map("1"),
+        policy(|policy| policy.drift = Drift::Ignore),
+    );
+    applied(&place.apply(&map, 1, &ignore).await);
+    place.delete(&map).await;
+    applied(&place.look(&map, 1, &ignore).await);
+    assert_eq!(place.live(&map).await, Value::Null);
+    // A newer decision is not drift: it brings the object again.
+    applied(&place.apply(&place.map("2"), 2, &ignore).await);
+    assert_eq!(place.live(&map).await["data"]["a"], "2");
 }
 
 pub(crate) async fn drift_ignore_says_nothing(place: &Place) {
@@ -421,15 +526,15 @@ pub(crate) async fn immutable_fields_do_not_recreate_what_was_not_ours(place: &P
     };
     place.create(&map("2")).await;
     let before = place.live(&map("2")).await;
-    let recreate = policy(|policy| {
-        policy.on_immutable = OnImmutable::Recreate;
-        (policy.adopt, policy.conflict) = (Adopt::Always, Conflict::Force);
-    });
-    refused(
-        &place.apply(&map("1"), 1, &recreate).await,
-        &["cannot be changed"],
-    );
-    assert_eq!(place.live(&before).await, before);
+    for on_immutable in [OnImmutable::Fail, OnImmutable::Recreate] {
+        let force = policy(|policy| {
+            policy.on_immutable = on_immutable;
+            (policy.adopt, policy.conflict) = (Adopt::Always, Conflict::Force);
+        });
+        let ended = place.apply(&map("1"), 1, &force).await;
+        refused(&ended, &["cannot be changed"]);
+        assert_eq!(place.live(&before).await, before);
+    }
 }
 
 pub(crate) async fn a_secrets_texts_are_watched_over(place: &Place) {

@@ -4,7 +4,6 @@
 //! ours and only to be created; it is not ours ([`Adopt`]); else it is applied.
 
 use fleetcast_core::ack::Outcome;
-use fleetcast_core::document::Document;
 use fleetcast_core::drift::{self, Drift};
 use fleetcast_core::model::ApplyPolicy;
 use fleetcast_core::model::federated::{self, Adopt, Conflict, Mode, OnDelete, OnImmutable};
@@ -27,18 +26,12 @@ pub struct Task {
     pub work: Work,
     /// Whether it was carried out before and is looked at again.
     pub again: bool,
-    /// What the cluster was last said to hold, where that is another manifest than the work's.
-    pub before: Option<Document>,
 }
 
 impl Task {
     /// Work that is carried out for the first time.
     pub fn new(work: Work) -> Self {
-        Self {
-            work,
-            again: false,
-            before: None,
-        }
+        Self { work, again: false }
     }
 }
 
@@ -156,11 +149,7 @@ pub(super) fn apply(
     policy: &ApplyPolicy,
     live: Option<&Value>,
 ) -> ToApply {
-    let Task {
-        work,
-        again,
-        before,
-    } = task;
+    let Task { work, again } = task;
     let ApplyPolicy {
         conflict,
         adopt,
@@ -203,22 +192,15 @@ pub(super) fn apply(
         }
         let recorded = live["metadata"]["annotations"][manifest::DIGEST].as_str();
         let is_equal = work.digest.is_some() && recorded == work.digest.as_deref();
-        let stated = |manifest: &Value| drift::find(manifest, live, ignore, MANAGER);
         if is_equal && heals && *mode == Mode::Sync {
-            drifted = Drift::of(stated(&manifest.value));
+            drifted = Drift::of(drift::find(&manifest.value, live, ignore, MANAGER));
         }
         if (is_equal && drifted.is_none()) || *mode == Mode::CreateOnly {
             return ToApply::Answer(Report::unchanged(Outcome::Applied, ""));
         }
         if heals {
-            let before = before.as_ref();
-            let before = before.and_then(|before| Manifest::parse(&work.object, before).ok());
-            let fields = before.map(|before| stated(&before.value));
-            lost = fields
-                .into_iter()
-                .flatten()
-                .map(|field| field.path)
-                .collect();
+            let before = manifest::stated(live);
+            lost = drift::lost(&manifest.value, live, ignore, MANAGER, &before);
         }
     }
     let mut manifest = manifest.clone();

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fleetcast_core::decision::Place;
 use fleetcast_core::document::Document;
+use fleetcast_core::drift::Stated;
 use fleetcast_core::epoch::Epoch;
 use fleetcast_core::model::ObjectKey;
 use fleetcast_core::work::Work;
@@ -21,6 +22,8 @@ pub(super) const REVISION: &str = "fleetcast.dev/revision";
 pub(super) const DECISION: &str = "fleetcast.dev/decision";
 /// The annotation with the epoch in which the decision was made.
 pub(super) const EPOCH: &str = "fleetcast.dev/epoch";
+/// The annotation with the fields that the manifest states ([`Stated`], in base64).
+pub(super) const FIELDS: &str = "fleetcast.dev/fields";
 
 /// Metadata that only the server writes; an apply that states `managedFields` is refused.
 const SERVERS: [&str; 9] = [
@@ -121,6 +124,7 @@ impl Manifest {
             metadata.insert("resourceVersion".to_owned(), json!(resource_version));
         }
         labels(metadata, "labels").insert(MANAGED.to_owned(), json!("true"));
+        let fields = STANDARD.encode(Stated::of(&self.value).to_bytes());
         let annotations = labels(metadata, "annotations");
         for (annotation, text) in [
             (OBJECT, work.object.to_string()),
@@ -128,6 +132,7 @@ impl Manifest {
             (REVISION, work.revision.to_string()),
             (DECISION, work.decision.to_string()),
             (EPOCH, work.decision_epoch.to_string()),
+            (FIELDS, fields),
         ] {
             annotations.insert(annotation.to_owned(), json!(text));
         }
@@ -140,7 +145,7 @@ pub(super) fn unmark(resource_version: &str) -> Value {
     json!({"metadata": {
         "resourceVersion": resource_version,
         "labels": {MANAGED: null},
-        "annotations": {OBJECT: null, DIGEST: null, REVISION: null, DECISION: null, EPOCH: null},
+        "annotations": {OBJECT: null, DIGEST: null, REVISION: null, DECISION: null, EPOCH: null, FIELDS: null},
     }})
 }
 
@@ -151,6 +156,13 @@ pub(super) fn recorded(live: &Value) -> Option<Place> {
     let epoch = Epoch::try_from(text(EPOCH)?.to_owned()).ok()?;
     let number = text(DECISION)?.parse().ok()?;
     Some(Place { epoch, number })
+}
+
+/// The fields that our last apply of a live object stated; none where that cannot be read.
+pub(super) fn stated(live: &Value) -> Stated {
+    let text = live["metadata"]["annotations"][FIELDS].as_str();
+    let bytes = text.and_then(|text| STANDARD.decode(text).ok());
+    Stated::from_bytes(&bytes.unwrap_or_default())
 }
 
 /// Whether a live object is ours, as `object`.

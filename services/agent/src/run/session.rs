@@ -1,6 +1,7 @@
 //! One agent's time with the cluster's lease.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use crate::cluster::lease::Lease;
 use crate::cluster::memory::{Kept, Store};
 use crate::cluster::watch::{self, Shown};
 use crate::cluster::{self, Cluster, Report, Reporting, Task};
+use crate::local::{self, Copy};
 use crate::sync::{self, Asker};
 
 /// Between two ticks of the machine.
@@ -72,6 +74,9 @@ pub(super) struct Session {
     cluster: Arc<Cluster>,
     asker: Arc<Asker>,
     store: Store,
+    copy: Option<Copy>,
+    /// Whether the local copy has all that the memory counts as done.
+    copy_is_whole: bool,
     transitions: u64,
     agent: Agent,
     attempts: FuturesUnordered<BoxFuture<'static, Attempted>>,
@@ -93,19 +98,36 @@ impl Session {
         store: &Store,
         kept: Kept,
         reporting: Reporting,
-    ) -> Self {
+        state: Option<&Path>,
+    ) -> Result<Self, local::Error> {
         let Kept {
             memory,
             transitions,
         } = kept;
-        Self {
+        let copy = state.map(|folder| Copy::open(folder, &lane.cluster, &memory));
+        let (copy, recalled) = copy.transpose()?.unzip();
+        let (mut agent, now) = (
+            Agent::new(lane.cluster.clone(), memory, transitions, now()),
+            now(),
+        );
+        if copy.is_some() {
+            agent = agent.keeping_a_copy();
+        }
+        let recalled = recalled.flatten();
+        let copy_is_whole = recalled.is_some();
+        if let Some(items) = recalled {
+            agent.handle(Fact::Recalled(items), now);
+        }
+        Ok(Self {
             bus: bus.clone(),
             lane: lane.clone(),
             cluster: Arc::new(Cluster::new(client.clone(), reporting)),
             asker: Arc::new(Asker::new(bus.clone(), lane.clone())),
             store: store.clone(),
+            copy,
+            copy_is_whole,
             transitions,
-            agent: Agent::new(lane.cluster.clone(), memory, transitions, now()),
+            agent,
             attempts: FuturesUnordered::new(),
             fetches: FuturesUnordered::new(),
             sync: None,
@@ -113,7 +135,7 @@ impl Session {
             watches: SelectAll::new(),
             watched: BTreeMap::new(),
             told: Told::new(lane.cluster.clone()),
-        }
+        })
     }
 
     /// Makes the cluster true until the lease is lost or the agent is stopped.
@@ -133,16 +155,26 @@ impl Session {
             }
         };
         if let End::Stopped = end {
-            let kept = self.kept(self.agent.memory());
+            let memory = self.agent.memory();
+            self.mark_the_copy(&memory);
+            let kept = self.kept(memory);
             let (store, bus) = (self.store.clone(), self.bus.clone());
-            let (saved, _) = tokio::join!(
+            let flush = async {
+                if *bus.connected().borrow() {
+                    drop(tokio::time::timeout(PATIENCE, bus.flush()).await);
+                }
+            };
+            let (saved, ()) = tokio::join!(
                 tokio::time::timeout(PATIENCE, store.save_patiently(&kept)),
-                tokio::time::timeout(PATIENCE, bus.flush()),
+                flush,
             );
             if saved.is_err() {
                 tracing::warn!(cluster = %self.lane.cluster, "the agent's memory was not saved in time");
             }
             lease.release().await;
+        }
+        if let Some(copy) = self.copy {
+            copy.close().await;
         }
         Ok(end)
     }
@@ -159,6 +191,7 @@ impl Session {
         };
         let mut connected = self.bus.connected();
         let is_connected = *connected.borrow_and_update();
+        self.told.connected(is_connected);
         self.take(Event::Connection(is_connected));
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -177,6 +210,12 @@ impl Session {
             if let Event::Closed = event {
                 return fleetcast_bus::Error::Unavailable("the connection was closed".to_owned())
                     .into();
+            }
+            if let Event::Connection(is_connected) = event {
+                self.told.connected(is_connected);
+                if is_connected && let Err(error) = self.bus.refuse_old_server() {
+                    return error.into();
+                }
             }
             self.take(event);
             for _ in 0..AT_ONCE {
@@ -332,7 +371,18 @@ impl Session {
                 let batch = Batch { cluster, body };
                 self.publish(event::acks(&batch, &self.lane, now())).await;
             }
+            Effect::Keep(work) => {
+                if let Some(copy) = &self.copy {
+                    copy.keep(work);
+                }
+            }
+            Effect::Drop(object) => {
+                if let Some(copy) = &self.copy {
+                    copy.drop(object);
+                }
+            }
             Effect::Remember(memory) => {
+                self.mark_the_copy(&memory);
                 let (store, kept) = (self.store.clone(), self.kept(memory));
                 self.saving = Some(async move { store.save_patiently(&kept).await }.boxed());
             }
@@ -353,11 +403,7 @@ impl Session {
     fn begin_attempt(&mut self, work: Work, again: bool) {
         let span = self.told.attempt(&work);
         let cluster = Arc::clone(&self.cluster);
-        let task = Box::new(Task {
-            before: self.agent.held_before(&work.object).cloned(),
-            work,
-            again,
-        });
+        let task = Box::new(Task { work, again });
         let attempt = async move {
             let report = cluster.attempt(&task).instrument(span.clone()).await;
             (task, report, span)
@@ -370,6 +416,14 @@ impl Session {
         let outcome = tokio::time::timeout(PATIENCE, self.bus.publish(message)).await;
         if let Ok(Err(error)) = outcome {
             tracing::debug!(cluster = %self.lane.cluster, %error, "a message was not published");
+        }
+    }
+
+    /// Says in the local copy that it is all up to `memory`, where it is.
+    fn mark_the_copy(&mut self, memory: &Memory) {
+        self.copy_is_whole |= self.agent.knows_all();
+        if let Some(copy) = self.copy.as_ref().filter(|_| self.copy_is_whole) {
+            copy.is_complete_up_to(self.lane.cluster.clone(), memory.clone());
         }
     }
 

@@ -117,6 +117,18 @@ impl Told {
         }
     }
 
+    /// The bus can be reached, or cannot.
+    pub(super) fn connected(&self, is_connected: bool) {
+        let cluster = &self.cluster;
+        match is_connected {
+            true => tracing::info!(%cluster, "the bus is reached"),
+            false => tracing::warn!(
+                %cluster,
+                "the bus cannot be reached and is tried again; the cluster is kept as was told last"
+            ),
+        }
+    }
+
     /// A sync was answered, or was not.
     pub(super) fn synced(&mut self, error: Option<String>) {
         let (cluster, reason) = (&self.cluster, error.unwrap_or_default());

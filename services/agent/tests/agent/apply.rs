@@ -105,35 +105,37 @@ async fn adoption_follows_the_policy() {
     }
 }
 
-/// A field that another manager owns is refused with manager and field, or taken by force.
+/// A field that another manager set is refused with manager and field, or taken by force; one that was ours is taken back, whoever carried out the decision before.
 #[tokio::test]
 async fn a_conflict_names_manager_and_field_or_is_forced() {
     let world = World::new().await;
-    let manifest = |value: &str| config_map(json!({"a": value}));
+    let first = config_map(json!({"a": "1"}));
+    world.attempt(&apply_work(&first, 1, default())).await;
     world
-        .attempt(&apply_work(&manifest("1"), 1, default()))
+        .edit(&first, json!({"data": {"a": "taken", "b": "theirs"}}))
         .await;
-    world
-        .edit(&manifest("1"), json!({"data": {"a": "theirs"}}))
-        .await;
-    let (outcome, message) = world
-        .attempt(&apply_work(&manifest("2"), 2, default()))
-        .await;
+    let both = config_map(json!({"a": "2", "b": "2"}));
+    let (outcome, message) = world.attempt(&apply_work(&both, 2, default())).await;
     assert_eq!(outcome, Outcome::Refused);
     assert!(
-        message.contains("\"kubectl\"") && message.contains(".data.a"),
+        message.contains("\"kubectl\"") && message.contains(".data.b"),
         "{message}"
     );
-    assert_eq!(world.live(&manifest("")).await["data"]["a"], "theirs");
+    let data = async || world.live(&first).await["data"].clone();
+    assert_eq!(data().await, json!({"a": "taken", "b": "theirs"}));
+    let ours = config_map(json!({"a": "3"}));
+    let restarted = World::seeing(&world.simulated);
+    assert_eq!(
+        restarted.attempt(&apply_work(&ours, 3, default())).await,
+        APPLIED
+    );
+    assert_eq!(data().await, json!({"a": "3", "b": "theirs"}));
     let force = ApplyPolicy {
         conflict: Conflict::Force,
         ..default()
     };
-    assert_eq!(
-        world.attempt(&apply_work(&manifest("2"), 3, force)).await,
-        APPLIED
-    );
-    assert_eq!(world.live(&manifest("")).await["data"]["a"], "2");
+    assert_eq!(world.attempt(&apply_work(&both, 4, force)).await, APPLIED);
+    assert_eq!(data().await, json!({"a": "2", "b": "2"}));
 }
 
 /// An ignored field is set when the object is created and left to others afterwards, also before anybody else set it.

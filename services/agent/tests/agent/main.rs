@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod apply;
+mod hub;
 mod lease;
 mod meanwhile;
 mod memory;
@@ -21,6 +22,9 @@ use fleetcast_simulator::Cluster as Simulated;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
+
+/// How long anything may take on a busy machine.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(40);
 
 /// A simulated cluster, its agent's edge, and the objects in it as an outsider sees them.
 struct World {
@@ -164,6 +168,15 @@ fn remove_work(manifest: &Value, decision: u64, mode: OnDelete) -> Work {
             api_version: manifest["apiVersion"].as_str().unwrap().to_owned(),
         },
         ..apply_work(manifest, decision, ApplyPolicy::default())
+    }
+}
+
+/// Waits until `happened`.
+async fn eventually(what: &str, mut happened: impl AsyncFnMut() -> bool) {
+    let begin = std::time::Instant::now();
+    while !happened().await {
+        assert!(begin.elapsed() < PATIENCE, "still waiting: {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
 

@@ -49,6 +49,7 @@ pub(crate) async fn agent(bus: &BusArgs, args: AgentArgs) -> Result<(), Failure>
         partitions: args.partitions,
         client,
         reporting,
+        state: args.state,
         identity: args.identity.unwrap_or_else(host_name),
     };
     fleetcast_agent::run(options, stop())

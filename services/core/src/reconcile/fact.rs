@@ -42,6 +42,8 @@ pub enum Fact {
     },
     /// The watch of one kind goes on in another way.
     Watch(WatchedKind, WatchNews),
+    /// Work that a local copy holds: what the cluster was last told to hold, taken up again before anybody on the bus can say so.
+    Recalled(Vec<Work>),
     /// The aggregator confirmed acknowledgements.
     Seen(Seen),
     /// Time passed.
@@ -125,8 +127,12 @@ pub enum Effect {
     Unwatch(WatchedKind),
     /// Publish acknowledgements.
     Publish(BatchBody),
-    /// Keep this in the cluster.
+    /// Keep this in the cluster, behind all that is to be kept locally.
     Remember(Memory),
+    /// Keep this work locally in place of older work for its object.
+    Keep(Box<Work>),
+    /// Keep nothing locally for this object any more.
+    Drop(ObjectKey),
     /// Say that the agent lives.
     Heartbeat,
     /// Tell the operator: work of somebody who must not write any more was refused.

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Copied, Effect, Sight, WatchNews, WatchedKind};
 use crate::ack::{Observed, Outcome};
-use crate::document::Document;
 use crate::drift::Drift;
 use crate::health::Health;
 use crate::model::ObjectKey;
@@ -29,7 +28,10 @@ pub(super) struct Held {
     items: BTreeMap<ObjectKey, Item>,
     due: BTreeSet<(Time, ObjectKey)>,
     watched: BTreeMap<WatchedKind, Watched>,
+    /// What the edge is asked to watch and to keep.
     changes: VecDeque<Effect>,
+    /// Whether the edge keeps a copy of all work.
+    keeps: bool,
 }
 
 /// The last answer about an object's work.
@@ -49,8 +51,6 @@ pub(super) struct Wanted {
 #[derive(Debug, Clone)]
 struct Item {
     work: Work,
-    /// What the cluster was last said to hold, where that is another manifest.
-    before: Option<Document>,
     /// None before the first answer about this work.
     said: Option<Said>,
     seen: Observed,
@@ -79,7 +79,6 @@ impl Item {
     fn new(work: Work, said: Option<Said>) -> Self {
         Self {
             work,
-            before: None,
             said,
             seen: Observed::default(),
             told: Observed::default(),
@@ -166,8 +165,8 @@ impl Held {
         self.items.get(object).map(|item| &item.work)
     }
 
-    pub(super) fn before(&self, object: &ObjectKey) -> Option<&Document> {
-        self.items.get(object)?.before.as_ref()
+    pub(super) fn keeps_a_copy(&mut self) {
+        self.keeps = true;
     }
 
     pub(super) fn has_nothing_to_tell(&self) -> bool {
@@ -179,32 +178,54 @@ impl Held {
         self.set_due(&work.object, None);
         let Some(item) = self.items.get_mut(&work.object) else {
             if let Body::Apply { .. } = &work.body {
+                self.keep(work);
                 self.insert(Item::new(work.clone(), None));
             }
             return;
         };
         if item.work.decision == work.decision && item.work.decision_epoch == work.decision_epoch {
+            let is_of_another_history = item.work.stamp.epoch != work.stamp.epoch;
             item.work = work.clone();
+            if is_of_another_history && matches!(work.body, Body::Apply { .. }) {
+                self.keep(work);
+            }
             return;
         }
         let older = std::mem::replace(item, Item::new(work.clone(), None));
-        let was_applied = older
-            .said
-            .as_ref()
-            .is_some_and(|said| said.outcome == Outcome::Applied);
-        item.before = match older.work.body {
-            Body::Apply { manifest, .. } if was_applied => Some(manifest),
-            Body::Apply { .. } | Body::Remove { .. } => older.before,
-        };
         (item.version, item.shown) = (older.version, older.shown);
         item.seen = Observed {
             drift: None,
             ..older.seen
         };
+        match &work.body {
+            Body::Apply { .. } => self.keep(work),
+            // Whoever starts without the bus must not bring back what is being removed.
+            Body::Remove { .. } => self.drop_copy(&work.object),
+        }
+    }
+
+    fn keep(&mut self, work: &Work) {
+        if self.keeps {
+            self.changes.push_back(Effect::Keep(Box::new(work.clone())));
+        }
+    }
+
+    fn drop_copy(&mut self, object: &ObjectKey) {
+        if self.keeps {
+            self.changes.push_back(Effect::Drop(object.clone()));
+        }
     }
 
     /// Learns of work that was carried out and confirmed before the agent started.
     pub(super) fn learn(&mut self, work: Work) {
+        if matches!(work.body, Body::Apply { .. }) && !self.items.contains_key(&work.object) {
+            self.keep(&work);
+        }
+        self.recall(work);
+    }
+
+    /// As [`Held::learn`], of work that the local copy holds.
+    pub(super) fn recall(&mut self, work: Work) {
         if matches!(work.body, Body::Apply { .. }) && !self.items.contains_key(&work.object) {
             let said = Said {
                 outcome: Outcome::Applied,
@@ -231,6 +252,7 @@ impl Held {
         if self.items.remove(object).is_none() {
             return;
         }
+        self.drop_copy(object);
         let kind = WatchedKind::of(object);
         if let Some(watched) = self.watched.get_mut(&kind) {
             watched.objects -= 1;
@@ -251,7 +273,7 @@ impl Held {
         gone.iter().for_each(|object| self.forget(object));
     }
 
-    pub(super) fn next_watch(&mut self) -> Option<Effect> {
+    pub(super) fn next_change(&mut self) -> Option<Effect> {
         self.changes.pop_front()
     }
 
@@ -285,14 +307,14 @@ impl Held {
         (item.told, item.told_at) = (item.seen.clone(), Some(now));
         let observed = item.told.clone();
         match said.outcome {
-            Outcome::Applied => item.before = None,
             Outcome::Removed | Outcome::Orphaned => {
                 self.forget(&work.object);
-                return (Observed::default(), is_news);
+                (Observed::default(), is_news)
             }
-            Outcome::Refused | Outcome::Retrying | Outcome::Ahead => {}
+            Outcome::Applied | Outcome::Refused | Outcome::Retrying | Outcome::Ahead => {
+                (observed, is_news)
+            }
         }
-        (observed, is_news)
     }
 
     /// A watch shows a copy, or that it is gone: what is to be looked at again. `open` is whether work for it is waiting or under way.

@@ -1,6 +1,7 @@
 //! Scenarios of one agent.
 
 mod answering;
+mod copying;
 mod scene;
 mod watching;
 

@@ -39,6 +39,7 @@ pub(crate) async fn run(args: MembersArgs) -> Result<(), Failure> {
             bus: Connect::new(&url, &name),
             client: cluster.client(),
             reporting: fleetcast_agent::cluster::Reporting::default(),
+            state: None,
             identity: "bench".to_owned(),
         };
         clusters.push(cluster);

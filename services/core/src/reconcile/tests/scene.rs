@@ -143,6 +143,8 @@ impl Scene {
                 }
                 Effect::Heartbeat => continue,
                 Effect::Fenced(message) => format!("fenced {message}"),
+                Effect::Keep(work) => format!("keep {} {}", work.object, work.decision),
+                Effect::Drop(object) => format!("drop {object}"),
             });
         }
     }
