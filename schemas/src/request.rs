@@ -35,11 +35,13 @@ pub struct Accepted {
     pub warnings: Vec<Warning>,
 }
 
-/// A cluster that was asked for and will not get the object as things are.
+/// Clusters that were asked for and will not get the object as things are, all for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Warning {
-    /// The cluster.
-    pub cluster: ClusterName,
+    /// The clusters, the first [`Self::NAMED`] of them in the order of their names.
+    pub clusters: Vec<ClusterName>,
+    /// How many there are.
+    pub count: usize,
     /// The rule.
     pub reason: Exclusion,
     /// The field, where one is refused.
@@ -47,6 +49,28 @@ pub struct Warning {
     pub field: String,
     /// The rule applied, for a person.
     pub message: String,
+}
+
+impl Warning {
+    /// How many clusters are named: an answer fits into a message however large the fleet is.
+    pub const NAMED: usize = 10;
+
+    /// One more cluster, named after those that are there.
+    pub fn join(&mut self, cluster: ClusterName) {
+        self.count += 1;
+        if self.clusters.len() < Self::NAMED {
+            self.clusters.push(cluster);
+        }
+    }
+
+    /// `eu-1, eu-2 and 3 more`.
+    pub fn whom(&self) -> String {
+        let names: Vec<&str> = self.clusters.iter().map(ClusterName::as_str).collect();
+        match self.count.saturating_sub(names.len()) {
+            0 => names.join(", "),
+            more => format!("{} and {more} more", names.join(", ")),
+        }
+    }
 }
 
 /// A refusal with the document that it is about.

@@ -109,7 +109,7 @@ fn a_policy_places_moves_and_leaves() {
     fleet.write("web.yaml", WEB);
     let applied = fleet.fleetcast.done(&["apply", "-f", "web.yaml"]);
     assert!(
-        applied.out.contains("not on member1 NoPolicy"),
+        applied.out.contains("not on cluster1, cluster2, member1, member2 NoPolicy"),
         "{applied:?}"
     );
     fleet.fleetcast.done(&["apply", "-f", "web.yaml", "--wait"]);

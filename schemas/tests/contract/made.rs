@@ -26,6 +26,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 /// One sample.
+#[derive(Debug, Clone)]
 pub(crate) struct Sample {
     /// `change`, `decision`, …
     pub(crate) event: &'static str,

@@ -224,27 +224,89 @@ fn difference_to_equal_standings(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| body(black_box(&standings)));
 }
 
-/// One decision of Karmada's over 1,000 clusters of which its affinity means one in ten.
+/// Karmada's objects over a fleet of which the policy's affinity means one in ten.
+struct Karmada {
+    members: BTreeMap<ClusterName, karmada::Member>,
+    set: karmada::Set,
+    object: Value,
+}
+
+impl Karmada {
+    fn new(clusters: usize, scheduling: Value) -> Self {
+        let mut set = karmada::Set::default();
+        set.add_policy(&json!({
+            "apiVersion": "policy.karmada.io/v1alpha1", "kind": "PropagationPolicy",
+            "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {
+                "resourceSelectors": [{"apiVersion": "apps/v1", "kind": "Deployment"}],
+                "placement": {
+                    "clusterAffinity": {"labelSelector": {"matchLabels": {"region": "region-3"}}},
+                    "replicaScheduling": scheduling,
+                },
+            },
+        }))
+        .expect("valid");
+        Self {
+            members: fleet(clusters)
+                .into_iter()
+                .map(|(name, cluster)| (name, karmada::Member::from_cluster(&cluster)))
+                .collect(),
+            set,
+            object: deployment(),
+        }
+    }
+
+    /// As the placer decides.
+    fn decide(&self) -> karmada::live::Decided {
+        let key = "Deployment.apps/shop/web".parse().expect("valid");
+        let asked = karmada::live::Plain {
+            key: &key,
+            document: &self.object,
+            created: "2026-01-01T00:00:00Z",
+            held: &BTreeMap::new(),
+        };
+        karmada::live::decide(&self.set, black_box(&asked), &[], &self.members)
+    }
+}
+
+/// One decision of the placer's in Karmada's dialect.
 #[divan::bench(args = FLEETS)]
 fn karmada_one_in_ten(bencher: Bencher<'_, '_>, clusters: usize) {
-    let members: BTreeMap<ClusterName, karmada::Member> = fleet(clusters)
-        .into_iter()
-        .map(|(name, cluster)| (name, karmada::Member::from_cluster(&cluster)))
-        .collect();
-    let mut set = karmada::Set::default();
-    set.add_policy(&json!({
-        "apiVersion": "policy.karmada.io/v1alpha1", "kind": "PropagationPolicy",
-        "metadata": {"name": "web", "namespace": "shop"},
-        "spec": {
-            "resourceSelectors": [{"apiVersion": "apps/v1", "kind": "Deployment"}],
-            "placement": {"clusterAffinity": {"labelSelector": {"matchLabels": {"region": "region-3"}}}},
-        },
-    }))
-    .expect("valid");
-    let object = deployment();
+    let karmada = Karmada::new(clusters, json!({"replicaSchedulingType": "Duplicated"}));
     bencher
         .counter(ItemsCount::new(1_usize))
-        .bench_local(|| karmada::plan(&set, black_box(&object), &members, &[]));
+        .bench_local(|| karmada.decide());
+}
+
+/// The same with its replicas divided by static weights.
+#[divan::bench]
+fn karmada_divided(bencher: Bencher<'_, '_>) {
+    let scheduling = json!({
+        "replicaSchedulingType": "Divided", "replicaDivisionPreference": "Weighted",
+        "weightPreference": {"staticWeightList": [
+            {"targetCluster": {"labelSelector": {"matchLabels": {"tier": "prod"}}}, "weight": 2},
+            {"targetCluster": {"labelSelector": {"matchLabels": {"cloud": "cloud-1"}}}, "weight": 3},
+        ]},
+    });
+    let mut karmada = Karmada::new(THOUSAND, scheduling);
+    karmada.object["spec"]["replicas"] = json!(500);
+    bencher
+        .counter(ItemsCount::new(1_usize))
+        .bench_local(|| karmada.decide());
+}
+
+/// One plan in Karmada's dialect, which says of every cluster why not.
+#[divan::bench]
+fn karmada_plan(bencher: Bencher<'_, '_>) {
+    let karmada = Karmada::new(THOUSAND, json!({"replicaSchedulingType": "Duplicated"}));
+    bencher.counter(ItemsCount::new(1_usize)).bench_local(|| {
+        karmada::plan(
+            &karmada.set,
+            black_box(&karmada.object),
+            &karmada.members,
+            &[],
+        )
+    });
 }
 
 /// Rendering one manifest of 1 KB: overrides applied, digest taken.

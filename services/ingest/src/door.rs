@@ -162,7 +162,7 @@ fn origin(headers: &Headers, bytes: &[u8]) -> Result<Origin, Refusal> {
     })
 }
 
-/// The clusters that were asked for and will not get the object as things are.
+/// The clusters that were asked for and will not get the object as things are, those with one reason together.
 pub(crate) fn warnings(asked: &Asked, target: &ObjectKey, placer: &mut Placer) -> Vec<Warning> {
     let excluded: Vec<(ClusterName, Exclusion, Refusal)> = match asked {
         Asked::Nothing => Vec::new(),
@@ -186,16 +186,26 @@ pub(crate) fn warnings(asked: &Asked, target: &ObjectKey, placer: &mut Placer) -
                 .collect()
         }
     };
-    excluded
-        .into_iter()
-        .filter(|(_, reason, _)| *reason != Exclusion::Excluded)
-        .map(|(cluster, reason, refusal)| Warning {
-            cluster,
-            reason,
-            field: refusal.field,
-            message: refusal.message,
-        })
-        .collect()
+    let mut groups: Vec<Warning> = Vec::new();
+    for (cluster, reason, Refusal { field, message }) in excluded {
+        if reason == Exclusion::Excluded {
+            continue;
+        }
+        let same = |group: &&mut Warning| {
+            (group.reason, &group.field, &group.message) == (reason, &field, &message)
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.join(cluster),
+            None => groups.push(Warning {
+                clusters: vec![cluster],
+                count: 1,
+                reason,
+                field,
+                message,
+            }),
+        }
+    }
+    groups
 }
 
 #[cfg(test)]

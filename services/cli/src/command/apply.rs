@@ -128,7 +128,8 @@ impl Tally {
                     .warnings
                     .iter()
                     .filter(|warning| warning.reason == Exclusion::Refused)
-                    .count();
+                    .map(|warning| warning.count)
+                    .sum::<usize>();
                 self.refused_in_clusters += failing;
                 if output == Lines::Table {
                     output::print(&describe(&accepted, paint))?;
@@ -213,7 +214,9 @@ fn describe(accepted: &Accepted, paint: Paint) -> String {
         };
         let line = format!(
             "{} {:?}: {field}{}",
-            warning.cluster, warning.reason, warning.message
+            warning.whom(),
+            warning.reason,
+            warning.message
         );
         text += &format!(
             "  {} {line}\n",

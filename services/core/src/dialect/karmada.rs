@@ -62,8 +62,9 @@ pub use member::Member;
 pub use overriders::ReadYaml;
 pub use set::Set;
 
-use draft::Draft;
+use draft::{Around, Draft};
 use observed::ObservedRows;
+use schedule::Telling;
 
 /// Plans plain objects under the policies, one row each in the order of `objects`: precedence, placement, division, what follows a
 /// workload, overrides.
@@ -75,7 +76,8 @@ pub fn plan_all(
     members: &BTreeMap<ClusterName, Member>,
     observed: &[Observed],
 ) -> Vec<ObjectPlan> {
-    let mut drafts = drafts(set, objects, members, observed);
+    let observed = ObservedRows::of(observed);
+    let mut drafts = drafts(set, objects, members, &observed);
     draft::follow(&mut drafts);
     drafts
         .into_iter()
@@ -85,7 +87,8 @@ pub fn plan_all(
 
 /// How each of `objects` is applied where it lands, in their order.
 pub fn apply_policies(set: &Set, objects: &[(usize, &Value)]) -> Vec<ApplyPolicy> {
-    drafts(set, objects, &BTreeMap::new(), &[])
+    let (members, observed) = (BTreeMap::new(), ObservedRows::default());
+    drafts(set, objects, &members, &observed)
         .iter()
         .map(Draft::apply_policy)
         .collect()
@@ -94,14 +97,19 @@ pub fn apply_policies(set: &Set, objects: &[(usize, &Value)]) -> Vec<ApplyPolicy
 fn drafts<'a>(
     set: &'a Set,
     objects: &[(usize, &'a Value)],
-    members: &BTreeMap<ClusterName, Member>,
-    observed: &[Observed],
+    members: &'a BTreeMap<ClusterName, Member>,
+    observed: &'a ObservedRows<'a>,
 ) -> Vec<Draft<'a>> {
     let scopes = resource::scopes(objects.iter().map(|(_, document)| *document));
-    let observed = ObservedRows::of(observed);
+    let around = Around {
+        set,
+        members,
+        observed,
+        telling: Telling::All,
+    };
     objects
         .iter()
-        .map(|(_, document)| Draft::of(document, None, set, &scopes, members, &observed))
+        .map(|(_, document)| Draft::of(document, None, &scopes, around))
         .collect()
 }
 

@@ -61,18 +61,50 @@ impl ClusterAffinity {
             .map(String::as_str)
     }
 
-    /// Whether it means `member`.
-    pub(super) fn matches(&self, member: &Member) -> bool {
-        self.judge(member).is_ok()
+    /// Whether it leaves `member` out by name.
+    pub(super) fn excludes(&self, member: &Member) -> bool {
+        self.exclude.contains(member.name.as_str())
     }
 
-    /// Why it means `member`, or why not.
-    pub(super) fn judge(&self, member: &Member) -> Result<Vec<String>, (Exclusion, String)> {
-        let no = |message: String| Err((Exclusion::NotSelected, message));
-        if self.exclude.contains(member.name.as_str()) {
-            return Err((Exclusion::Excluded, "is left out by exclude".to_owned()));
-        }
+    /// Whether it means `member`.
+    pub(super) fn matches(&self, member: &Member) -> bool {
+        !self.excludes(member)
+            && match &self.labels {
+                None => true,
+                Some(Ok(selector)) => selector.matches(&member.labels),
+                Some(Err(_)) => false,
+            }
+            && self.fields.iter().all(|field| field.is_met(member))
+            && (self.names.is_empty() || self.names.contains(member.name.as_str()))
+    }
+
+    /// Why it means the clusters that it means.
+    pub(super) fn reasons(&self) -> Vec<String> {
         let mut reasons = Vec::new();
+        if let Some(Ok(selector)) = &self.labels {
+            reasons.push(format!(
+                "selected by its labels ({})",
+                selector.for_people()
+            ));
+        }
+        let by_fields =
+            |field: &FieldRequirement| format!("selected by its fields ({})", field.for_people());
+        reasons.extend(self.fields.iter().map(by_fields));
+        if !self.names.is_empty() {
+            reasons.push("named in clusterNames".to_owned());
+        }
+        if reasons.is_empty() {
+            reasons.push("the affinity means every cluster".to_owned());
+        }
+        reasons
+    }
+
+    /// Why it does not mean `member`; none where it does.
+    pub(super) fn unmet(&self, member: &Member) -> Option<(Exclusion, String)> {
+        let no = |message: String| Some((Exclusion::NotSelected, message));
+        if self.excludes(member) {
+            return Some((Exclusion::Excluded, "is left out by exclude".to_owned()));
+        }
         match &self.labels {
             None => {}
             Some(Err(refusal)) => {
@@ -84,34 +116,15 @@ impl ClusterAffinity {
                 if let Some(unmet) = selector.unmet(&member.labels) {
                     return no(format!("the labelSelector {unmet}"));
                 }
-                reasons.push(format!(
-                    "selected by its labels ({})",
-                    selector.for_people()
-                ));
             }
         }
-        for requirement in &self.fields {
-            if !requirement.is_met(member) {
-                return no(format!(
-                    "the fieldSelector wants {}",
-                    requirement.for_people()
-                ));
-            }
-            reasons.push(format!(
-                "selected by its fields ({})",
-                requirement.for_people()
-            ));
+        if let Some(unmet) = self.fields.iter().find(|field| !field.is_met(member)) {
+            return no(format!("the fieldSelector wants {}", unmet.for_people()));
         }
-        if !self.names.is_empty() {
-            if !self.names.contains(member.name.as_str()) {
-                return no("is not named in clusterNames".to_owned());
-            }
-            reasons.push("named in clusterNames".to_owned());
+        if !self.names.is_empty() && !self.names.contains(member.name.as_str()) {
+            return no("is not named in clusterNames".to_owned());
         }
-        if reasons.is_empty() {
-            reasons.push("the affinity means every cluster".to_owned());
-        }
-        Ok(reasons)
+        None
     }
 }
 
@@ -174,9 +187,10 @@ mod tests {
     }
 
     fn matches(affinity: &Value, member: &Member) -> bool {
-        ClusterAffinity::read(&Field::root(affinity))
-            .expect("valid")
-            .matches(member)
+        let affinity = ClusterAffinity::read(&Field::root(affinity)).expect("valid");
+        let matches = affinity.matches(member);
+        assert_eq!(affinity.unmet(member).is_none(), matches, "{affinity:?}");
+        matches
     }
 
     #[test]
@@ -245,8 +259,8 @@ mod tests {
         let judge = |affinity: Value| {
             ClusterAffinity::read(&Field::root(&affinity))
                 .expect("valid")
-                .judge(&member())
-                .expect_err("left out")
+                .unmet(&member())
+                .expect("left out")
         };
         assert_eq!(
             judge(json!({"exclude": ["m1"]})),

@@ -20,9 +20,18 @@ use super::policy::{PropagationPolicy, Suspension};
 use super::precedence::policy_for;
 use super::render::{Scheduled, render};
 use super::resource::Object;
-use super::schedule::{Ask, Schedule, Target, schedule};
+use super::schedule::{Ask, Schedule, Target, Telling, schedule};
 use super::set::Set;
 use super::workload::Workload;
+
+/// What objects are scheduled among.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    pub(super) set: &'a Set,
+    pub(super) members: &'a BTreeMap<ClusterName, Member>,
+    pub(super) observed: &'a ObservedRows<'a>,
+    pub(super) telling: Telling,
+}
 
 /// An object, scheduled but not yet rendered.
 pub(super) struct Draft<'a> {
@@ -35,19 +44,17 @@ impl<'a> Draft<'a> {
     pub(super) fn of(
         document: &'a Value,
         created: Option<&'a str>,
-        set: &'a Set,
         scopes: &BTreeMap<(String, String), Scope>,
-        members: &BTreeMap<ClusterName, Member>,
-        observed: &ObservedRows<'_>,
+        around: Around<'a>,
     ) -> Self {
         match Object::read(document, scopes, |api_version, kind| {
-            set.selects_as_namespaced(api_version, kind)
+            around.set.selects_as_namespaced(api_version, kind)
         }) {
             Ok(mut object) => {
                 object.created = object.created.or(created);
                 Self {
                     identity: identity(&object.key, object.api_version),
-                    state: Scheduled::of(object, set, members, observed),
+                    state: Scheduled::of(object, around),
                 }
             }
             Err(refusal) => {
@@ -174,12 +181,8 @@ fn identity(key: &ObjectKey, api_version: &str) -> Identity {
 }
 
 impl<'a> Scheduled<'a> {
-    fn of(
-        object: Object<'a>,
-        set: &'a Set,
-        members: &BTreeMap<ClusterName, Member>,
-        observed: &ObservedRows<'_>,
-    ) -> Result<Self, Refusal> {
+    fn of(object: Object<'a>, around: Around<'a>) -> Result<Self, Refusal> {
+        let Around { set, members, .. } = around;
         let workload = Workload::read(object.document);
         if workload.is_some_and(|workload| workload.replicas > i64::from(i32::MAX)) {
             return Err(Refusal::new(
@@ -200,8 +203,7 @@ impl<'a> Scheduled<'a> {
                     (None, nowhere(members, Exclusion::NoPolicy, text))
                 }
                 Some(found) => {
-                    let mut schedule =
-                        under_policy(&object, found.policy, workload, members, observed);
+                    let mut schedule = under_policy(&object, found.policy, workload, around);
                     let reason = format!(
                         "{} selects the object {}",
                         found.policy.for_people(),
@@ -235,10 +237,9 @@ fn under_policy(
     object: &Object<'_>,
     policy: &PropagationPolicy,
     workload: Option<Workload>,
-    members: &BTreeMap<ClusterName, Member>,
-    observed: &ObservedRows<'_>,
+    around: Around<'_>,
 ) -> Schedule {
-    let known = observed.known(&object.key);
+    let known = around.observed.known(&object.key);
     let mut schedule = schedule(
         Ask {
             placement: &policy.placement,
@@ -248,8 +249,9 @@ fn under_policy(
             ties: Ties::of(object.uid),
             held: &known.held,
             available: &known.available,
+            telling: around.telling,
         },
-        members,
+        around.members,
     );
     let text = format!("{} suspends dispatching", policy.for_people());
     match &policy.suspension {

@@ -13,13 +13,13 @@ use crate::model::{ApplyPolicy, ClusterName, ObjectKey};
 use crate::report::ObjectPlan;
 
 use super::dependencies::Needs;
-use super::draft::{Draft, follow};
+use super::draft::{Around, Draft, follow};
 use super::member::Member;
 use super::observed::ObservedRows;
 use super::overriders::OverridePolicy;
 use super::policy::PropagationPolicy;
 use super::resource::{Object, ResourceSelector, best_fit, scopes};
-use super::schedule::{Schedule, Target};
+use super::schedule::{Schedule, Target, Telling};
 use super::set::Set;
 
 /// A plain object of the log.
@@ -96,7 +96,30 @@ pub fn may_be(document: &Value, key: &ObjectKey) -> bool {
     Object::read(document, &scopes, |_, _| false).is_ok_and(|object| object.key == *key)
 }
 
-/// Decides about `asked`; `others` are plain objects that may take it along.
+impl Plain<'_> {
+    fn draft<'a>(&'a self, around: Around<'a>) -> Draft<'a> {
+        Draft::of(self.document, Some(self.created), &scope(self), around)
+    }
+
+    /// What `ask` finds out about the object by itself, with nothing known of where it is.
+    fn alone<T>(
+        &self,
+        set: &Set,
+        members: &BTreeMap<ClusterName, Member>,
+        ask: impl FnOnce(Draft<'_>) -> T,
+    ) -> T {
+        let observed = ObservedRows::default();
+        ask(self.draft(Around {
+            set,
+            members,
+            observed: &observed,
+            telling: Telling::Concerned,
+        }))
+    }
+}
+
+/// Decides about `asked`; `others` are plain objects that may take it along. Of clusters that nobody meant only those are told why that hold
+/// the object.
 pub fn decide(
     set: &Set,
     asked: &Plain<'_>,
@@ -107,14 +130,16 @@ pub fn decide(
     for plain in others.iter().chain([asked]) {
         observed.hold(plain.key, plain.held);
     }
+    let around = Around {
+        set,
+        members,
+        observed: &observed,
+        telling: Telling::Concerned,
+    };
     let mut drafts: Vec<Draft<'_>> = [asked]
         .into_iter()
         .chain(others)
-        .map(|plain| {
-            let scopes = scope(plain);
-            let created = Some(plain.created);
-            Draft::of(plain.document, created, set, &scopes, members, &observed)
-        })
+        .map(|plain| plain.draft(around))
         .collect();
     follow(&mut drafts);
     let draft = drafts.swap_remove(0);
@@ -143,10 +168,9 @@ pub fn render(
         targets: targets.collect(),
         ..Schedule::default()
     };
-    let (scopes, observed) = (scope(plain), ObservedRows::default());
-    let created = Some(plain.created);
-    let draft = Draft::of(plain.document, created, set, &scopes, members, &observed);
-    let plan = draft.with_schedule(schedule).finish(set, members);
+    let plan = plain.alone(set, members, |draft| {
+        draft.with_schedule(schedule).finish(set, members)
+    });
     plan.clusters
         .into_iter()
         .map(|planned| planned.manifest)
@@ -155,20 +179,14 @@ pub fn render(
 
 /// How an object is applied where it lands.
 pub fn apply_policy(set: &Set, plain: &Plain<'_>) -> ApplyPolicy {
-    let (scopes, observed) = (scope(plain), ObservedRows::default());
-    let created = Some(plain.created);
-    let nowhere = BTreeMap::new();
-    Draft::of(plain.document, created, set, &scopes, &nowhere, &observed).apply_policy()
+    plain.alone(set, &BTreeMap::new(), |draft| draft.apply_policy())
 }
 
 /// Whether it stays as it is whatever becomes of clusters where it is not: Karmada divides a workload anew only where its policy, its replicas
 /// or one of its clusters changed, or where not all of its replicas are placed.
 pub fn rests(set: &Set, plain: &Plain<'_>) -> bool {
-    let (scopes, observed) = (scope(plain), ObservedRows::default());
-    let created = Some(plain.created);
-    let nowhere = BTreeMap::new();
-    let draft = Draft::of(plain.document, created, set, &scopes, &nowhere, &observed);
-    draft.divides().is_some_and(|replicas| {
+    let divides = plain.alone(set, &BTreeMap::new(), |draft| draft.divides());
+    divides.is_some_and(|replicas| {
         !plain.held.is_empty() && plain.held.values().sum::<i64>() == replicas
     })
 }

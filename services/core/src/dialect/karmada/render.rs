@@ -46,7 +46,7 @@ pub(super) fn render(
     let policies = overriders::policies_for(&set.overrides, &object);
 
     // Clusters with the same rules and the same share have one manifest.
-    let mut forms: BTreeMap<_, Result<Arc<Value>, Refusal>> = BTreeMap::new();
+    let mut forms: BTreeMap<_, Result<(Arc<Value>, Option<i64>), Refusal>> = BTreeMap::new();
     let mut clusters = Vec::new();
     let mut excluded: BTreeMap<ClusterName, ExcludedCluster> = schedule
         .excluded
@@ -77,12 +77,14 @@ pub(super) fn render(
             if let Some(replicas) = replicas {
                 workload::revise(&mut manifest, replicas, completions);
             }
-            overriders::apply(&rules, &mut manifest, set.read_yaml()).map(|()| Arc::new(manifest))
+            overriders::apply(&rules, &mut manifest, set.read_yaml())?;
+            let asked_for = replicas.map(|share| workload::asked_for(&manifest, share));
+            Ok((Arc::new(manifest), asked_for))
         });
         match rendered.clone() {
-            Ok(manifest) => clusters.push(PlannedCluster {
+            Ok((manifest, replicas)) => clusters.push(PlannedCluster {
                 cluster,
-                replicas: replicas.map(|share| workload::asked_for(&manifest, share)),
+                replicas,
                 reasons: reasons
                     .into_iter()
                     .chain(rules.iter().map(Applied::for_people))

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::ClusterName;
 use crate::placement::Exclusion;
 
+use super::affinity::ClusterAffinity;
 use super::division::Ties;
 use super::member::Member;
 use super::policy::{Group, Placement, Strategy};
@@ -18,7 +19,7 @@ use super::spread::{self, Candidate, Demand, NoSpread};
 use super::workload::Workload;
 
 use assign::{assign, zero_replicas};
-use filter::{judge, of_group};
+use filter::{judge, of_group, reasons, tier_of, unmeant};
 
 /// Everything that is asked of the scheduler for one object.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +33,16 @@ pub(super) struct Ask<'a> {
     pub(super) held: &'a BTreeMap<ClusterName, i64>,
     /// How many more replicas clusters could take; absent where no limit is known.
     pub(super) available: &'a BTreeMap<ClusterName, i64>,
+    pub(super) telling: Telling,
+}
+
+/// About which clusters a schedule says why they do not get the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Telling {
+    /// All of them.
+    All,
+    /// Those that were meant or are left out by name, and those that hold it.
+    Concerned,
 }
 
 /// Where an object goes and where it does not.
@@ -56,6 +67,16 @@ struct Failure {
     fits: bool,
     message: String,
     excluded: BTreeMap<ClusterName, (Exclusion, String)>,
+}
+
+impl Ask<'_> {
+    /// Whether it is said why a cluster that the group does not mean does not get the object.
+    fn tells_of(&self, group: &Group, member: &Member) -> bool {
+        let excludes = |tier: &ClusterAffinity| tier.excludes(member);
+        self.telling == Telling::All
+            || self.held.contains_key(&member.name)
+            || group.tiers.first().is_some_and(excludes)
+    }
 }
 
 /// Schedules one object.
@@ -141,16 +162,20 @@ fn attempt(
 ) -> Result<Schedule, Failure> {
     let mut schedule = Schedule::default();
     let mut candidates = Vec::new();
-    let mut why: BTreeMap<ClusterName, Vec<String>> = BTreeMap::new();
     for member in members.values() {
-        match judge(&ask, group, member) {
-            Ok((tier, reasons)) => {
-                candidates.push(candidate(&ask, member, tier));
-                why.insert(member.name.clone(), reasons);
-            }
-            Err(no) => {
-                schedule.excluded.insert(member.name.clone(), no);
-            }
+        let no = match tier_of(group, member) {
+            None if ask.tells_of(group, member) => unmeant(group, member),
+            None => None,
+            Some(tier) => match judge(&ask, member) {
+                Ok(()) => {
+                    candidates.push(candidate(&ask, member, tier));
+                    None
+                }
+                Err(no) => Some(no),
+            },
+        };
+        if let Some(no) = no {
+            schedule.excluded.insert(member.name.clone(), no);
         }
     }
     for name in group.tiers.iter().flat_map(|tier| tier.named()) {
@@ -168,9 +193,12 @@ fn attempt(
             excluded: schedule.excluded,
         });
     }
-    let fitting: Vec<_> = candidates.iter().map(|c| c.name.clone()).collect();
+    let fitting: Vec<_> = candidates
+        .iter()
+        .map(|c| (c.name.clone(), c.tier))
+        .collect();
     let fail = |mut schedule: Schedule, reason: Exclusion, message: String| {
-        for name in &fitting {
+        for (name, _) in &fitting {
             schedule
                 .excluded
                 .insert(name.clone(), (reason, message.clone()));
@@ -193,16 +221,21 @@ fn attempt(
         Err(text) => return Err(fail(schedule, Exclusion::NoCapacity, text)),
     };
 
-    let taken: BTreeSet<_> = selected.iter().map(|candidate| &candidate.name).collect();
-    for name in &fitting {
-        let reasons = why.remove(name).unwrap_or_default();
-        if !taken.contains(name) {
+    let takes_all = selected.len() == fitting.len();
+    let taken: BTreeSet<_> = match takes_all {
+        true => BTreeSet::new(),
+        false => selected.iter().map(|candidate| &candidate.name).collect(),
+    };
+    let tiers = 0..group.tiers.len().max(1);
+    let why: Vec<Vec<String>> = tiers.map(|tier| reasons(group, tier)).collect();
+    for (name, tier) in &fitting {
+        if !takes_all && !taken.contains(name) {
             let text = "fits, but the spread constraints prefer other clusters".to_owned();
             schedule
                 .excluded
                 .insert(name.clone(), (Exclusion::Spread, text));
         } else if let Some((replicas, how)) = assignment.get(name) {
-            let mut reasons = reasons;
+            let mut reasons = why[*tier].clone();
             reasons.push(how.clone());
             let replicas = ask.workload.map(|_| *replicas);
             schedule

@@ -1,5 +1,6 @@
 //! The rules that keep an object away from one cluster.
 
+use crate::dialect::karmada::affinity::ClusterAffinity;
 use crate::dialect::karmada::member::Member;
 use crate::dialect::karmada::policy::{Group, SpreadBy};
 use crate::model::TaintEffect;
@@ -7,27 +8,34 @@ use crate::placement::Exclusion;
 
 use super::Ask;
 
-/// Which tier of the group a cluster belongs to and why, or the first rule that keeps the object away.
-pub(super) fn judge(
-    ask: &Ask<'_>,
-    group: &Group,
-    member: &Member,
-) -> Result<(usize, Vec<String>), (Exclusion, String)> {
-    let mut judgements = group.tiers.iter().map(|tier| tier.judge(member));
-    let first = judgements.next().unwrap_or_else(|| Ok(Vec::new()));
-    let (tier, mut reasons) = match first {
-        Ok(reasons) => (0, reasons),
-        Err(no) => judgements
-            .enumerate()
-            .find_map(|(index, judgement)| Some((index + 1, judgement.ok()?)))
-            .ok_or_else(|| (no.0, no.1 + &of_group(group)))?,
-    };
-    if let Some(name) = &group.name {
-        reasons.insert(0, format!("in the group {name}, which is in use"));
+/// Which tier of the group means a cluster; none where no tier does.
+pub(super) fn tier_of(group: &Group, member: &Member) -> Option<usize> {
+    match group.tiers.is_empty() {
+        true => Some(0),
+        false => group.tiers.iter().position(|tier| tier.matches(member)),
     }
-    if tier > 0 {
-        reasons.push(format!("in overflow tier {tier}"));
-    }
+}
+
+/// Why no tier of the group means a cluster: as the first of them says it.
+pub(super) fn unmeant(group: &Group, member: &Member) -> Option<(Exclusion, String)> {
+    let (reason, text) = group.tiers.first()?.unmet(member)?;
+    Some((reason, text + &of_group(group)))
+}
+
+/// Why a tier of the group means the clusters that it means.
+pub(super) fn reasons(group: &Group, tier: usize) -> Vec<String> {
+    let in_use = group.name.iter();
+    let in_use = in_use.map(|name| format!("in the group {name}, which is in use"));
+    let affinity = group.tiers.get(tier).map(ClusterAffinity::reasons);
+    let overflow = (tier > 0).then(|| format!("in overflow tier {tier}"));
+    in_use
+        .chain(affinity.into_iter().flatten())
+        .chain(overflow)
+        .collect()
+}
+
+/// The first rule that keeps the object away from a cluster that the group means.
+pub(super) fn judge(ask: &Ask<'_>, member: &Member) -> Result<(), (Exclusion, String)> {
     if member.leaving {
         return Err((
             Exclusion::Cordoned,
@@ -51,7 +59,7 @@ pub(super) fn judge(
             ));
         }
     }
-    Ok((tier, reasons))
+    Ok(())
 }
 
 /// The rules that spare a cluster where the object is already.

@@ -83,6 +83,7 @@ fn run(
             ties: Ties::Ascending,
             held: &held,
             available: &available,
+            telling: Telling::All,
         },
         members,
     ))
