@@ -4,8 +4,6 @@
 
 use std::path::{Path, PathBuf};
 
-use fleetcast_core::planning::{self, Document, Fleet};
-use fleetcast_ingest::documents;
 use fleetcast_tests::harness::{Binary, Output, corpus, nats_server};
 use serde_json::Value;
 

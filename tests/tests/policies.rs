@@ -109,7 +109,9 @@ fn a_policy_places_moves_and_leaves() {
     fleet.write("web.yaml", WEB);
     let applied = fleet.fleetcast.done(&["apply", "-f", "web.yaml"]);
     assert!(
-        applied.out.contains("not on cluster1, cluster2, member1, member2 NoPolicy"),
+        applied
+            .out
+            .contains("not on cluster1, cluster2, member1, member2 NoPolicy"),
         "{applied:?}"
     );
     fleet.fleetcast.done(&["apply", "-f", "web.yaml", "--wait"]);
@@ -132,6 +134,31 @@ fn a_policy_places_moves_and_leaves() {
     ] {
         assert!(explained.contains(part), "{part:?} is missing: {explained}");
     }
+
+    let left_out = fleet
+        .fleetcast
+        .run(&["explain", "deployment/shop/web", "--cluster", "member2"])
+        .out;
+    assert!(
+        left_out.contains("is not named in clusterNames"),
+        "{left_out}"
+    );
+    let other = policy("[member1]")
+        .replace("name: web", "name: other")
+        .replace("Deployment", "StatefulSet");
+    fleet.write("other.yaml", &other);
+    fleet.fleetcast.done(&["apply", "-f", "other.yaml"]);
+    let got = fleet.fleetcast.done(&["get"]).out;
+    let line = |name: &str| {
+        let mut lines = got.lines();
+        lines.find(|line| line.contains(name)).unwrap_or_default()
+    };
+    assert!(line("shop/web ").contains("applied everywhere"), "{got}");
+    assert!(
+        line("propagationpolicy.policy.karmada.io/shop/other").contains("selects nothing"),
+        "{got}"
+    );
+    fleet.fleetcast.done(&["delete", "-f", "other.yaml"]);
 
     fleet.write("next.yaml", &WEB.replace("web:1", "web:2"));
     let planned = fleet.fleetcast.done(&["plan", "-f", "next.yaml"]).out;
@@ -165,7 +192,11 @@ fn a_policy_places_moves_and_leaves() {
 
     let events = fleet.fleetcast.done(&["events", "-o", "json"]).json_lines();
     let policies = events.iter().filter(|event| event["type"] == "policy");
-    assert_eq!(policies.count(), 3, "declared, edited, withdrawn");
+    assert_eq!(
+        policies.count(),
+        5,
+        "declared, edited, withdrawn; the other declared, withdrawn"
+    );
 }
 
 /// Shows that the placer decides what `plan` says, digest by digest, over the dialects' own samples: Karmada's policies and what they

@@ -105,6 +105,25 @@ pub struct Objects {
     pub as_of: AsOf,
     /// By key; objects that are withdrawn and of which nothing is left stand here only where they were asked for by name.
     pub objects: Vec<ObjectSummary>,
+    /// The policies of the log, by key; only where everything was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicySummary>,
+}
+
+/// One policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicySummary {
+    /// The policy.
+    pub policy: ObjectKey,
+    /// The form that people read (`propagationpolicy.policy.karmada.io/shop/web`).
+    pub name: String,
+    /// Its newest revision.
+    pub revision: u64,
+    /// When its newest change was taken in.
+    #[serde(with = "moment")]
+    pub time: Time,
+    /// How many objects go by it.
+    pub objects: u64,
 }
 
 /// One object and how it stands in its clusters.

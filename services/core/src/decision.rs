@@ -237,6 +237,17 @@ impl Standings {
         )
     }
 
+    /// Which clusters should hold a manifest, with how many replicas (0 for kinds without).
+    pub fn replicas(&self) -> BTreeMap<ClusterName, i64> {
+        let held = self.by_cluster.iter().filter_map(|(cluster, standing)| {
+            let Standing::Assigned { replicas, .. } = standing else {
+                return None;
+            };
+            Some((cluster.clone(), replicas.unwrap_or(0)))
+        });
+        held.collect()
+    }
+
     /// The epoch in which `decision` was made; none where it is none of these standings' decisions.
     pub fn epoch_of(&self, decision: u64) -> Option<&Epoch> {
         let begun = self.epochs.iter().rev();

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ack::{Batch, Observed, Outcome, Seen};
-use crate::change::{Content, Origin};
+use crate::change::{Change, Content, Origin};
 use crate::decision::{Inputs, Place, Standings};
 use crate::document::Document;
 use crate::epoch::{Beginning, Epoch};
@@ -32,6 +32,8 @@ pub struct View {
     pub time: Time,
     beginning: Option<Beginning>,
     objects: BTreeMap<ObjectKey, Object>,
+    #[serde(default)]
+    policies: BTreeMap<ObjectKey, PolicyView>,
     answers: BTreeMap<ObjectKey, BTreeMap<ClusterName, Answer>>,
     clusters: BTreeMap<ClusterName, ClusterView>,
     seen: BTreeMap<ClusterName, Seen>,
@@ -67,6 +69,15 @@ pub struct ChangeView {
     pub document: Option<Document>,
     /// Whether it is withdrawn.
     pub withdrawn: bool,
+}
+
+/// What the log says about one policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyView {
+    /// Its newest change.
+    pub change: ChangeView,
+    /// Since when it is there: its first revision after the last withdrawal.
+    pub born: Time,
 }
 
 /// The newest decision about an object.
@@ -149,6 +160,32 @@ pub struct ClusterView {
     pub since: Time,
 }
 
+impl ChangeView {
+    /// The `change` that `entry` tells, after the one `before`.
+    fn after(before: Option<&Self>, change: &Change, entry: &Entry) -> Self {
+        let (dialect, document, withdrawn) = match &change.content {
+            Content::Declared { dialect, document } => {
+                (Some(*dialect), Some(document.clone()), false)
+            }
+            Content::Withdrawn { orphan: _ } => {
+                let last = before.map(|last| (last.dialect, last.document.clone()));
+                let (dialect, document) = last.unwrap_or_default();
+                (dialect, document, true)
+            }
+        };
+        Self {
+            revision: change.revision,
+            sequence: entry.sequence,
+            id: entry.id.clone(),
+            origin: change.origin.clone(),
+            time: change.time,
+            dialect,
+            document,
+            withdrawn,
+        }
+    }
+}
+
 impl View {
     /// Whose history it tells, once known.
     pub fn epoch(&self) -> Option<&Epoch> {
@@ -170,6 +207,11 @@ impl View {
     /// One object of the log.
     pub fn object(&self, key: &ObjectKey) -> Option<&Object> {
         self.objects.get(key)
+    }
+
+    /// All policies of the log, by key.
+    pub fn policies(&self) -> impl Iterator<Item = (&ObjectKey, &PolicyView)> {
+        self.policies.iter()
     }
 
     /// All clusters, by name.
@@ -198,40 +240,33 @@ impl View {
             Event::Change(change) => {
                 self.time = self.time.max(change.time);
                 let before = self.objects.remove(&change.object);
-                let (dialect, document, withdrawn) = match &change.content {
-                    Content::Declared { dialect, document } => {
-                        (Some(*dialect), Some(document.clone()), false)
-                    }
-                    Content::Withdrawn { orphan: _ } => {
-                        let last = before
-                            .as_ref()
-                            .map(|object| (object.change.dialect, object.change.document.clone()));
-                        let (dialect, document) = last.unwrap_or_default();
-                        (dialect, document, true)
-                    }
-                };
+                let last = before.as_ref().map(|object| &object.change);
+                let change_view = ChangeView::after(last, change, entry);
                 let (decision, standings) = before
                     .map(|object| (object.decision, object.standings))
                     .unwrap_or_default();
                 self.objects.insert(
                     change.object.clone(),
                     Object {
-                        change: ChangeView {
-                            revision: change.revision,
-                            sequence: entry.sequence,
-                            id: entry.id.clone(),
-                            origin: change.origin.clone(),
-                            time: change.time,
-                            dialect,
-                            document,
-                            withdrawn,
-                        },
+                        change: change_view,
                         decision,
                         standings,
                     },
                 );
             }
-            Event::Policy(change) => self.time = self.time.max(change.time),
+            Event::Policy(change) => {
+                self.time = self.time.max(change.time);
+                let before = self.policies.get(&change.object);
+                let there = before.filter(|policy| !policy.change.withdrawn);
+                let born = there.map_or(change.time, |policy| policy.born);
+                let last = before.map(|policy| &policy.change);
+                let change_view = ChangeView::after(last, change, entry);
+                let policy = PolicyView {
+                    change: change_view,
+                    born,
+                };
+                self.policies.insert(change.object.clone(), policy);
+            }
             Event::Decision(decision) => {
                 self.time = self.time.max(decision.time);
                 if let Some(object) = self.objects.get_mut(&decision.object) {

@@ -8,7 +8,9 @@ use fleetcast_core::health::State;
 use fleetcast_core::model::{Cluster, ClusterName, ObjectKey};
 use fleetcast_schemas::subject;
 
-use super::{AsOf, ClusterSummary, Clusters, Counts, Digest, ObjectSummary, Objects, Row};
+use super::{
+    AsOf, ClusterSummary, Clusters, Counts, Digest, ObjectSummary, Objects, PolicySummary, Row,
+};
 
 /// Up to where `view` is folded.
 pub(crate) fn as_of(view: &View) -> AsOf {
@@ -49,7 +51,34 @@ pub(crate) fn objects(
     Objects {
         as_of: as_of(view),
         objects,
+        policies: match (named, cluster) {
+            (None, None) => policies(view),
+            _ => Vec::new(),
+        },
     }
+}
+
+/// The policies that are there, with how many objects go by each.
+fn policies(view: &View) -> Vec<PolicySummary> {
+    let mut used: BTreeMap<&ObjectKey, u64> = BTreeMap::new();
+    let there = view
+        .objects()
+        .filter(|(_, object)| !object.change.withdrawn);
+    let decisions = there.filter_map(|(_, object)| object.decision.as_ref());
+    for policy in decisions.flat_map(|decision| &decision.inputs.policies) {
+        *used.entry(&policy.policy).or_default() += 1;
+    }
+    let there = view
+        .policies()
+        .filter(|(_, policy)| !policy.change.withdrawn);
+    let summary = |(key, policy): (&ObjectKey, &fold::PolicyView)| PolicySummary {
+        policy: key.clone(),
+        name: key.for_people(),
+        revision: policy.change.revision,
+        time: policy.change.time,
+        objects: used.get(key).copied().unwrap_or(0),
+    };
+    there.map(summary).collect()
 }
 
 /// Says of the rows that wait for an answer that it may have been given: acknowledgements of that time are not kept any more.

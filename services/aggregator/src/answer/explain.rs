@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use fleetcast_core::Refusal;
 use fleetcast_core::decision;
-use fleetcast_core::dialect::{self, Input};
+use fleetcast_core::dialect::karmada::live::{self, Plain};
+use fleetcast_core::dialect::{self, Input, karmada};
 use fleetcast_core::fold::{self, ClusterView, Condition, View};
 use fleetcast_core::model::{ClusterName, Dialect, FederatedObject, ObjectKey};
 use fleetcast_core::placement::{self, Exclusion};
@@ -242,10 +243,13 @@ impl Chain<'_> {
             .get(cluster)
             .and_then(|known| known.registered.as_ref());
         if self.object.change.dialect == Some(Dialect::Karmada) && registered.is_some() {
-            return says(
-                Exclusion::NotSelected,
-                "the policies that the decision went by do not mean it",
-            );
+            return match self.unmet_by_policies(cluster) {
+                Some((reason, refusal)) => rule(reason, refusal),
+                None => says(
+                    Exclusion::NotSelected,
+                    "the newest decision is older than this: the policies would place it there",
+                ),
+            };
         }
         match (registered, self.parse()) {
             (None, _) => says(Exclusion::Unknown, "is not registered"),
@@ -266,6 +270,30 @@ impl Chain<'_> {
                 }
             }
         }
+    }
+
+    /// What the policies say about a cluster that they do not choose for a plain object.
+    fn unmet_by_policies(&self, cluster: &ClusterName) -> Option<(Exclusion, Refusal)> {
+        let there = self.view.policies();
+        let there = there.filter(|(_, policy)| !policy.change.withdrawn);
+        let set = karmada::Set::of_log(
+            None,
+            there.filter_map(|(key, policy)| {
+                Some((key, policy.change.document.as_ref()?, policy.born))
+            }),
+        );
+        let members = self.clusters.iter().filter_map(|(name, known)| {
+            let member = karmada::Member::from_cluster(known.registered.as_ref()?);
+            Some(((*name).clone(), member))
+        });
+        let document = self.object.change.document.as_ref()?.value().ok()?;
+        let plain = Plain {
+            key: self.key,
+            document: &document,
+            created: &self.object.change.time.rfc3339(),
+            held: &self.object.standings.replicas(),
+        };
+        live::why_not(&set, &plain, &members.collect(), cluster)
     }
 
     fn parse(&self) -> Option<FederatedObject> {

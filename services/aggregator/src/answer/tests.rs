@@ -50,7 +50,12 @@ fn fleet() -> Story {
 
 #[test]
 fn an_object_is_counted_by_condition() {
-    let Objects { as_of, objects } = objects(&fleet().view, None, None);
+    let Objects {
+        as_of,
+        objects,
+        policies,
+    } = objects(&fleet().view, None, None);
+    assert!(policies.is_empty());
     assert_eq!(
         serde_json::to_value(as_of).unwrap(),
         json!({"log": 12, "acks": {"p00": 2}, "time": "1970-01-01T00:00:01.011Z"})

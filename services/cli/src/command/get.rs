@@ -1,6 +1,6 @@
 //! `fleetcast get`: where objects are.
 
-use fleetcast_aggregator::answer::{AsOf, ObjectSummary, Objects, Request, Row};
+use fleetcast_aggregator::answer::{AsOf, ObjectSummary, Objects, PolicySummary, Request, Row};
 use fleetcast_aggregator::client;
 use fleetcast_core::health::State;
 
@@ -43,11 +43,40 @@ pub(crate) async fn run(bus: &BusArgs, args: &GetArgs) -> Result<(), Failure> {
         Format::Table | Format::Wide if object.is_some() || args.cluster.is_some() => {
             output::print(&rows(&answer.objects, wide, object.is_none()))
         }
-        Format::Table | Format::Wide if answer.objects.is_empty() => output::print(
-            "nothing is declared yet; next: fleetcast apply -f FILE --clusters NAME,…\n",
-        ),
-        Format::Table | Format::Wide => output::print(&table(&answer.objects, wide)),
+        Format::Table | Format::Wide if answer.objects.is_empty() && answer.policies.is_empty() => {
+            output::print(
+                "nothing is declared yet; next: fleetcast apply -f FILE --clusters NAME,…\n",
+            )
+        }
+        Format::Table | Format::Wide => {
+            let objects = match answer.objects.is_empty() {
+                true => "no object is declared yet\n".to_owned(),
+                false => table(&answer.objects, wide),
+            };
+            output::print(&(objects + &policies(&answer.policies)))
+        }
     }
+}
+
+/// One line a policy; nothing where there is none.
+fn policies(policies: &[PolicySummary]) -> String {
+    if policies.is_empty() {
+        return String::new();
+    }
+    let paint = Paint::stdout();
+    let mut table = Table::new(&["POLICY", "REVISION", "OBJECTS", "AGE"]);
+    for policy in policies {
+        table.row(vec![
+            policy.name.clone(),
+            policy.revision.to_string(),
+            match policy.objects {
+                0 => paint.waiting("selects nothing"),
+                objects => objects.to_string(),
+            },
+            age(policy.time),
+        ]);
+    }
+    format!("\n{}", table.text(""))
 }
 
 /// One line that says which moment is shown.

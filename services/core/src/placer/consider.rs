@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::policies::{held, rfc3339};
 use super::{Object, Parsed, Placer};
 use crate::decision::PolicyUsed;
 use crate::dialect::karmada::live::{self, Plain};
@@ -45,8 +44,8 @@ impl Known {
         Self {
             key: key.clone(),
             document: document.clone(),
-            created: rfc3339(object.born),
-            held: held(&object.standings),
+            created: object.born.rfc3339(),
+            held: object.standings.replicas(),
         }
     }
 
@@ -213,7 +212,7 @@ impl Placer {
             selectors = vec![selector_of(namespace), selector_of(known)];
         }
         let holding = |cluster: &ClusterName| {
-            let held = held(&known.standings).get(cluster).copied();
+            let held = known.standings.replicas().get(cluster).copied();
             held.map(|replicas| Holding {
                 holds: true,
                 replicas: Some(replicas),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Object, Parsed, Placer};
 use crate::change::{Change, Content};
-use crate::decision::{PolicyUsed, Standing, Standings};
+use crate::decision::PolicyUsed;
 use crate::dialect::karmada::live::{self, Concern, Plain};
 use crate::dialect::karmada::{Member, ReadYaml, Set};
 use crate::dialect::kubefed::preference::Preference;
@@ -80,20 +80,9 @@ impl Policies {
         if let Some(set) = &self.set {
             return set.clone();
         }
-        let mut set = match self.read_yaml {
-            Some(read_yaml) => Set::with_yaml(read_yaml),
-            None => Set::default(),
-        };
-        for (key, policy) in self.known.iter().filter(|(_, known)| !known.withdrawn) {
-            if let Ok(document) = policy.document.value()
-                && Set::is_policy(&document)
-                // It was read when it was taken in; what a later version cannot read any more selects nothing.
-                && set.add_policy(&document).is_ok()
-            {
-                set.created(key, &rfc3339(policy.born));
-            }
-        }
-        let set = Arc::new(set);
+        let known = self.known.iter().filter(|(_, known)| !known.withdrawn);
+        let known = known.map(|(key, policy)| (key, &policy.document, policy.born));
+        let set = Arc::new(Set::of_log(self.read_yaml, known));
         self.set = Some(set.clone());
         set
     }
@@ -173,11 +162,11 @@ impl Policies {
         let Some(Parsed::Plain(document)) = object.parse() else {
             return false;
         };
-        let held = held(&object.standings);
+        let held = object.standings.replicas();
         let plain = Plain {
             key,
             document: &document,
-            created: &rfc3339(object.born),
+            created: &object.born.rfc3339(),
             held: &held,
         };
         live::rests(&self.set(), &plain)
@@ -231,53 +220,4 @@ const PREFERENCE: &str = "ReplicaSchedulingPreference";
 
 fn preference_key(namespace: &str, name: &str) -> Option<ObjectKey> {
     ObjectKey::new(PREFERENCE, "scheduling.kubefed.io", Some(namespace), name).ok()
-}
-
-/// Where it is, with how many replicas: 0 for kinds without.
-pub(super) fn held(standings: &Standings) -> BTreeMap<ClusterName, i64> {
-    let held = standings.iter().filter_map(|(cluster, standing)| {
-        let Standing::Assigned { replicas, .. } = standing else {
-            return None;
-        };
-        Some((cluster.clone(), replicas.unwrap_or(0)))
-    });
-    held.collect()
-}
-
-/// A moment as Kubernetes writes creation times: RFC 3339 in UTC, to the second. The calendar is H. Hinnant's `civil_from_days`.
-pub(super) fn rfc3339(time: Time) -> String {
-    let seconds = time.0.div_euclid(1_000);
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn moments_are_written_as_kubernetes_does() {
-        for (seconds, text) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_399, "2000-02-28T23:59:59Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (1_772_366_400, "2026-03-01T12:00:00Z"),
-        ] {
-            assert_eq!(rfc3339(Time(seconds * 1_000 + 7)), text);
-        }
-    }
 }

@@ -126,6 +126,17 @@ impl<'a> Draft<'a> {
         Some(workload.replicas)
     }
 
+    /// Why `cluster` does not get it, as far as it was told.
+    pub(super) fn why_not(&self, cluster: &ClusterName) -> Option<(Exclusion, Refusal)> {
+        match &self.state {
+            Err(refusal) => Some((Exclusion::Refused, refusal.clone())),
+            Ok(scheduled) => {
+                let (reason, text) = scheduled.schedule.excluded.get(cluster)?;
+                Some((*reason, Refusal::new("", text.clone())))
+            }
+        }
+    }
+
     /// The same object where it was scheduled so.
     pub(super) fn with_schedule(self, schedule: Schedule) -> Self {
         Self {

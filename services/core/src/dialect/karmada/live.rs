@@ -10,6 +10,7 @@ use crate::dialect::group_of;
 use crate::dialect::kinds::{self, Scope};
 use crate::field::Field;
 use crate::model::{ApplyPolicy, ClusterName, ObjectKey};
+use crate::placement::Exclusion;
 use crate::report::ObjectPlan;
 
 use super::dependencies::Needs;
@@ -101,19 +102,21 @@ impl Plain<'_> {
         Draft::of(self.document, Some(self.created), &scope(self), around)
     }
 
-    /// What `ask` finds out about the object by itself, with nothing known of where it is.
+    /// What `ask` finds out about the object by itself.
     fn alone<T>(
         &self,
         set: &Set,
         members: &BTreeMap<ClusterName, Member>,
+        telling: Telling,
         ask: impl FnOnce(Draft<'_>) -> T,
     ) -> T {
-        let observed = ObservedRows::default();
+        let mut observed = ObservedRows::default();
+        observed.hold(self.key, self.held);
         ask(self.draft(Around {
             set,
             members,
             observed: &observed,
-            telling: Telling::Concerned,
+            telling,
         }))
     }
 }
@@ -168,7 +171,7 @@ pub fn render(
         targets: targets.collect(),
         ..Schedule::default()
     };
-    let plan = plain.alone(set, members, |draft| {
+    let plan = plain.alone(set, members, Telling::Concerned, |draft| {
         draft.with_schedule(schedule).finish(set, members)
     });
     plan.clusters
@@ -177,15 +180,29 @@ pub fn render(
         .collect()
 }
 
+/// Why `cluster` does not get an object; none where nothing is in its way.
+pub fn why_not(
+    set: &Set,
+    plain: &Plain<'_>,
+    members: &BTreeMap<ClusterName, Member>,
+    cluster: &ClusterName,
+) -> Option<(Exclusion, Refusal)> {
+    plain.alone(set, members, Telling::All, |draft| draft.why_not(cluster))
+}
+
 /// How an object is applied where it lands.
 pub fn apply_policy(set: &Set, plain: &Plain<'_>) -> ApplyPolicy {
-    plain.alone(set, &BTreeMap::new(), |draft| draft.apply_policy())
+    plain.alone(set, &BTreeMap::new(), Telling::Concerned, |draft| {
+        draft.apply_policy()
+    })
 }
 
 /// Whether it stays as it is whatever becomes of clusters where it is not: Karmada divides a workload anew only where its policy, its replicas
 /// or one of its clusters changed, or where not all of its replicas are placed.
 pub fn rests(set: &Set, plain: &Plain<'_>) -> bool {
-    let divides = plain.alone(set, &BTreeMap::new(), |draft| draft.divides());
+    let divides = plain.alone(set, &BTreeMap::new(), Telling::Concerned, |draft| {
+        draft.divides()
+    });
     divides.is_some_and(|replicas| {
         !plain.held.is_empty() && plain.held.values().sum::<i64>() == replicas
     })

@@ -3,8 +3,10 @@
 use serde_json::Value;
 
 use crate::Refusal;
+use crate::document::Document;
 use crate::field::Field;
 use crate::model::ObjectKey;
+use crate::time::Time;
 
 use super::overriders::{OverridePolicy, ReadYaml};
 use super::policy::PropagationPolicy;
@@ -27,6 +29,27 @@ impl Set {
             read_yaml: Some(read_yaml),
             ..Self::default()
         }
+    }
+
+    /// Those of Karmada's among the `policies` of the log, each with since when it is there.
+    pub fn of_log<'a>(
+        read_yaml: Option<ReadYaml>,
+        policies: impl Iterator<Item = (&'a ObjectKey, &'a Document, Time)>,
+    ) -> Self {
+        let mut set = Self {
+            read_yaml,
+            ..Self::default()
+        };
+        for (key, document, born) in policies {
+            if let Ok(document) = document.value()
+                && Self::is_policy(&document)
+                // It was read when it was taken in; what a later version cannot read any more selects nothing.
+                && set.add_policy(&document).is_ok()
+            {
+                set.created(key, &born.rfc3339());
+            }
+        }
+        set
     }
 
     /// Whether a document is one of Karmada's policies.
@@ -68,7 +91,7 @@ impl Set {
     }
 
     /// Says since when the policy `key` is there, where its document does not.
-    pub fn created(&mut self, key: &ObjectKey, created: &str) {
+    fn created(&mut self, key: &ObjectKey, created: &str) {
         for policy in &mut self.policies {
             if policy.created.is_none() && policy.key() == *key {
                 policy.created = Some(created.to_owned());
