@@ -28,6 +28,9 @@ pub(super) struct Scheduled<'a> {
     pub(super) schedule: Schedule,
 }
 
+/// A manifest and how many replicas it asks for.
+type Form = (Arc<Value>, Option<i64>);
+
 /// Renders the object for each target; a failing override takes its cluster out.
 pub(super) fn render(
     scheduled: Scheduled<'_>,
@@ -46,7 +49,7 @@ pub(super) fn render(
     let policies = overriders::policies_for(&set.overrides, &object);
 
     // Clusters with the same rules and the same share have one manifest.
-    let mut forms: BTreeMap<_, Result<(Arc<Value>, Option<i64>), Refusal>> = BTreeMap::new();
+    let mut forms: BTreeMap<_, Result<Form, Refusal>> = BTreeMap::new();
     let mut clusters = Vec::new();
     let mut excluded: BTreeMap<ClusterName, ExcludedCluster> = schedule
         .excluded
