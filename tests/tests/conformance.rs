@@ -83,6 +83,7 @@ both! {
     watch: from_a_version_tells_all_after_it,
         from_the_start_tells_what_is_there_first,
         ends_when_its_time_is_up,
+        a_bookmark_comes_before_the_end,
         what_is_no_version_is_refused;
     kinds: a_definition_serves_its_kind_until_it_goes,
         its_lists_merge_by_their_schema,

@@ -2,15 +2,20 @@
 //!
 //! kube reads a token file again by itself; certificates, keys, authorities and tokens that stand in a kubeconfig it reads once. Here the files are
 //! looked at between requests, and a new client takes over when one has changed. Watches that are open go on until their server ends them.
+//!
+//! A server that asks for a pause (429 or 503 with `Retry-After`) is not asked again here, as kube would for minutes, so that no attempt at an object occupies its
+//! place meanwhile: the pause is told to whoever asked, in the `Status` of the answer.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use http::{Request, StatusCode};
+use http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use http::{Request, Response, StatusCode};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use serde_json::json;
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(5);
@@ -57,7 +62,7 @@ pub async fn client(source: Source) -> Result<Client, Error> {
         let (source, current) = (Arc::clone(&source), Arc::clone(&current));
         async move {
             let client = fresh(&source, &current).await;
-            let answer = client.send(request).await;
+            let answer = client.send(request).await.map(with_pause);
             if let Ok(answer) = &answer
                 && answer.status() == StatusCode::UNAUTHORIZED
             {
@@ -111,8 +116,35 @@ async fn fresh(source: &Source, current: &Mutex<Current>) -> Client {
     lock(current).client.clone()
 }
 
+/// An answer that asks for a pause by a header alone, as API priority and fairness does, with a `Status` that says so.
+fn with_pause(answer: Response<Body>) -> Response<Body> {
+    let header = |name: HeaderName| answer.headers().get(name)?.to_str().ok();
+    let asks = matches!(
+        answer.status(),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+    );
+    let seconds = header(RETRY_AFTER).and_then(|text| text.parse::<u32>().ok());
+    let is_status = header(CONTENT_TYPE).is_some_and(|text| text.starts_with("application/json"));
+    let Some(seconds) = seconds.filter(|_| asks && !is_status) else {
+        return answer;
+    };
+    let code = answer.status();
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code.as_u16(),
+        "message": format!("{}: the server asks for a pause of {seconds} s", code.canonical_reason().unwrap_or_default()),
+        "details": {"retryAfterSeconds": seconds},
+    });
+    answer.map(|_| Body::from(status.to_string().into_bytes()))
+}
+
 impl Source {
     async fn config(&self) -> Result<Config, Error> {
+        let mut config = self.read().await?;
+        config.default_retry = false;
+        Ok(config)
+    }
+
+    async fn read(&self) -> Result<Config, Error> {
         let Some(path) = &self.kubeconfig else {
             return Ok(Config::infer().await?);
         };
@@ -161,4 +193,48 @@ impl Source {
 fn state(file: &Path) -> Option<(SystemTime, u64)> {
     let metadata = std::fs::metadata(file).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pause that stands in a header alone is told in a `Status`; any other answer stays as it is.
+    #[tokio::test]
+    async fn a_pause_in_a_header_is_told() {
+        for (code, headers, expected) in [
+            (
+                429,
+                vec![("retry-after", "7"), ("content-type", "text/plain")],
+                true,
+            ),
+            (503, vec![("retry-after", "7")], true),
+            (
+                429,
+                vec![("retry-after", "7"), ("content-type", "application/json")],
+                false,
+            ),
+            (429, vec![], false),
+            (
+                429,
+                vec![("retry-after", "Mon, 23 Nov 2026 08:00:00 GMT")],
+                false,
+            ),
+            (200, vec![("retry-after", "7")], false),
+        ] {
+            let mut answer = Response::builder().status(code);
+            for (name, value) in &headers {
+                answer = answer.header(*name, *value);
+            }
+            let answer = answer
+                .body(Body::from(b"as it was".to_vec()))
+                .expect("an answer");
+            let told = with_pause(answer).into_body().collect_bytes().await;
+            let told = told.expect("a body");
+            let status: serde_json::Value = serde_json::from_slice(&told).unwrap_or_default();
+            let is_told = status["details"]["retryAfterSeconds"] == 7;
+            assert_eq!(is_told, expected, "{code} {headers:?}: {status}");
+            assert_eq!(told != "as it was", expected, "{code} {headers:?}");
+        }
+    }
 }

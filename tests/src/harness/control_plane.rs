@@ -54,8 +54,8 @@ pub async fn control_planes(test: &str, count: u32) -> Option<Vec<ControlPlane>>
         planes.push(ControlPlane::new(source.clone(), slot));
     }
     // All are under way before the first is waited for.
-    for plane in &planes {
-        plane.ready().await;
+    for plane in &mut planes {
+        plane.ready_on_some_port().await;
     }
     Some(planes)
 }
@@ -67,8 +67,8 @@ pub async fn control_plane(test: &str) -> Option<&'static ControlPlane> {
     let shared = SHARED
         .get_or_init(async || {
             let slot = slots::shared().await;
-            let plane = ControlPlane::new(source, slot);
-            plane.ready().await;
+            let mut plane = ControlPlane::new(source, slot);
+            plane.ready_on_some_port().await;
             plane
         })
         .await;
@@ -177,12 +177,37 @@ impl ControlPlane {
         *self.running.lock().expect("no test panicked here") = started;
     }
 
-    /// Waits until the kubeconfig is there: it is written when everything is ready.
+    /// As [`ready`](Self::ready), for a new cluster: somebody else may have taken its port before it could, so another one is tried.
+    async fn ready_on_some_port(&mut self) {
+        for _ in 0..3 {
+            if self.is_ready().await.is_ok() {
+                return;
+            }
+            self.kill();
+            // Whatever ended took its folder along.
+            let _ = fs::remove_dir_all(self.folder.path());
+            fs::create_dir_all(self.folder.path()).expect("a folder");
+            self.port = free_port();
+            self.begin();
+        }
+        self.ready().await;
+    }
+
     async fn ready(&self) {
+        if let Err(why) = self.is_ready().await {
+            panic!(
+                "a control plane does not become ready ({why}):\n{}",
+                self.log()
+            );
+        }
+    }
+
+    /// Waits until the kubeconfig is there: it is written when everything is ready. Or says why not.
+    async fn is_ready(&self) -> Result<(), String> {
         let begin = Instant::now();
         loop {
             if self.source.is_ready(self.folder.path(), self.port).await {
-                return;
+                return Ok(());
             }
             let ended = self
                 .running
@@ -190,11 +215,11 @@ impl ControlPlane {
                 .expect("no test panicked here")
                 .iter_mut()
                 .find_map(|child| child.try_wait().expect("it can be asked"));
-            if ended.is_some() || begin.elapsed() > PATIENCE {
-                panic!(
-                    "a control plane does not become ready ({ended:?}):\n{}",
-                    self.log()
-                );
+            if let Some(ended) = ended {
+                return Err(ended.to_string());
+            }
+            if begin.elapsed() > PATIENCE {
+                return Err(format!("not within {PATIENCE:?}"));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

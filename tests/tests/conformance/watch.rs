@@ -113,6 +113,29 @@ pub(crate) async fn ends_when_its_time_is_up(place: &Place) {
     assert_eq!(events, none);
 }
 
+/// Before its time is up a watch tells by a bookmark how far it has come, also where nothing that it is about happened; a watch from there goes on.
+pub(crate) async fn a_bookmark_comes_before_the_end(place: &Place) {
+    let made = place.create(config_map("a", &json!({}))).await;
+    let begin = version(&made.expect("created"));
+    let later = place.create(config_map("b", &json!({}))).await;
+    let later = version(&later.expect("created"));
+    let (maps, params) = (place.maps(), || {
+        WatchParams::default().timeout(5).labels("app=web")
+    });
+    let events = maps.watch(&params(), &begin).await.expect("a watch");
+    let events: Vec<_> = events.try_collect().await.expect("events");
+    let Some(WatchEvent::Bookmark(last)) = events.last() else {
+        panic!("no bookmark: {events:?}");
+    };
+    let number = |version: &str| version.parse::<u64>().expect("a number");
+    let reached = &last.metadata.resource_version;
+    assert!(number(reached) >= number(&later), "{reached} {later}");
+    let mut web = config_map("c", &json!({}));
+    web["metadata"]["labels"] = json!({"app": "web"});
+    place.create(&web).await.expect("created");
+    assert_eq!(collect(&maps, &params(), reached, 1).await, ["+c"]);
+}
+
 /// What is no version is refused.
 pub(crate) async fn what_is_no_version_is_refused(place: &Place) {
     let refused = place

@@ -4,6 +4,8 @@ use fleetcast_tests::harness::control_plane::rights;
 use fleetcast_tests::harness::{
     Bed, Binary, ControlPlane, Output, Up, control_planes, nats_server,
 };
+use kube::api::{Api, DynamicObject};
+use kube::core::{ApiResource, GroupVersionKind};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -11,9 +13,12 @@ use tokio::task::JoinHandle;
 pub(crate) struct Fleet {
     /// Clients with all rights, in the order of the clusters.
     pub(crate) clients: Vec<kube::Client>,
+    /// The agents, in the same order.
+    pub(crate) agents: Vec<Option<Up>>,
     _services: Vec<Up>,
     binary: Binary,
-    bed: Bed,
+    /// The bus.
+    pub(crate) bed: Bed,
     /// The clusters.
     pub(crate) planes: Vec<ControlPlane>,
     folder: TempDir,
@@ -36,27 +41,37 @@ impl Fleet {
         let mut fleet = Self {
             binary: Binary::new(folder.path(), server),
             _services: Vec::new(),
+            agents: Vec::new(),
             clients,
             planes,
             bed,
             folder,
         };
-        let mut services = vec![fleet.service(&["ingest"]), fleet.service(&["aggregator"])];
-        for index in 1..=fleet.planes.len() {
-            let (name, kubeconfig) = (format!("c{index}"), format!("c{index}.kubeconfig"));
-            services.push(fleet.service(&[
-                "agent",
-                "--cluster",
-                &name,
-                "--kubeconfig",
-                &kubeconfig,
-            ]));
+        fleet._services = vec![fleet.service(&["ingest"]), fleet.service(&["aggregator"])];
+        for index in 0..fleet.planes.len() {
+            let agent = fleet.agent(index, "first");
+            fleet.agents.push(Some(agent));
         }
-        fleet._services = services;
         for index in 1..=fleet.planes.len() {
             fleet.done(&["cluster", "register", &format!("c{index}")]);
         }
         Some(fleet)
+    }
+
+    /// Starts an agent of the cluster with this index, with a local copy of its own.
+    pub(crate) fn agent(&self, index: usize, identity: &str) -> Up {
+        let name = format!("c{}", index + 1);
+        let (kubeconfig, state) = (format!("{name}.kubeconfig"), format!("{name}-{identity}"));
+        let (state, credentials) = (["--state", &state], ["--kubeconfig", &kubeconfig]);
+        let who = ["agent", "--cluster", &name, "--identity", identity];
+        self.service(&[&who[..], &credentials, &state].concat())
+    }
+
+    /// The kubeconfig of the agent of the cluster with this index.
+    pub(crate) fn kubeconfig(&self, index: usize) -> std::path::PathBuf {
+        self.folder
+            .path()
+            .join(format!("c{}.kubeconfig", index + 1))
     }
 
     /// Writes a file into the folder that commands work in.
@@ -107,8 +122,25 @@ impl Fleet {
     }
 
     fn service(&self, args: &[&str]) -> Up {
-        let name = args[..args.len().min(3)].join("-");
+        let name = args[..args.len().min(5)].join("-");
         let args = [args, &["--nats", &self.bed.connect.url]].concat();
         self.binary.start(&name, &args)
     }
+}
+
+/// Objects of a kind in the namespace `default`.
+pub(crate) fn of(client: &kube::Client, api_version: &str, kind: &str) -> Api<DynamicObject> {
+    of_namespace(client, "default", api_version, kind)
+}
+
+/// Objects of a kind in a namespace.
+pub(crate) fn of_namespace(
+    client: &kube::Client,
+    namespace: &str,
+    api_version: &str,
+    kind: &str,
+) -> Api<DynamicObject> {
+    let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+    Api::namespaced_with(client.clone(), namespace, &kind)
 }

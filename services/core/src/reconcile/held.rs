@@ -286,13 +286,19 @@ impl Held {
         now: Time,
     ) -> (Observed, bool) {
         self.set_due(&work.object, None);
+        let unwatched = self.unwatched(&work.object);
         let Some(item) = self.items.get_mut(&work.object) else {
             return (Observed::default(), true);
         };
         if let Some(Sight { version, copy }) = sight {
             item.version = item.version.max(version);
             item.shown = true;
+            let is_there = copy.is_some();
             item.see(copy);
+            if let Some(health) = unwatched.filter(|_| is_there) {
+                // What was seen in passing is not seen to change.
+                item.seen.health = Some(health);
+            }
         }
         let repeats = |before: &Said| {
             let Said {
@@ -393,7 +399,7 @@ impl Held {
                 watched.failure.clone_from(&why);
                 let mut objects = Vec::new();
                 for (object, item) in self.items.iter_mut().filter(of_kind) {
-                    item.seen.health = Some(Health::unknown(format!("it is not watched: {why}")));
+                    item.seen.health = Some(not_watched(&why));
                     objects.push(object.clone());
                 }
                 objects
@@ -402,6 +408,12 @@ impl Held {
                 Vec::new()
             }
         }
+    }
+
+    /// The health of an object whose kind cannot be watched; none where it can.
+    fn unwatched(&self, object: &ObjectKey) -> Option<Health> {
+        let watched = self.watched.get(&WatchedKind::of(object))?;
+        (!watched.failure.is_empty()).then(|| not_watched(&watched.failure))
     }
 
     fn plan_to_tell(&mut self, object: &ObjectKey, now: Time) {
@@ -448,4 +460,8 @@ impl Held {
         (item.told, item.told_at) = (item.seen.clone(), Some(now));
         Some((item.work.clone(), item.said.clone()?, item.told.clone()))
     }
+}
+
+fn not_watched(why: &str) -> Health {
+    Health::unknown(format!("it is not watched: {why}"))
 }

@@ -380,6 +380,19 @@ fn a_watch_that_fails_makes_health_unknown_with_the_reason() {
         reasons.into_iter().collect::<Vec<_>>(),
         ["it is not watched: deployments.apps is forbidden"]
     );
+    // What an attempt sees in passing says nothing about later.
+    scene.pass(SYNC_MS);
+    scene.answer(false, vec![apply(WEB, 2, 2)]);
+    let seen = Some(copy(9, 2, Health::healthy("")));
+    scene.done_seeing(WEB, 2, Outcome::Applied, seen);
+    scene.pass(60);
+    let acks = told(&scene);
+    let last = acks.last().expect("answered");
+    assert_eq!(last.decision, 2);
+    assert_eq!(
+        health(last).map(|health| health.state),
+        Some(crate::health::State::Unknown)
+    );
 }
 
 #[test]
