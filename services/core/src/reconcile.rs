@@ -238,7 +238,7 @@ impl Agent {
                     .into_iter()
                     .for_each(|wanted| self.look_again(Some(wanted)));
             }
-            Fact::Recalled(items) => items.into_iter().for_each(|work| self.recall(work)),
+            Fact::Recalled(items) => items.into_iter().for_each(|work| self.recall(work, now)),
             Fact::Seen(seen) => {
                 for object in self.outbox.seen(seen, now) {
                     self.queue.confirmed(&object);
@@ -381,23 +381,27 @@ impl Agent {
             self.have.incarnation = incarnation;
             self.have.n = 0;
         }
-        if whole {
-            let queue = &self.queue;
-            let named: BTreeSet<&ObjectKey> = items.iter().map(|(_, work)| &work.object).collect();
-            self.held
-                .keep_only(|object| named.contains(object) || queue.is_open(object));
-        }
+        let named: BTreeSet<ObjectKey> = match whole {
+            true => items.iter().map(|(_, work)| work.object.clone()).collect(),
+            false => BTreeSet::new(),
+        };
         let before = self.have.n;
         for (sequence, work) in items {
             if work.stamp.n > before {
                 self.take(sequence, work);
             } else if is_inventory {
                 self.know(&work);
-                self.held.learn(work);
+                let unseen = self.held.learn(work, now);
+                self.look_again(unseen);
             }
         }
         if anew {
             self.queue.drop_uncounted();
+        }
+        if whole {
+            let queue = &self.queue;
+            self.held
+                .keep_only(|object| named.contains(object) || queue.is_open(object));
         }
         (self.have.n, self.have.sequence) = (upto, sequence);
         self.syncs += 1;
@@ -433,10 +437,11 @@ impl Agent {
     }
 
     /// Takes up again what was carried out before the start; only where it is of the history that this cluster follows.
-    fn recall(&mut self, work: Work) {
+    fn recall(&mut self, work: Work, now: Time) {
         if self.have.epoch.as_ref() == Some(&work.stamp.epoch) {
             self.know(&work);
-            self.held.recall(work);
+            let unseen = self.held.recall(work, now);
+            self.look_again(unseen);
         }
     }
 
@@ -547,6 +552,7 @@ impl Agent {
             attempts,
             again,
             owed,
+            named,
         } = ended;
         let said = Said {
             outcome,
@@ -557,6 +563,9 @@ impl Agent {
         if !again || owed || is_news {
             let ack = self.ack(&work, said, observed, now);
             self.outbox.push(ack);
+        }
+        if !named {
+            self.held.forget(&work.object);
         }
     }
 

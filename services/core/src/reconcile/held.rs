@@ -71,6 +71,8 @@ struct Item {
 #[derive(Debug, Clone, Default)]
 struct Watched {
     objects: usize,
+    /// Whether all copies were shown since it began.
+    complete: bool,
     /// Why it does not work; empty where it does.
     failure: String,
 }
@@ -216,24 +218,36 @@ impl Held {
         }
     }
 
-    /// Learns of work that was carried out and confirmed before the agent started.
-    pub(super) fn learn(&mut self, work: Work) {
+    /// Learns of work that was carried out and confirmed before the agent started: what is to be looked at because the watch of its kind has shown
+    /// all copies before.
+    pub(super) fn learn(&mut self, work: Work, now: Time) -> Option<Wanted> {
         if matches!(work.body, Body::Apply { .. }) && !self.items.contains_key(&work.object) {
             self.keep(&work);
         }
-        self.recall(work);
+        self.recall(work, now)
     }
 
     /// As [`Held::learn`], of work that the local copy holds.
-    pub(super) fn recall(&mut self, work: Work) {
-        if matches!(work.body, Body::Apply { .. }) && !self.items.contains_key(&work.object) {
-            let said = Said {
-                outcome: Outcome::Applied,
-                message: String::new(),
-                attempts: 1,
-            };
-            self.insert(Item::new(work, Some(said)));
+    pub(super) fn recall(&mut self, work: Work, now: Time) -> Option<Wanted> {
+        if !matches!(work.body, Body::Apply { .. }) || self.items.contains_key(&work.object) {
+            return None;
         }
+        let said = Said {
+            outcome: Outcome::Applied,
+            message: String::new(),
+            attempts: 1,
+        };
+        let object = work.object.clone();
+        self.insert(Item::new(work, Some(said)));
+        let watched = self.watched.get(&WatchedKind::of(&object))?;
+        if !watched.complete {
+            return None;
+        }
+        let item = self.items.get_mut(&object)?;
+        Some(Wanted {
+            work: item.work.clone(),
+            at: item.look(now),
+        })
     }
 
     fn insert(&mut self, item: Item) {
@@ -247,7 +261,8 @@ impl Held {
         self.items.insert(item.work.object.clone(), item);
     }
 
-    fn forget(&mut self, object: &ObjectKey) {
+    /// Nobody decides about `object` here any more: it is not looked at.
+    pub(super) fn forget(&mut self, object: &ObjectKey) {
         self.set_due(object, None);
         if self.items.remove(object).is_none() {
             return;
@@ -376,22 +391,25 @@ impl Held {
         };
         match news {
             WatchNews::Begins => {
+                watched.complete = false;
                 watched.failure.clear();
                 for (_, item) in self.items.iter_mut().filter(of_kind) {
                     item.shown = false;
                 }
                 Vec::new()
             }
-            WatchNews::Complete => self
-                .items
-                .iter_mut()
-                .filter(of_kind)
-                .filter(|(object, item)| !item.shown && item.said.is_some() && !is_open(object))
-                .map(|(_, item)| Wanted {
-                    work: item.work.clone(),
-                    at: item.look(now),
-                })
-                .collect(),
+            WatchNews::Complete => {
+                watched.complete = true;
+                self.items
+                    .iter_mut()
+                    .filter(of_kind)
+                    .filter(|(object, item)| !item.shown && item.said.is_some() && !is_open(object))
+                    .map(|(_, item)| Wanted {
+                        work: item.work.clone(),
+                        at: item.look(now),
+                    })
+                    .collect()
+            }
             WatchNews::Fails(why) => {
                 if watched.failure == why {
                     return Vec::new();

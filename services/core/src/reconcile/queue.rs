@@ -58,6 +58,8 @@ pub(super) struct Ended {
     pub(super) again: bool,
     /// Whether it counts as not done until an answer is confirmed.
     pub(super) owed: bool,
+    /// Whether the stream names it, as far as is known.
+    pub(super) named: bool,
 }
 
 /// What runs.
@@ -251,6 +253,7 @@ impl Queue {
             attempts: item.attempts,
             again: item.again,
             owed: item.n.is_some(),
+            named: item.n.is_some() || item.again,
         };
         if item.n.is_none() && (!item.again || outcome.is_final()) {
             // The stream names it no more: it is answered once and not tried again.

@@ -92,6 +92,17 @@ fn what_runs_while_it_vanishes_is_not_tried_again() {
     scene.effects();
     scene.pass(1_000_000);
     assert!(!scene.effects().contains(&format!("apply {WEB} 1")));
+    // Nobody decides about it any more: what becomes of it is not put right either.
+    let gone = Sight {
+        version: 99,
+        copy: None,
+    };
+    scene.observed(WEB, gone);
+    let kind = || WatchedKind::of(&key(WEB));
+    scene.tell(Fact::Watch(kind(), WatchNews::Begins));
+    scene.tell(Fact::Watch(kind(), WatchNews::Complete));
+    scene.pass(1_000_000);
+    assert!(!scene.effects().contains(&format!("check {WEB} 1")));
 }
 
 #[test]

@@ -452,3 +452,30 @@ fn new_work_goes_before_what_is_tried_again_and_a_cluster_may_ask_for_a_pause() 
     scene.pass(100);
     assert!(scene.effects().contains(&format!("apply {WEB} 1")));
 }
+
+#[test]
+fn what_is_learnt_after_its_kind_was_shown_is_looked_at() {
+    let memory = Memory {
+        epoch: Some(epoch(1, "a")),
+        term: 1,
+        incarnation: "x".to_owned(),
+        n: 1,
+        sequence: 10,
+    };
+    let all = || vec![apply(API, 1, 1), apply(WEB, 1, 2)];
+    let kind = || WatchedKind::of(&key(WEB));
+    for shown_first in [false, true] {
+        let mut scene = Scene::from(memory.clone());
+        scene.answer_up_to(false, 2, vec![apply(WEB, 1, 2)]);
+        assert!(scene.watched.contains(&kind()));
+        if shown_first {
+            scene.tell(Fact::Watch(kind(), WatchNews::Begins));
+            scene.tell(Fact::Watch(kind(), WatchNews::Complete));
+        }
+        scene.effects();
+        scene.answer_up_to(true, 2, all());
+        scene.pass(1_000);
+        let looked = scene.effects().contains(&format!("check {API} 1"));
+        assert_eq!(looked, shown_first, "its kind was shown: {shown_first}");
+    }
+}
