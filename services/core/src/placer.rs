@@ -109,9 +109,6 @@ pub struct Placer {
     stuck: BTreeSet<(ObjectKey, ClusterName)>,
     #[serde(skip)]
     forget: Vec<(ClusterName, ObjectKey, u64)>,
-    /// Partitions whose work is all written anew, to be said so.
-    #[serde(skip)]
-    completed: BTreeSet<u16>,
     /// The term that it leads in; none while it only follows.
     #[serde(skip)]
     leading: Option<u64>,
@@ -231,7 +228,7 @@ impl Placer {
 
     fn decided(&mut self, entry: &Entry, decision: &Decision) {
         self.term = self.term.max(decision.term);
-        let was_deciding = self.deciding.remove(&decision.object);
+        self.deciding.remove(&decision.object);
         self.stuck.retain(|(object, _)| *object != decision.object);
         let object = self
             .objects
@@ -273,8 +270,8 @@ impl Placer {
             && inputs.related_sequence >= object.related_sequence
         {
             self.dirty.remove(&decision.object);
-        } else if was_deciding {
-            // What was on its way was decided on more, and will not be stored behind this one.
+        } else {
+            // What was decided on more meanwhile is not stored behind this one, and may have come to nothing only because this one was not known.
             self.dirty
                 .entry(decision.object.clone())
                 .or_insert_with(|| object.change_id.clone());
@@ -349,11 +346,12 @@ impl Placer {
                 sequence,
             });
         }
-        if let Some(partition) = self.completed.pop_first()
-            && let Some(lane) = self.lanes.get_mut(&partition)
+        if self.unwritten.is_empty()
+            && let Some((partition, lane)) = self.lanes.iter_mut().find(|(_, lane)| lane.rebuilding)
         {
+            lane.rebuilding = false;
             return Some(Effect::Complete {
-                partition,
+                partition: *partition,
                 term,
                 incarnation: lane.incarnation.clone(),
                 expected: lane.advance(),
@@ -377,9 +375,11 @@ impl Placer {
                 self.stuck.insert((object.clone(), cluster.clone()));
                 self.unwritten.insert((object, cluster));
             }
-            self.finish_rebuilding();
             if effect.is_some() {
                 return effect;
+            }
+            if self.unwritten.is_empty() {
+                return self.poll(now);
             }
         }
     }
@@ -538,16 +538,6 @@ impl Placer {
             partition,
             expected,
         })
-    }
-
-    fn finish_rebuilding(&mut self) {
-        if self.unwritten.is_empty() {
-            for (partition, lane) in &mut self.lanes {
-                if std::mem::take(&mut lane.rebuilding) {
-                    self.completed.insert(*partition);
-                }
-            }
-        }
     }
 }
 

@@ -56,7 +56,6 @@ impl Placer {
         } else {
             self.unwritten.remove(&key);
         }
-        self.finish_rebuilding();
     }
 
     /// Stops leading after a write that failed: the stream is read again before the next [`Placer::take_over`].
@@ -98,6 +97,8 @@ impl Placer {
             .as_ref()
             .map_or(1, |beginning| beginning.partitions);
         let mine = |cluster: &ClusterName| super::partition(cluster, partitions) == partition;
+        // What was to be taken away stood in the stream as it was: in this one its sequence is another message's.
+        self.forget.retain(|(cluster, ..)| !mine(cluster));
         for (key, object) in &mut self.objects {
             object.written.retain(|cluster, _| !mine(cluster));
             for (cluster, _) in object.standings.iter() {
@@ -109,6 +110,5 @@ impl Placer {
         if let Some(lane) = self.lanes.get_mut(&partition) {
             lane.rebuilding = true;
         }
-        self.finish_rebuilding();
     }
 }

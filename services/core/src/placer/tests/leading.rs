@@ -1,6 +1,7 @@
 //! Leading, losing it, crashing, and taking over.
 
 use super::*;
+use crate::log::ClusterEvent;
 
 #[test]
 fn a_restart_goes_on_without_writing_anything_again() {
@@ -308,7 +309,7 @@ fn who_only_followed_does_not_repeat_what_was_answered_or_met_before_the_log() {
     other.removal_answered(&key(WEB), &name("eu-1"), &place(1, 2));
     scene.placer = other;
     scene.lead_on(2);
-    assert_eq!(scene.told(), ["complete"]);
+    assert_eq!(scene.told(), [""; 0]);
     scene.news("eu-1", registered("eu-1", true));
     assert_eq!(
         scene.told(),
@@ -377,4 +378,60 @@ fn another_way_to_apply_reaches_every_cluster_that_holds_it() {
             "write us-1 4 n3"
         ]
     );
+}
+
+#[test]
+fn a_decision_that_was_stored_without_an_answer_is_looked_at_again_on_what_came_meanwhile() {
+    let mut scene = Scene::with(&["eu-1", "us-1"]);
+    scene.declare(WEB, 1, at(&["eu-1", "us-1"]));
+    scene.told();
+    let news = |news| {
+        Event::Cluster(ClusterEvent {
+            cluster: name("us-1"),
+            time: Time(0),
+            news,
+        })
+    };
+    scene.log(news(ClusterNews::Removed {}));
+    let Some(Effect::Append { decision, .. }) = scene.next() else {
+        panic!("us-1 is unknown now");
+    };
+    scene.log(news(registered("us-1", false)));
+    scene.placer.append_failed(&key(WEB));
+    assert_eq!(scene.next(), None, "all is as the log says so far");
+    scene.log(Event::Decision(*decision));
+    scene.poll();
+    assert_eq!(scene.told()[0], "decide 3 of 1: + us-1");
+}
+
+#[test]
+fn a_rebuild_is_complete_too_where_its_last_work_is_decided_away() {
+    let mut scene = Scene::with(&["us-1"]);
+    scene.declare(WEB, 1, everywhere());
+    scene.told();
+    scene.restart();
+    scene.log(Event::Cluster(ClusterEvent {
+        cluster: name("us-1"),
+        time: Time(0),
+        news: ClusterNews::Removed {},
+    }));
+    scene.stream.clear();
+    scene.lead("y", 2);
+    assert_eq!(scene.told(), ["decide 2 of 1: drop us-1", "complete"]);
+}
+
+#[test]
+fn what_was_to_be_taken_away_from_a_stream_is_not_from_the_next() {
+    let mut scene = Scene::with(&["eu-1"]);
+    scene.declare(WEB, 1, everywhere());
+    scene.change(WEB, 2, Content::Withdrawn { orphan: false });
+    scene.poll();
+    scene.placer.lose();
+    scene
+        .placer
+        .removal_answered(&key(WEB), &name("eu-1"), &place(1, 2));
+    scene.stream.clear();
+    scene.told();
+    scene.lead("y", 2);
+    assert_eq!(scene.told(), ["complete"], "and no forgetting");
 }
