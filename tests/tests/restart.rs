@@ -229,6 +229,55 @@ async fn what_can_be_rebuilt_is_rebuilt_the_same_without_one_write_to_a_member()
     }
 }
 
+/// Shows that a leader that has nothing to write misses what it wrote: nobody could be told what it should hold.
+#[tokio::test(flavor = "multi_thread")]
+async fn work_that_is_lost_while_somebody_leads_is_written_anew_without_one_write_to_a_member() {
+    let Some(server) = nats_server(
+        "work_that_is_lost_while_somebody_leads_is_written_anew_without_one_write_to_a_member",
+    ) else {
+        return;
+    };
+    let bed = Bed::new(server);
+    let clusters = [Cluster::new("c1"), Cluster::new("c2")];
+    let bus = bed.bus().await;
+    let (_ingest, _aggregator) = (bed.ingest("a"), bed.aggregator());
+    let _agents = [bed.agent(&clusters[0]), bed.agent(&clusters[1])];
+    bed.register(&bus, &["c1", "c2"]).await;
+    fill(&bed, &bus, "one", 1).await;
+    let before = (versions(&clusters[0]).await, versions(&clusters[1]).await);
+    let works = async || {
+        let newest = bus
+            .newest(&streams::work(0), &["fc.work.>".to_owned()], None, None)
+            .await;
+        newest.map_or(0, |newest| newest.messages.len())
+    };
+    let all = works().await;
+    assert_eq!(all, 2 * OBJECTS + 1, "with a fence");
+
+    let plain = async_nats::connect(&bed.connect.url)
+        .await
+        .expect("connected");
+    let jetstream = async_nats::jetstream::new(plain);
+    for _ in 0..2 {
+        jetstream
+            .delete_stream(streams::work(0))
+            .await
+            .expect("deleted");
+        eventually("all work stands in its stream again", async || {
+            works().await == all
+        })
+        .await;
+    }
+    let after = (versions(&clusters[0]).await, versions(&clusters[1]).await);
+    assert_eq!(after, before, "nothing was written in a cluster");
+    assert_eq!(
+        bed.accept(&bus, &config_map("o0", &["c1", "c2"], "two"))
+            .await,
+        2
+    );
+    bed.settled(&bus, "ConfigMap/default/o0", 2).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_ingest_processes_agree_on_one_order_and_one_takes_over_from_the_other() {
     let Some(server) =

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
 use async_nats::jetstream::consumer::{Consumer, DeliverPolicy};
+use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use backon::BackoffBuilder;
 use fleetcast_schemas::{Headers, Message};
@@ -103,6 +105,24 @@ impl Bus {
             .await
             .map_err(Error::unavailable)?;
         Ok(stream.cached_info().state.last_sequence)
+    }
+
+    /// The last sequence of a stream; 0 where there is no such stream.
+    ///
+    /// # Errors
+    /// Where the server does not answer.
+    pub async fn last_sequence_if_any(&self, stream: &str) -> Result<u64, Error> {
+        match self.jetstream.get_stream(stream).await {
+            Ok(stream) => Ok(stream.cached_info().state.last_sequence),
+            Err(error) => match error.kind() {
+                GetStreamErrorKind::JetStream(refusal)
+                    if refusal.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+                {
+                    Ok(0)
+                }
+                _ => Err(Error::unavailable(error)),
+            },
+        }
     }
 
     /// Reads `stream`, only the subjects that match `filters` where some are given, without bodies where only headers are wanted.

@@ -71,7 +71,10 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
     let checkpoint = Checkpoint::new(&options.directory, "ingest");
     let mut ingest = Ingest::new(
         bus,
-        beginning.partitions,
+        Layout {
+            partitions: beginning.partitions,
+            ..options.layout
+        },
         load(&checkpoint, &beginning),
         options.identity,
     );
@@ -205,7 +208,11 @@ type Pending = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 struct Ingest {
     bus: Bus,
+    /// How the streams are to be, where one has to be made anew.
+    layout: Layout,
     partitions: u16,
+    /// Whose work stream is looked at next.
+    looked_at: u16,
     state: State,
     identity: String,
     lease: Option<Lease>,
@@ -230,12 +237,14 @@ struct Ingest {
 }
 
 impl Ingest {
-    fn new(bus: Bus, partitions: u16, state: State, identity: String) -> Self {
+    fn new(bus: Bus, layout: Layout, state: State, identity: String) -> Self {
         let state = state.equipped();
         let patience = i64::try_from(streams::HEARTBEAT_AGE.as_millis()).unwrap_or(i64::MAX);
         Self {
             bus,
-            partitions,
+            layout,
+            partitions: layout.partitions,
+            looked_at: 0,
             saved: state.placer.sequence(),
             folded: state.placer.sequence(),
             state,

@@ -19,6 +19,12 @@ impl Ingest {
                 tracing::warn!(%error, "the lease is lost: somebody else may lead");
                 self.lease = None;
                 self.stop_leading();
+            } else if let Some(partition) = self.lost_work().await {
+                tracing::warn!(
+                    partition,
+                    "work that was stored is gone from its stream: taking over again, to write it anew"
+                );
+                self.stop_leading();
             }
         } else {
             match self.bus.take_lease(streams::PLACER, &self.identity).await {
@@ -38,6 +44,23 @@ impl Ingest {
         self.write_liveness();
     }
 
+    /// A partition whose work stream is gone, or shorter than what was stored in it: where nothing is to be written, nobody else would notice. Each call looks
+    /// at one.
+    async fn lost_work(&mut self) -> Option<u16> {
+        self.term?;
+        let partition = self.looked_at;
+        self.looked_at = (partition + 1) % self.partitions.max(1);
+        let confirmed = self.state.confirmed.get(&partition).copied()?;
+        let stream = streams::work(partition);
+        match self.bus.last_sequence_if_any(&stream).await {
+            Ok(last) => (last < confirmed).then_some(partition),
+            Err(error) => {
+                tracing::debug!(partition, %error, "a work stream cannot be looked at now");
+                None
+            }
+        }
+    }
+
     async fn lead(&mut self) {
         match self.take_over().await {
             Ok(()) => {
@@ -48,6 +71,10 @@ impl Ingest {
             Err(error) => {
                 tracing::warn!(%error, "cannot lead yet, trying again");
                 self.state.placer.lose();
+                // Perhaps a stream was taken away.
+                if let Err(error) = self.bus.prepare(self.layout).await {
+                    tracing::debug!(%error, "the streams cannot be made now");
+                }
             }
         }
     }
