@@ -131,7 +131,7 @@ pub fn decision(decision: &Decision) -> Message {
     } = decision;
     let mut headers = headers(
         "decision",
-        decision_id(object, epoch, *number),
+        decision::id(object, epoch, *number),
         OURS,
         &object.to_string(),
         *time,
@@ -156,11 +156,6 @@ pub fn decision(decision: &Decision) -> Message {
         headers,
         payload,
     }
-}
-
-/// The id of a decision's event: the same for whoever computes it.
-pub fn decision_id(object: &ObjectKey, epoch: &Epoch, number: u64) -> String {
-    digest::short(format!("decision {object} {epoch} {number}").as_bytes())
 }
 
 /// News about a cluster as a message.

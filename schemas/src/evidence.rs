@@ -1,11 +1,11 @@
 //! Whether the ids of an event of the log fit its content: an event that was changed behind our back gives itself away.
 
+use fleetcast_core::decision;
 use fleetcast_core::digest;
 use fleetcast_core::log::{Entry, Event};
 
 use crate::Message;
 use crate::envelope::{DIGEST, ID, MSG_ID};
-use crate::event;
 
 /// What does not fit between the ids of `message` and what `entry`, read from it, says; nothing where all fits.
 ///
@@ -38,7 +38,7 @@ pub fn contradictions(message: &Message, entry: &Entry) -> Vec<String> {
             );
         }
         Event::Decision(decision) => {
-            let id = event::decision_id(&decision.object, &decision.epoch, decision.number);
+            let id = decision::id(&decision.object, &decision.epoch, decision.number);
             expect(ID, &id);
             expect(
                 MSG_ID,
@@ -70,6 +70,7 @@ pub fn contradictions(message: &Message, entry: &Entry) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event;
     use fleetcast_core::change::{Change, Content, Origin};
     use fleetcast_core::document::Document;
     use fleetcast_core::epoch::{Beginning, Epoch};

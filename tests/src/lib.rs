@@ -1,9 +1,8 @@
 //! The harness, and every test that crosses a crate.
 //!
-//! | what | file |
+//! | what | where |
 //! |---|---|
 //! | a whole fleet on a real NATS server, on free ports, cleaned up on drop | [`harness`] |
-//! | a whole fleet in one deterministic process, driven by a seed | [`world`] |
+//! | a whole fleet in one deterministic process, driven by a seed | the crate in `tests/world` |
 
 pub mod harness;
-pub mod world;

@@ -15,6 +15,8 @@ use crate::workspace::Workspace;
   cargo xtask simulate --seed 348 --trace   one fleet, with its story
   cargo xtask simulate --seeds 2000 --restore   each loses its hub once and gets it back from an older backup
 
+  cargo xtask simulate --plant remove-strays    a planted fault, found and shrunk
+
 docs/testing.md says what is simulated and how to read a story.")]
 pub(crate) struct Arguments {
     /// How many fleets; 1,000, or 1 where a seed is given
@@ -32,6 +34,12 @@ pub(crate) struct Arguments {
     /// Add faults that are known not to be survived
     #[arg(long)]
     beyond: bool,
+    /// Plant a fault, and stop at the first fleet that finds it; a wrong name lists them
+    #[arg(long, value_name = "FAULT")]
+    plant: Option<String>,
+    /// Add the first failing seed and its shortest story to those that every test run tries
+    #[arg(long)]
+    keep: bool,
     /// Tell each story step by step
     #[arg(long)]
     trace: bool,
@@ -45,6 +53,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCo
         steps,
         restore,
         beyond,
+        plant,
+        keep,
         trace,
     } = arguments;
     let mut command = workspace.cargo();
@@ -53,7 +63,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCo
         "--quiet",
         "--release",
         "--package",
-        "fleetcast-tests",
+        "fleetcast-world",
         "--example",
         "simulate",
         "--",
@@ -63,15 +73,19 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCo
             command.args([name, &number.to_string()]);
         }
     }
+    if let Some(plant) = plant {
+        command.args(["--plant", plant]);
+    }
     for (name, is_set) in [
         ("--restore", restore),
         ("--beyond", beyond),
         ("--trace", trace),
+        ("--keep", keep),
     ] {
         command.args(is_set.then_some(name));
     }
     eprintln!(
-        "simulate: {} (the first build takes minutes)",
+        "simulate: {} (the first build takes a minute or two)",
         shown(&command)
     );
     Ok(if status(&mut command)?.success() {

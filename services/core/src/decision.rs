@@ -444,6 +444,11 @@ impl Standings {
     }
 }
 
+/// The id of the decision `number` about `object`, made in `epoch`: the same for whoever computes it.
+pub fn id(object: &ObjectKey, epoch: &Epoch, number: u64) -> String {
+    crate::digest::short(format!("decision {object} {epoch} {number}").as_bytes())
+}
+
 impl Body {
     /// Whether nothing differs from the decision before.
     pub fn changes_nothing(&self) -> bool {

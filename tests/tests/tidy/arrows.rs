@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::tree::Tree;
 
 /// Each crate of ours with the crates of ours that it may use.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("core", &[]),
     ("schemas", &["core"]),
     ("bus", &["core", "schemas"]),
@@ -41,6 +41,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
             "cli",
         ],
     ),
+    ("world", &["core"]),
     ("xtask", &[]),
 ];
 

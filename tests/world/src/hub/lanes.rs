@@ -2,19 +2,26 @@
 
 use fleetcast_core::placer::{Fence, Found, Lane, Placer};
 
-use super::{Bus, Hub};
-use crate::world::bus::{Item, WorkStream};
+use super::Hub;
+use crate::bus::{Bus, Held, Item, WorkStream};
 
 impl Hub {
     /// Keeps the lease or tries for it; leads with it, follows without. A replica that answers for the fences lacks `behind` messages.
-    pub(in crate::world) fn keep_lease(&mut self, bus: &mut Bus, behind: usize, now: i64) -> bool {
+    pub(crate) fn keep_lease(&mut self, bus: &mut Bus, behind: usize, now: i64) -> bool {
         if self.behind.is_some() {
             return false;
         }
         match self.lease {
             Some(revision) => {
                 self.lease = bus.lease.renew(self.id, revision, now);
-                if self.lease.is_none() {
+                let confirmed = |(partition, stream): (&u16, &WorkStream)| {
+                    self.state
+                        .confirmed
+                        .get(partition)
+                        .is_some_and(|confirmed| stream.held.last < *confirmed)
+                };
+                // What was stored is gone: its successor in office, which it may be itself, writes it anew.
+                if self.lease.is_none() || bus.works.iter().any(confirmed) {
                     self.stop_leading();
                 }
             }
@@ -29,14 +36,19 @@ impl Hub {
                     self.reads_first = bus.log.last();
                     let fences = bus.works.iter();
                     self.fences = fences
-                        .map(|(partition, stream)| (*partition, stream.held.fence_sequence()))
+                        .map(|(partition, stream)| {
+                            (*partition, (stream.making, stream.held.fence_sequence()))
+                        })
                         .collect();
-                    let lanes = bus.works.keys().filter_map(|p| self.state.placer.lane(*p));
-                    let lanes: Vec<String> = lanes
-                        .map(|lane| format!("{} rebuilding {}", lane.incarnation, lane.rebuilding))
-                        .collect();
-                    self.notes
-                        .push(format!("leads in term {term}: {}", lanes.join(", ")));
+                    if let Some(notes) = &mut self.notes {
+                        let lanes = bus.works.keys().filter_map(|p| self.state.placer.lane(*p));
+                        let lanes: Vec<String> = lanes
+                            .map(|lane| {
+                                format!("{} rebuilding {}", lane.incarnation, lane.rebuilding)
+                            })
+                            .collect();
+                        notes.push(format!("leads in term {term}: {}", lanes.join(", ")));
+                    }
                     for partition in bus.works.keys() {
                         let reached = self.state.placer.lane(*partition);
                         let reached = reached.map_or(0, |lane| lane.sequence);
@@ -51,31 +63,38 @@ impl Hub {
     }
 }
 
-/// The newest fence as a replica tells it, and the end of the stream as its leader tells it.
-fn head(stream: &WorkStream, behind: usize) -> (Option<Fence>, u64) {
-    let fence = if behind == 0 {
-        stream.held.fence().cloned()
-    } else {
-        stream.replica(behind).fence().cloned()
+/// What stands at the head of a work stream: its newest fence with its sequence as a replica tells it, its end as its leader tells it.
+struct Head {
+    fence: Option<Fence>,
+    at: u64,
+    last: u64,
+}
+
+fn head(stream: &WorkStream, behind: usize) -> Head {
+    let last = stream.held.last;
+    let told = |held: &Held| Head {
+        fence: held.fence().cloned(),
+        at: held.fence_sequence(),
+        last,
     };
-    (fence, stream.held.last)
+    match behind {
+        0 => told(&stream.held),
+        _ => told(&stream.replica(behind)),
+    }
 }
 
 fn take_over(bus: &mut Bus, placer: &mut Placer, behind: usize) -> Option<u64> {
     let epoch = placer.epoch().cloned()?;
-    let heads: Vec<(u16, Option<Fence>, u64)> = bus
+    let heads: Vec<(u16, Head)> = bus
         .works
         .iter()
-        .map(|(partition, stream)| {
-            let (fence, last) = head(stream, behind);
-            (*partition, fence, last)
-        })
+        .map(|(partition, stream)| (*partition, head(stream, behind)))
         .collect();
     let met = heads
         .iter()
-        .filter_map(|(_, fence, _)| fence.as_ref().map(|fence| fence.term));
+        .filter_map(|(_, head)| head.fence.as_ref().map(|fence| fence.term));
     let term = met.max().unwrap_or(0).max(placer.term()) + 1;
-    for (partition, fence, last) in heads {
+    for (partition, Head { fence, at, last }) in heads {
         let known = placer.lane(partition).cloned();
         let goes_on = match (&known, &fence) {
             (Some(known), Some(fence)) => known.goes_on(&epoch, fence, last),
@@ -95,6 +114,9 @@ fn take_over(bus: &mut Bus, placer: &mut Placer, behind: usize) -> Option<u64> {
             complete: goes_on,
         };
         let stream = bus.works.get_mut(&partition)?;
+        if stream.held.fence_sequence() != at {
+            return None;
+        }
         let sequence = stream.append(Item::Fence(fence), Some(last)).ok()?;
         if let (Some(known), true) = (known, goes_on) {
             placer.take_over(partition, term, known);
@@ -108,7 +130,7 @@ fn take_over(bus: &mut Bus, placer: &mut Placer, behind: usize) -> Option<u64> {
 
 fn follow(bus: &Bus, placer: &mut Placer, behind: usize) {
     for (partition, stream) in &bus.works {
-        let (fence, last) = head(stream, behind);
+        let Head { fence, at: _, last } = head(stream, behind);
         let Some(fence) =
             fence.filter(|fence| fence.complete && Some(&fence.epoch) == placer.epoch())
         else {

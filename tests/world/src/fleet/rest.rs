@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use fleetcast_core::fold::Condition;
 
 use super::World;
-use crate::world::chance::Salt;
-use crate::world::hub::HandedIn;
-use crate::world::step::Act;
+use crate::chance::Salt;
+use crate::hub::{HandedIn, Hub};
+use crate::step::Act;
 
 /// How often everybody does all that they can before that counts as endless.
 const TURNS: usize = 400;
@@ -20,7 +20,7 @@ const PATIENCE: usize = 9;
 
 impl World {
     /// Everybody who is up does all that they can; whether anything was done.
-    pub(in crate::world) fn flow(&mut self, mut draw: Salt) -> bool {
+    pub(crate) fn flow(&mut self, mut draw: Salt) -> bool {
         let mut ever = false;
         let mut turns = 0;
         loop {
@@ -52,6 +52,7 @@ impl World {
                     Act::Sync,
                     Act::Attempt,
                     Act::Done,
+                    Act::Shown,
                     Act::StoreAcks,
                     Act::Seen,
                     Act::Remember,
@@ -78,7 +79,7 @@ impl World {
     }
 
     /// Ends all faults and lets time pass until nothing is left to do.
-    pub(in crate::world) fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.healed = true;
         for hub in &mut self.hubs {
             hub.paused = false;
@@ -103,7 +104,7 @@ impl World {
     }
 
     /// Lets time pass until nothing is left to do, for so many rounds at least.
-    pub(in crate::world) fn come_to_rest(&mut self, least: usize) {
+    pub(crate) fn come_to_rest(&mut self, least: usize) {
         let mut quiet = 0;
         for round in 0..ROUNDS {
             for member in &mut self.members {
@@ -131,7 +132,11 @@ impl World {
                 return;
             }
             let ms = [500, 500, 3_000, 10_000, 70_000, 70_000, 400_000];
-            self.pass(ms[round.min(ms.len() - 1)]);
+            let ms = ms[round.min(ms.len() - 1)];
+            if self.hubs.iter().any(Hub::leads) {
+                self.bus.lease.keep(self.now, ms);
+            }
+            self.pass(ms);
         }
         let unrest = self.unrest();
         self.failures

@@ -6,7 +6,7 @@ use fleetcast_core::ack::Seen;
 use fleetcast_core::fold::View;
 use fleetcast_core::model::ClusterName;
 
-use super::hub::Bus;
+use super::bus::Bus;
 
 /// One aggregator.
 #[derive(Default)]

@@ -2,12 +2,15 @@
 //!
 //! The decision mirrors `services/agent/src/cluster/decide.rs` (which speaks JSON, not objects): what changes there changes here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use fleetcast_core::ack::Outcome;
+use fleetcast_core::ack::{Observed, Outcome};
 use fleetcast_core::decision::Place;
+use fleetcast_core::drift::{Drift, Field};
+use fleetcast_core::health::Health;
 use fleetcast_core::model::ObjectKey;
 use fleetcast_core::model::federated::{Adopt, OnDelete};
+use fleetcast_core::reconcile::{Copied, Sight};
 use fleetcast_core::work::{Body, Work};
 
 /// One object as it stands in the cluster.
@@ -19,6 +22,15 @@ pub(super) struct Live {
     pub(super) marks: Option<Place>,
     version: u64,
     deleting: bool,
+    /// Whether somebody else changed a field of it.
+    drifted: bool,
+}
+
+impl Live {
+    /// Whether it says what a manifest with this digest does.
+    pub(super) fn says(&self, digest: &str) -> bool {
+        self.content == digest && !self.drifted
+    }
 }
 
 /// One write of an agent.
@@ -62,7 +74,11 @@ pub(super) struct Server {
     newest: BTreeMap<ObjectKey, Place>,
     /// Removals of a history that is lost: nothing in the cluster tells of them once they are carried out.
     pub(super) lost_removals: BTreeSet<(ObjectKey, Place)>,
+    /// Copies that somebody else deleted.
+    pub(super) deleted: BTreeSet<(ObjectKey, Place)>,
     version: u64,
+    /// What became of copies, as a watch by our label tells it, in order.
+    pub(super) events: VecDeque<(ObjectKey, Sight)>,
 }
 
 /// Why what is there must not be written by `work`.
@@ -90,7 +106,7 @@ impl Server {
                         if let Some(message) = ahead(found, &work.place()) {
                             return Looked::Answer(Outcome::Ahead, message);
                         }
-                        if says_the_same {
+                        if says_the_same && !live.drifted {
                             return answer(Outcome::Applied, "");
                         }
                     }
@@ -164,7 +180,7 @@ impl Server {
                         self.wrongs
                             .push(format!("{object}: what is not ours was overwritten"));
                     }
-                    if before.marks.is_some() && before.content == content {
+                    if before.marks.is_some() && before.content == content && !before.drifted {
                         self.wrongs
                             .push(format!("{object}: was written although nothing changed"));
                     }
@@ -176,6 +192,7 @@ impl Server {
                         marks: Some(work.place()),
                         version,
                         deleting: false,
+                        drifted: false,
                     },
                 );
                 Outcome::Applied
@@ -199,7 +216,47 @@ impl Server {
             Looked::Answer(..) => unreachable!("answered above"),
         };
         self.record(object, work.place(), removal);
+        self.show(object);
         Some((outcome, String::new()))
+    }
+
+    /// Watches are told how `object` stands now.
+    fn show(&mut self, object: &ObjectKey) {
+        let sight = self.sight(object);
+        self.events.push_back((object.clone(), sight));
+    }
+
+    /// What is seen of `object`: nothing where nothing of ours stands there.
+    pub(super) fn sight(&self, object: &ObjectKey) -> Sight {
+        let live = self.objects.get(object);
+        let copy = live.filter(|live| live.marks.is_some()).map(|live| Copied {
+            digest: Some(live.content.clone()),
+            observed: Observed {
+                health: Some(match live.deleting {
+                    false => Health::healthy(""),
+                    true => Health::progressing("is being deleted"),
+                }),
+                drift: live.drifted.then(Server::drift).flatten(),
+                status: None,
+            },
+            unstated: Vec::new(),
+        });
+        let version = live.map_or(self.version, |live| live.version);
+        Sight { version, copy }
+    }
+
+    fn drift() -> Option<Drift> {
+        Drift::of(vec![Field {
+            path: ".data.v".to_owned(),
+            manager: Some("somebody else".to_owned()),
+            time: None,
+        }])
+    }
+
+    /// The copies that carry our marks.
+    pub(super) fn copies(&self) -> impl Iterator<Item = &ObjectKey> {
+        let ours = self.objects.iter().filter(|(_, live)| live.marks.is_some());
+        ours.map(|(object, _)| object)
     }
 
     fn record(&mut self, object: &ObjectKey, place: Place, removal: bool) {
@@ -232,6 +289,7 @@ impl Server {
             marks: None,
             version: self.version,
             deleting: false,
+            drifted: false,
         };
         self.objects.insert(object.clone(), live);
         true
@@ -246,11 +304,45 @@ impl Server {
         foreign && self.objects.remove(object).is_some()
     }
 
+    /// Somebody else deletes a copy of ours.
+    pub(super) fn delete_copy(&mut self, object: &ObjectKey) -> bool {
+        let Some(place) = self.copy(object).and_then(|live| live.marks.clone()) else {
+            return false;
+        };
+        self.deleted.insert((object.clone(), place));
+        self.version += 1;
+        self.objects.remove(object);
+        self.show(object);
+        true
+    }
+
+    /// Somebody else changes a field of a copy of ours.
+    pub(super) fn change_copy(&mut self, object: &ObjectKey) -> bool {
+        let version = self.version + 1;
+        let Some(live) = self.copy(object) else {
+            return false;
+        };
+        (live.drifted, live.version) = (true, version);
+        self.version = version;
+        self.show(object);
+        true
+    }
+
+    fn copy(&mut self, object: &ObjectKey) -> Option<&mut Live> {
+        let live = self.objects.get_mut(object)?;
+        (live.marks.is_some() && !live.deleting).then_some(live)
+    }
+
     /// What was being deleted is gone.
     pub(super) fn finish_deletions(&mut self) -> bool {
-        let before = self.objects.len();
-        self.objects.retain(|_, live| !live.deleting);
-        before != self.objects.len()
+        let gone = |(object, live): (&ObjectKey, &Live)| live.deleting.then(|| object.clone());
+        let gone: Vec<ObjectKey> = self.objects.iter().filter_map(gone).collect();
+        for object in &gone {
+            self.version += 1;
+            self.objects.remove(object);
+            self.show(object);
+        }
+        !gone.is_empty()
     }
 
     /// What a planted fault does: takes away what is ours and not in `named`.
@@ -262,8 +354,10 @@ impl Server {
             .filter_map(|(object, live)| Some((object.clone(), live.marks.clone()?)))
             .collect();
         for (object, place) in strays {
+            self.version += 1;
             self.objects.remove(&object);
             self.record(&object, place, true);
+            self.show(&object);
         }
     }
 }

@@ -5,7 +5,7 @@ mod world {
     mod plants;
     mod restored;
 
-    use fleetcast_tests::world::{Options, run, shrink};
+    use fleetcast_world::{Options, run, shrink};
 
     /// How many fleets the normal test run simulates; `cargo xtask simulate` takes as many as one likes.
     const SEEDS: u64 = 1_000;

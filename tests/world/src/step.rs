@@ -33,6 +33,8 @@ pub enum Act {
     Attempt,
     /// An agent learns how an attempt ended.
     Done,
+    /// An agent's watches show it something.
+    Shown,
     /// A sync request goes on.
     Sync,
     /// Acknowledgements are stored.
@@ -63,7 +65,7 @@ pub enum Act {
     Cut,
     /// An API server begins or ends to say no about an object.
     Refuse,
-    /// Somebody else creates an object in a cluster, or takes it away.
+    /// Somebody else creates an object in a cluster or takes it away, or changes or deletes a copy of ours.
     Foreign,
     /// Objects stay a while after their deletion, or are gone.
     Linger,
@@ -78,7 +80,7 @@ pub enum Act {
 }
 
 /// Every step with its weight; the ones behind [`Act::Flow`] are faults.
-const WEIGHTS: [(Act, u32); 34] = [
+const WEIGHTS: [(Act, u32); 35] = [
     (Act::HandIn, 30),
     (Act::Repeat, 4),
     (Act::News, 6),
@@ -93,6 +95,7 @@ const WEIGHTS: [(Act, u32); 34] = [
     (Act::Live, 24),
     (Act::Attempt, 50),
     (Act::Done, 24),
+    (Act::Shown, 16),
     (Act::Sync, 20),
     (Act::StoreAcks, 20),
     (Act::Seen, 10),
@@ -110,12 +113,12 @@ const WEIGHTS: [(Act, u32); 34] = [
     (Act::Refuse, 3),
     (Act::Foreign, 3),
     (Act::Linger, 2),
-    (Act::EndLease, 3),
+    (Act::EndLease, 6),
     (Act::FallBack, 2),
     (Act::LoseWork, 1),
 ];
 /// Where the faults begin.
-const FAULTS: usize = 22;
+const FAULTS: usize = 23;
 
 /// One step: what happens, and a salt from which it draws all that is left open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +127,30 @@ pub struct Step {
     pub act: Act,
     /// Which one, how many, and whether the bus loses it.
     pub salt: u32,
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} {}", self.act, self.salt)
+    }
+}
+
+impl std::str::FromStr for Step {
+    type Err = String;
+
+    /// Reads what [`Step`]'s `Display` wrote.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let unknown = || format!("{text:?} is no step: Flow 593116293");
+        let (act, salt) = text.split_once(' ').ok_or_else(unknown)?;
+        let acts = WEIGHTS.iter().map(|(act, _)| *act).chain([Act::Restore]);
+        Ok(Self {
+            act: acts
+                .into_iter()
+                .find(|known| format!("{known:?}") == act)
+                .ok_or_else(unknown)?,
+            salt: salt.parse().map_err(|_| unknown())?,
+        })
+    }
 }
 
 /// Draws steps. Each seed has its own mix of faults: a fleet with all of them at once never gets anywhere.

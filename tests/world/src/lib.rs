@@ -9,7 +9,7 @@
 //! | what each step does, and how a fleet heals | `fleet` |
 //! | the log, the work streams, acknowledgements, the lease | `bus` |
 //! | an ingest process; an agent with its cluster; an aggregator | `hub`, `member`, `aggregator` |
-//! | an API server, and what the agent decides about it | `server` |
+//! | an API server, and what the agent decides about it; what watches show | `server`, `watches` |
 //! | publishers and their documents | `publisher` |
 //! | the rules | `check` |
 //! | fewest steps that still fail | `shrink` |
@@ -29,6 +29,7 @@ mod publisher;
 mod server;
 mod shrink;
 pub mod step;
+mod watches;
 
 use fleet::World;
 use plant::Plant;

@@ -7,37 +7,19 @@ use std::rc::Rc;
 
 use fleetcast_core::Refusal;
 use fleetcast_core::change::{Change, Content};
-use fleetcast_core::epoch::Epoch;
+use fleetcast_core::decision;
 use fleetcast_core::intake::{Intake, Receipt, Submission, Verdict};
 use fleetcast_core::log::{ClusterEvent, ClusterNews, Entry, Event};
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::placer::{Effect, Fence, Placer};
 use fleetcast_core::time::Time;
 use fleetcast_core::work::Work;
-use fleetcast_schemas::event;
 
-use super::bus::{AckStream, Item, Lease, Log, LogSubject, No, WorkStream, WorkSubject};
+use super::bus::{Bus, Item, LogSubject, No, WorkSubject};
 use super::plant::Plant;
 
 /// How often a submission that somebody else was faster than is decided anew (as the ingest service does).
 const ATTEMPTS: u32 = 8;
-
-/// Everything that is stored.
-#[derive(Debug, Default)]
-pub(super) struct Bus {
-    pub(super) log: Log,
-    pub(super) works: BTreeMap<u16, WorkStream>,
-    pub(super) acks: BTreeMap<u16, AckStream>,
-    pub(super) lease: Lease,
-    pub(super) incarnations: u64,
-    pub(super) epoch: Option<Epoch>,
-}
-
-impl Bus {
-    fn append(&mut self, event: Event, id: String, expected: Option<u64>) -> Result<u64, No> {
-        self.log.append(event, id, expected, &self.acks)
-    }
-}
 
 /// What one ingest process knows, as in its checkpoint.
 #[derive(Debug, Clone, Default)]
@@ -120,7 +102,7 @@ enum Sent {
     Decision(Box<fleetcast_core::decision::Decision>, u64),
     DecideAgain(ObjectKey),
     Cluster(ClusterEvent),
-    Forget(u16, WorkSubject, u64),
+    Forget(u16, u64, WorkSubject, u64),
 }
 
 #[derive(Debug)]
@@ -137,6 +119,8 @@ struct Write {
     life: u32,
     item: Item,
     partition: u16,
+    /// The making of the stream that it was meant for.
+    making: u64,
     term: u64,
     expected: u64,
     /// The fence that must be the stream's newest.
@@ -168,8 +152,8 @@ pub(super) struct Hub {
     behind: Option<u64>,
     /// The end of the log behind the fence of its term: nothing is asked of the placer before.
     reads_first: u64,
-    /// Its newest fence, by partition.
-    fences: BTreeMap<u16, u64>,
+    /// Its newest fence, by partition: the making of the stream, and its sequence there.
+    fences: BTreeMap<u16, (u64, u64)>,
     life: u32,
     busy: BTreeMap<ObjectKey, VecDeque<Handed>>,
     pub(super) door: VecDeque<HandedIn>,
@@ -177,15 +161,15 @@ pub(super) struct Hub {
     writes: VecDeque<Write>,
     outcomes: VecDeque<Outcome>,
     pub(super) answers: Vec<Answer>,
-    /// What it did, for a story.
-    pub(super) notes: Vec<String>,
+    /// What it did, where a story is told.
+    pub(super) notes: Option<Vec<String>>,
     /// What could not be rendered as decided.
     pub(super) stuck: Vec<String>,
     plant: Option<Plant>,
 }
 
 impl Hub {
-    pub(super) fn new(id: usize, skew: i64, plant: Option<Plant>) -> Self {
+    pub(super) fn new(id: usize, skew: i64, plant: Option<Plant>, told: bool) -> Self {
         Self {
             id,
             skew,
@@ -204,9 +188,15 @@ impl Hub {
             writes: VecDeque::new(),
             outcomes: VecDeque::new(),
             answers: Vec::new(),
-            notes: Vec::new(),
+            notes: told.then(Vec::new),
             stuck: Vec::new(),
             plant,
+        }
+    }
+
+    fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(notes) = &mut self.notes {
+            notes.push(line());
         }
     }
 
@@ -242,12 +232,6 @@ impl Hub {
     /// Its checkpoint is lost.
     pub(super) fn forget(&mut self) {
         self.saved = None;
-    }
-
-    /// What was to be taken away is: the stream that it stood in is gone.
-    pub(super) fn lose_forgets(&mut self) {
-        self.sent
-            .retain(|(_, sent)| !matches!(sent, Sent::Forget(..)));
     }
 
     /// What was sent never arrives: the bus is another one.
@@ -411,11 +395,11 @@ impl Hub {
             }
             Sent::Decision(decision, expected) => {
                 let object = decision.object.clone();
-                let id = event::decision_id(&object, &decision.epoch, decision.number);
-                Outcome::Decision(
-                    object,
-                    store(Event::Decision(*decision), id, Some(expected)),
-                )
+                let id = decision::id(&object, &decision.epoch, decision.number);
+                let told = self.notes.is_some().then(|| format!("{decision:?}"));
+                let stored = store(Event::Decision(*decision), id, Some(expected));
+                self.note(|| format!("decides {}: {stored:?}", told.unwrap_or_default()));
+                Outcome::Decision(object, stored)
             }
             Sent::Cluster(event) => {
                 let id = format!("cluster {} {}", event.cluster, event.time.0);
@@ -432,9 +416,11 @@ impl Hub {
                 Outcome::Newest(handed, entry)
             }
             Sent::DecideAgain(object) => Outcome::DecideAgain(object),
-            Sent::Forget(partition, subject, sequence) => {
+            Sent::Forget(partition, making, subject, sequence) => {
+                self.note(|| format!("takes away {subject:?} up to {sequence}: {fate:?}"));
                 if fate != Fate::LostBefore
                     && let Some(stream) = bus.works.get_mut(&partition)
+                    && stream.making == making
                 {
                     stream.forget(subject, sequence);
                 }
@@ -457,6 +443,7 @@ impl Hub {
             life,
             item,
             partition,
+            making,
             term,
             expected,
             fence,
@@ -467,18 +454,11 @@ impl Hub {
         let looks_at_fence = checked.is_some() && self.plant != Some(Plant::ExpectTheStreamAlone);
         let stored = match fate {
             Fate::LostBefore => Err(No::Lost),
+            _ if stream.making != making => Err(No::Conflict),
             _ if looks_at_fence && stream.held.fence_sequence() != fence => Err(No::Conflict),
             Fate::Stored | Fate::LostAfter => stream.append(item.clone(), checked),
         };
-        let told = match &item {
-            Item::Fence(fence) => format!("fence {} {}", fence.incarnation, fence.complete),
-            Item::Work(work) => format!(
-                "work {} {} decision {} n {} of {}",
-                work.cluster, work.object, work.decision, work.stamp.n, work.stamp.incarnation
-            ),
-        };
-        self.notes
-            .push(format!("{told} behind {expected}: {stored:?}"));
+        self.note(|| format!("{item} behind {expected}: {stored:?}"));
         let republished = match (&stored, item) {
             (Ok(sequence), Item::Work(work)) => {
                 if self.plant == Some(Plant::ForgetUnanswered) && work.digest.is_none() {
@@ -489,6 +469,9 @@ impl Hub {
             }
             (Ok(_) | Err(_), _) => None,
         };
+        if let Some((_, work)) = &republished {
+            bus.note(work);
+        }
         if life == self.life {
             let told = match fate {
                 Fate::LostAfter => Err(No::Lost),
@@ -568,7 +551,7 @@ impl Hub {
 
     fn stop_leading(&mut self) {
         if let Some(term) = self.term.take() {
-            self.notes.push(format!("no longer leads in term {term}"));
+            self.note(|| format!("no longer leads in term {term}"));
             self.state.placer.lose();
             let confirmed = self.state.confirmed.clone();
             for (partition, sequence) in confirmed {
@@ -616,7 +599,8 @@ impl Hub {
                             complete: true,
                         };
                         self.write(Item::Fence(fence), partition, term, expected);
-                        self.fences.insert(partition, expected + 1);
+                        let fence = (self.making(partition), expected + 1);
+                        self.fences.insert(partition, fence);
                     }
                 }
                 Effect::Forget {
@@ -626,7 +610,8 @@ impl Hub {
                 } => {
                     let partition = self.state.placer.partition(&cluster);
                     let subject = WorkSubject::Work(cluster, object);
-                    self.send(Sent::Forget(partition, subject, sequence));
+                    let making = self.making(partition);
+                    self.send(Sent::Forget(partition, making, subject, sequence));
                 }
                 Effect::Stuck { object, message } => {
                     self.stuck.push(format!("{object}: {message}"))
@@ -640,10 +625,15 @@ impl Hub {
             life: self.life,
             item,
             partition,
+            making: self.making(partition),
             term,
             expected,
-            fence: self.fences.get(&partition).copied().unwrap_or(0),
+            fence: self.fences.get(&partition).map_or(0, |(_, fence)| *fence),
         });
+    }
+
+    fn making(&self, partition: u16) -> u64 {
+        self.fences.get(&partition).map_or(0, |(making, _)| *making)
     }
 
     /// Whether nothing of it is under way and nothing is left to decide or write.
@@ -661,7 +651,7 @@ impl Hub {
     /// What keeps it from being still, for a story.
     pub(super) fn unrest(&self) -> String {
         format!(
-            "hub {}: leads {:?}, door {}, sent {}, writes {}, outcomes {}, busy {}, behind {:?}, at {}, idle {}",
+            "hub {}: leads {:?}, door {}, sent {}, writes {}, outcomes {}, busy {}, behind {:?}, at {}, idle {}, stuck {:?}",
             self.id,
             self.term,
             self.door.len(),
@@ -671,7 +661,8 @@ impl Hub {
             self.busy.len(),
             self.behind,
             self.state.placer.sequence(),
-            self.state.placer.is_idle()
+            self.state.placer.is_idle(),
+            self.stuck
         )
     }
 }

@@ -7,7 +7,9 @@ use fleetcast_core::ack::{Batch, Outcome, Seen};
 use fleetcast_core::epoch::Epoch;
 use fleetcast_core::model::ClusterName;
 use fleetcast_core::placer::{self, Fence};
-use fleetcast_core::reconcile::{Agent, Effect, Fact, Memory, Pause, SyncAnswer, SyncRequest};
+use fleetcast_core::reconcile::{
+    Agent, Effect, Fact, Memory, Pause, Sight, SyncAnswer, SyncRequest,
+};
 use fleetcast_core::sync;
 use fleetcast_core::time::Time;
 use fleetcast_core::work::Work;
@@ -16,6 +18,7 @@ use super::bus::{Held, WorkStream};
 use super::chance::Salt;
 use super::plant::Plant;
 use super::server::{Looked, Server};
+use super::watches::Watches;
 
 /// How often one attempt looks again because the object changed in between (as the agent does).
 const LOOKS: u32 = 3;
@@ -37,6 +40,7 @@ pub(super) struct Member {
     pub(super) seen: VecDeque<Seen>,
     attempts: Vec<Attempt>,
     done: VecDeque<Fact>,
+    watches: Watches,
     sync: Option<Sync>,
     saving: Option<Memory>,
     /// Acknowledgements that were published and are not stored.
@@ -82,6 +86,7 @@ impl Member {
             seen: VecDeque::new(),
             attempts: Vec::new(),
             done: VecDeque::new(),
+            watches: Watches::default(),
             sync: None,
             saving: None,
             wire: VecDeque::new(),
@@ -110,8 +115,8 @@ impl Member {
                         stage: Stage::Asked,
                     })
                 }
-                // Watches are not simulated: nothing is seen between two attempts.
-                Effect::Watch(_) | Effect::Unwatch(_) => {}
+                Effect::Watch(work) => self.watches.begin(&work.object),
+                Effect::Unwatch(kind) => self.watches.end(&kind),
                 Effect::Do(work) | Effect::Check(work) => self.attempts.push(Attempt {
                     work: *work,
                     looked: None,
@@ -140,6 +145,7 @@ impl Member {
         self.live.clear();
         self.seen.clear();
         self.done.clear();
+        self.watches = Watches::default();
         self.sync = None;
         self.saving = None;
         for attempt in std::mem::take(&mut self.attempts) {
@@ -227,7 +233,7 @@ impl Member {
                 Some(_) => Outcome::Applied,
                 None => Outcome::Removed,
             };
-            let fact = done(&attempt.work, outcome, String::new());
+            let fact = done(&attempt.work, outcome, String::new(), None);
             self.done.push_back(fact);
             return true;
         }
@@ -265,7 +271,11 @@ impl Member {
     fn end_attempt(&mut self, index: usize, outcome: Outcome, message: String) -> bool {
         let attempt = self.attempts.remove(index);
         if !attempt.answered {
-            self.done.push_back(done(&attempt.work, outcome, message));
+            // Seen only where the answer tells of the copy.
+            let sight = matches!(outcome, Outcome::Applied)
+                .then(|| self.server.sight(&attempt.work.object));
+            let fact = done(&attempt.work, outcome, message, sight);
+            self.done.push_back(fact);
         }
         true
     }
@@ -273,6 +283,18 @@ impl Member {
     pub(super) fn next_done(&mut self, now: i64) -> bool {
         let Some(fact) = self.done.pop_front() else {
             return false;
+        };
+        self.tell(fact, now);
+        true
+    }
+
+    /// The agent is shown the next thing that its watches tell; `broken` ends the connections of all of them before.
+    pub(super) fn next_shown(&mut self, broken: bool, now: i64) -> bool {
+        if broken {
+            self.watches.break_off(&mut self.server);
+        }
+        let Some(fact) = self.watches.next(&mut self.server) else {
+            return broken;
         };
         self.tell(fact, now);
         true
@@ -364,6 +386,7 @@ impl Member {
             && self.attempts.is_empty()
             && self.done.is_empty()
             && self.wire.is_empty()
+            && self.watches.are_still(&self.server)
     }
 
     /// Whose history it follows.
@@ -372,13 +395,13 @@ impl Member {
     }
 }
 
-fn done(work: &Work, outcome: Outcome, message: String) -> Fact {
+fn done(work: &Work, outcome: Outcome, message: String, sight: Option<Sight>) -> Fact {
     Fact::Done {
         object: work.object.clone(),
         decision: work.decision,
         outcome,
         message,
-        sight: None,
+        sight,
         pause: Pause::Ours,
     }
 }

@@ -1,6 +1,6 @@
 //! A hub that is lost and restored from an older backup, in a new epoch and on an empty bus.
 
-use fleetcast_tests::world::{Counts, Options, run};
+use fleetcast_world::{Counts, Options, run};
 
 use super::holds;
 

@@ -51,4 +51,29 @@ impl Plant {
         Self::OrderByTheWriter,
         Self::AheadAnsweredAsApplied,
     ];
+
+    /// Its name on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SettleBeforeEffect => "settle-before-effect",
+            Self::ForgetRevisionCheck => "forget-revision-check",
+            Self::HaveFromAnotherIncarnation => "have-from-another-incarnation",
+            Self::LetAnOldLeaderWrite => "let-an-old-leader-write",
+            Self::RemoveStrays => "remove-strays",
+            Self::SeenPastALostBatch => "seen-past-a-lost-batch",
+            Self::FailedGetReadAsAbsent => "failed-get-read-as-absent",
+            Self::RememberWhatWasRead => "remember-what-was-read",
+            Self::RepeatBlindly => "repeat-blindly",
+            Self::ForgetUnanswered => "forget-unanswered",
+            Self::LeadBehindTheLog => "lead-behind-the-log",
+            Self::ExpectTheStreamAlone => "expect-the-stream-alone",
+            Self::OrderByTheWriter => "order-by-the-writer",
+            Self::AheadAnsweredAsApplied => "ahead-answered-as-applied",
+        }
+    }
+
+    /// Whether it shows only in fleets whose hub is restored.
+    pub fn needs_restore(self) -> bool {
+        matches!(self, Self::OrderByTheWriter | Self::AheadAnsweredAsApplied)
+    }
 }

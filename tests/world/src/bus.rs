@@ -5,10 +5,52 @@ use std::rc::Rc;
 
 use fleetcast_core::ack::Batch;
 use fleetcast_core::decision::Place;
+use fleetcast_core::epoch::Epoch;
 use fleetcast_core::log::{Entry, Event};
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::placer::Fence;
 use fleetcast_core::work::Work;
+
+/// Everything that is stored.
+#[derive(Debug, Default)]
+pub(super) struct Bus {
+    pub(super) log: Log,
+    pub(super) works: BTreeMap<u16, WorkStream>,
+    pub(super) acks: BTreeMap<u16, AckStream>,
+    pub(super) lease: Lease,
+    pub(super) incarnations: u64,
+    pub(super) epoch: Option<Epoch>,
+    /// The newest decision whose work was ever stored, by cluster and object.
+    pub(super) carried_out: BTreeMap<(ClusterName, ObjectKey), Place>,
+    pub(super) wrongs: Vec<String>,
+}
+
+impl Bus {
+    pub(super) fn append(
+        &mut self,
+        event: Event,
+        id: String,
+        expected: Option<u64>,
+    ) -> Result<u64, No> {
+        self.log.append(event, id, expected, &self.acks)
+    }
+
+    /// Takes note of work that was stored: none may be older than what was stored before it, in whatever making of the stream.
+    pub(super) fn note(&mut self, work: &Work) {
+        let key = (work.cluster.clone(), work.object.clone());
+        let place = work.place();
+        match self.carried_out.get(&key) {
+            Some(newest) if place < *newest => self.wrongs.push(format!(
+                "{}: {}: {place} was written after {newest}",
+                work.cluster, work.object
+            )),
+            Some(newest) if place == *newest => {}
+            Some(_) | None => {
+                self.carried_out.insert(key, place);
+            }
+        }
+    }
+}
 
 /// Something else stands there, or nobody answered although it may be stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,6 +206,19 @@ impl Item {
     }
 }
 
+impl std::fmt::Display for Item {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fence(fence) => write!(f, "fence {} {}", fence.incarnation, fence.complete),
+            Self::Work(work) => write!(
+                f,
+                "work {} {} decision {} n {} of {}",
+                work.cluster, work.object, work.decision, work.stamp.n, work.stamp.incarnation
+            ),
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Moment {
     Put(u64, Item),
@@ -225,6 +280,8 @@ impl Held {
 /// `FC_WORK_<p>`.
 #[derive(Debug, Default)]
 pub(super) struct WorkStream {
+    /// How often it was made anew after it was lost.
+    pub(super) making: u64,
     history: Vec<Moment>,
     pub(super) held: Held,
     /// How many items of work that applies something were stored: removals may be written again by who leads next.
@@ -232,6 +289,13 @@ pub(super) struct WorkStream {
 }
 
 impl WorkStream {
+    pub(super) fn new(making: u64) -> Self {
+        Self {
+            making,
+            ..Self::default()
+        }
+    }
+
     /// Stores a message if the stream's last has the sequence `expected`; whatever stands there where that is none.
     pub(super) fn append(&mut self, item: Item, expected: Option<u64>) -> Result<u64, No> {
         if expected.is_some_and(|expected| expected != self.held.last) {
@@ -320,6 +384,15 @@ impl Lease {
         match self.current(now) {
             Some(current) if current == (holder, revision) => self.put(holder, now),
             Some(_) | None => None,
+        }
+    }
+
+    /// Time passes from `now` on for `ms`, and whoever holds it keeps it, as one does who looks after it all the while.
+    pub(super) fn keep(&mut self, now: i64, ms: i64) {
+        if let Some((_, _, until)) = &mut self.holder
+            && now < *until
+        {
+            *until += ms;
         }
     }
 

@@ -105,6 +105,8 @@ fn answers_are_in_the_log(world: &World) -> Vec<String> {
 /// Rules 2 and 4: nothing older overwrote something newer, nothing was written in vain, nothing was removed that nobody took away.
 fn writes_are_lawful(world: &World) -> Vec<String> {
     let mut failures = Vec::new();
+    let wrongs = world.bus.wrongs.iter();
+    failures.extend(wrongs.map(|wrong| format!("work: {wrong}")));
     let removals = world.bus.log.removals();
     for member in &world.members {
         let name = &member.name;
@@ -272,7 +274,7 @@ fn holds_what_was_decided(
         .is_some_and(|(marks, due)| marks.is_ahead_of(&due));
     let (wanted, holds) = match standing {
         Standing::Assigned { digest, kept, .. } => {
-            let holds = ours.is_some_and(|live| live.content == *digest);
+            let holds = ours.is_some_and(|live| live.says(digest));
             let shown = if kept.is_some() {
                 Condition::Refused
             } else {

@@ -12,9 +12,9 @@ use fleetcast_core::time::Time;
 use fleetcast_core::work::Work;
 
 use super::aggregator::Aggregator;
-use super::bus::{AckStream, WorkStream};
+use super::bus::{AckStream, Bus, WorkStream};
 use super::chance::{Chance, Salt};
-use super::hub::{Bus, Fate, HandedIn, Hub};
+use super::hub::{Fate, HandedIn, Hub};
 use super::member::Member;
 use super::plant::Plant;
 use super::publisher::{self, CLUSTERS, OBJECTS, Publishers};
@@ -61,7 +61,7 @@ impl World {
             now: BEGIN,
             bus,
             hubs: (0..2)
-                .map(|id| Hub::new(id, skew(), options.plant))
+                .map(|id| Hub::new(id, skew(), options.plant, options.told))
                 .collect(),
             members: (0..CLUSTERS.len())
                 .map(|number| {
@@ -179,6 +179,7 @@ impl World {
             Act::Live
             | Act::Attempt
             | Act::Done
+            | Act::Shown
             | Act::Sync
             | Act::Seen
             | Act::StoreAcks
@@ -217,8 +218,9 @@ impl World {
             }
             Act::CrashAgent => {
                 let index = draw.below(self.members.len());
-                self.tell(|| format!("  {}", CLUSTERS[index]));
                 self.members[index].crash(draw, now);
+                let goes_on = self.members[index].agent.memory();
+                self.tell(|| format!("  {} goes on from {goes_on:?}", CLUSTERS[index]));
                 true
             }
             Act::CrashView => {
@@ -255,7 +257,15 @@ impl World {
             Act::Foreign => {
                 let server = &mut self.members[draw.below(CLUSTERS.len())].server;
                 let object = publisher::object(draw.below(OBJECTS));
-                server.create_foreign(&object) || server.remove_foreign(&object)
+                match draw.below(3) {
+                    0 => server.create_foreign(&object) || server.remove_foreign(&object),
+                    1 => server.change_copy(&object),
+                    _ => {
+                        let did = server.delete_copy(&object);
+                        self.forget_lost_copies();
+                        did
+                    }
+                }
             }
             Act::Linger => {
                 let server = &mut self.members[draw.below(CLUSTERS.len())].server;
@@ -282,11 +292,10 @@ impl World {
             }
             Act::LoseWork => {
                 let partition = self.any_partition(draw);
-                self.bus.works.insert(partition, WorkStream::default());
-                if !self.options.beyond {
-                    // One that arrives in the new stream takes away what stands there now (docs/testing.md).
-                    self.hubs.iter_mut().for_each(Hub::lose_forgets);
-                }
+                let stream = self.bus.works.entry(partition).or_default();
+                // Who writes in the stream as it was does not meet the sequences of this one (docs/testing.md).
+                let making = stream.making + u64::from(!self.options.beyond);
+                *stream = WorkStream::new(making);
                 true
             }
         }
@@ -364,8 +373,8 @@ impl World {
                 }
             }
         }
-        for note in std::mem::take(&mut self.hubs[index].notes) {
-            self.tell(|| format!("  hub {index} {note}"));
+        if let (Some(story), Some(notes)) = (&mut self.story, &mut self.hubs[index].notes) {
+            story.extend(notes.drain(..).map(|note| format!("  hub {index} {note}")));
         }
         for (submission, answer) in std::mem::take(&mut self.hubs[index].answers) {
             if !self.is_lost(draw) {
@@ -399,6 +408,7 @@ impl World {
                 Act::Live => member.next_live(lost, again && !lost, now),
                 Act::Attempt => member.next_attempt(draw.below(1 << 16), lost),
                 Act::Done => member.next_done(now),
+                Act::Shown => member.next_shown(lost && again, now),
                 Act::Sync => {
                     let stream = &self.bus.works[&member.partition];
                     member.next_sync(stream, behind, lost, now)
@@ -412,6 +422,16 @@ impl World {
                         let member = &mut self.members[index];
                         if lost && self.options.plant == Some(Plant::SeenPastALostBatch) {
                             member.confirm(&batch);
+                        }
+                        if let Some(story) = &mut self.story {
+                            let fate = if lost { ", which is lost" } else { "" };
+                            let lines = batch.body.acks.iter().map(|ack| {
+                                format!(
+                                    "  {} answers {} decision {}: {:?} {}{fate}",
+                                    member.name, ack.object, ack.decision, ack.outcome, ack.message
+                                )
+                            });
+                            story.extend(lines);
                         }
                         if !lost && let Some(stream) = self.bus.acks.get_mut(&member.partition) {
                             stream.0.push(Rc::new(batch));
@@ -462,12 +482,23 @@ impl World {
         }
     }
 
+    /// Copies of a history that is lost and that somebody deleted: nothing in their clusters tells of them.
+    fn forget_lost_copies(&mut self) {
+        for member in self.members.iter_mut().filter(|_| self.options.restore) {
+            let server = &mut member.server;
+            let gone = server.deleted.iter();
+            let gone = gone.filter(|(object, place)| !self.bus.log.holds(object, place));
+            server.lost_removals.extend(gone.cloned());
+        }
+    }
+
     /// The hub is lost, and comes back from an older backup in a new epoch on an empty bus.
     fn restore(&mut self, draw: &mut Salt) -> bool {
         let first = u64::try_from(CLUSTERS.len()).expect("few") + 1;
         let lost = u64::try_from(draw.below(40)).expect("small");
         let length = self.bus.log.last().saturating_sub(lost).max(first);
         self.tell(|| format!("  the log falls back to {length}"));
+        self.bus.carried_out.clear();
         let removals = self.bus.log.removals();
         let acks = self.bus.log.cut(length);
         let kept = self.bus.log.removals();
@@ -479,6 +510,7 @@ impl World {
                 }
             }
         }
+        self.forget_lost_copies();
         self.publishers.lose_behind(length);
         for (partition, stream) in &mut self.bus.acks {
             let kept = acks.get(partition).copied().unwrap_or(0);
