@@ -114,7 +114,7 @@ async fn kubectl_works_on_a_simulated_cluster() {
         applies(&kubectl);
         uses_custom_kinds(&kubectl);
         deletes(&kubectl);
-        is_told_what_is_not_understood(&kubectl);
+        creates_by_itself(&kubectl);
     })
     .await
     .expect("the steps hold");
@@ -281,11 +281,59 @@ fn deletes(kubectl: &Kubectl) {
     assert_eq!(left, "", "a namespace goes with what is in it");
 }
 
-/// Commands that build the object themselves (`create namespace`) send protobuf since kubectl 1.32, which the simulator does not read: it says what it
-/// reads, and nothing is created. An older kubectl sends JSON.
-fn is_told_what_is_not_understood(kubectl: &Kubectl) {
-    let Said { ok, out: _, err } = kubectl.run(&["create", "namespace", "other"], "");
-    let listed = kubectl.does(&["get", "namespaces", "-o", "name"], "");
-    assert_eq!(listed.contains("namespace/other\n"), ok, "{err}");
+/// Commands that build the object themselves send protobuf since kubectl 1.32: it is read for the kinds that they make. What is not read is refused with
+/// what to do instead.
+fn creates_by_itself(kubectl: &Kubectl) {
+    for (words, object) in [
+        (&["create", "namespace", "other"][..], "namespace/other"),
+        (
+            &["create", "configmap", "settings", "--from-literal=a=b"],
+            "configmap/settings",
+        ),
+        (
+            &["create", "secret", "generic", "key", "--from-literal=a=b"],
+            "secret/key",
+        ),
+        (
+            &["create", "serviceaccount", "robot"],
+            "serviceaccount/robot",
+        ),
+        (
+            &["create", "quota", "few", "--hard=pods=1"],
+            "resourcequota/few",
+        ),
+        (
+            &["create", "deployment", "one", "--image=web:1", "--port=80"],
+            "deployment.apps/one",
+        ),
+    ] {
+        let said = kubectl.does(&[words, &["-n", "default"]].concat(), "");
+        assert_eq!(said, format!("{object} created\n"));
+        let name = kubectl.does(&["get", object, "-n", "default", "-o", "name"], "");
+        assert_eq!(name, format!("{object}\n"));
+    }
+    let value = [
+        "get",
+        "secret",
+        "key",
+        "-n",
+        "default",
+        "-o",
+        "jsonpath={.data.a}",
+    ];
+    assert_eq!(kubectl.does(&value, ""), "Yg==");
+    let image = "jsonpath={.spec.template.spec.containers[0].image} {.spec.template.spec.containers[0].ports[0].containerPort}";
+    let image = ["get", "deployment", "one", "-n", "default", "-o", image];
+    assert_eq!(kubectl.does(&image, ""), "web:1 80");
+    let binding = [
+        "create",
+        "rolebinding",
+        "b",
+        "--role=r",
+        "--user=u",
+        "-n",
+        "default",
+    ];
+    let Said { ok, out: _, err } = kubectl.run(&binding, "");
     assert!(ok || err.contains("application/json"), "{err}");
 }

@@ -10,7 +10,7 @@
 //! | discovery | `/version`, legacy and aggregated discovery, as much OpenAPI v3 as kubectl needs to validate on the server | schemas in OpenAPI, so `kubectl explain` |
 //! | reading | get, list with label and field selectors, pages, tables, metadata only | pages as of the first page's version (each page is as of now) |
 //! | watching | from a version, from now, `sendInitialEvents`, `410 Expired` beyond a bounded window, a bookmark when the time is up | regular bookmarks in between |
-//! | bodies | JSON, YAML | protobuf (which `kubectl create namespace` and its like send; `kubectl apply` and `create -f` do not), CBOR |
+//! | bodies | JSON, YAML; protobuf of what `kubectl create` makes of Namespaces, ConfigMaps, Secrets, ServiceAccounts, ResourceQuotas and Deployments (`protobuf.rs`) | any other protobuf (415 names it), answers in protobuf, CBOR |
 //! | writing | create, update, JSON, merge and strategic merge patch, dry run, conflicts by resourceVersion and uid, `generation`, `/status` | `fieldValidation`: unknown fields are kept and never refused; pruning and validation against CRD schemas |
 //! | server-side apply | `managedFields`, conflicts, `force`, shared and dropped fields, list types of built-in kinds and CRDs, `before-first-apply` | `null` in an applied configuration (it is left out), the migration from `kubectl.kubernetes.io/last-applied-configuration`, the limit of 10 updaters, changes of a schema |
 //! | deleting | finalizers, preconditions, background and orphan propagation, what is in a namespace or of a CRD | foreground propagation (it is background), grace periods |
@@ -33,6 +33,7 @@ mod object;
 mod openapi;
 mod orders;
 mod patch;
+mod protobuf;
 mod request;
 mod requests;
 mod selector;

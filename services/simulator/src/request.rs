@@ -300,7 +300,7 @@ fn verb(
             .transpose()
     };
     let named = name.map(str::to_owned);
-    if matches!(method.as_str(), "POST" | "PUT") && !is_text(content_type) {
+    if matches!(method.as_str(), "POST" | "PUT") && !is_readable(content_type) {
         return Err(unsupported(
             content_type,
             "application/json, application/yaml",
@@ -347,9 +347,9 @@ fn patch_form(content_type: &str) -> Result<PatchForm, Failure> {
     }
 }
 
-/// Whether a body is JSON or YAML and not one of the binary forms.
-fn is_text(content_type: &str) -> bool {
-    !content_type.contains("protobuf") && !content_type.contains("cbor")
+/// Whether a body is in a form that may be read: whether this one is, its kind decides where it is protobuf.
+fn is_readable(content_type: &str) -> bool {
+    !content_type.contains("cbor")
 }
 
 fn unsupported(content_type: &str, accepted: &str) -> Failure {

@@ -17,6 +17,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::discovery;
 use crate::kinds;
+use crate::protobuf;
 use crate::request::{self, Request as Wanted};
 use crate::server::Server;
 use crate::status::Failure;
@@ -68,7 +69,10 @@ impl Service {
         let Ok(body) = Limited::new(body, BODY_LIMIT_BYTES).collect().await else {
             return Ok(failed(&Failure::too_large(BODY_LIMIT_BYTES)));
         };
-        Ok(self.carry_out(&wanted, &body.to_bytes()))
+        Ok(match protobuf::to_json(body.to_bytes()) {
+            Ok(body) => self.carry_out(&wanted, &body),
+            Err(failure) => failed(&failure),
+        })
     }
 
     fn carry_out(&self, wanted: &Wanted, body: &[u8]) -> Response<AnswerBody> {

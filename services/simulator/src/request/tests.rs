@@ -238,18 +238,7 @@ fn refusals() {
         ("GET", "/api/v1/namespaces/a/pods/b/log", "", 404),
         ("POST", "/api/v1/namespaces/a/pods/b", "", 405),
         ("POST", "/version", "", 405),
-        (
-            "POST",
-            "/api/v1/namespaces",
-            "application/vnd.kubernetes.protobuf",
-            415,
-        ),
-        (
-            "POST",
-            "/api/v1/namespaces",
-            "application/vnd.kubernetes.protobuf",
-            415,
-        ),
+        ("POST", "/api/v1/namespaces", "application/cbor", 415),
         (
             "PATCH",
             "/api/v1/namespaces/a/pods/b",
