@@ -21,6 +21,7 @@ mod real {
     mod lease;
     mod outage;
     mod rights;
+    mod rules;
     mod shop;
     mod watching;
 }

@@ -121,8 +121,9 @@ impl Fleet {
         output
     }
 
-    fn service(&self, args: &[&str]) -> Up {
-        let name = args[..args.len().min(5)].join("-");
+    /// Starts a service of its own process.
+    pub(crate) fn service(&self, args: &[&str]) -> Up {
+        let name = args[..args.len().min(5)].join("-").replace('/', "-");
         let args = [args, &["--nats", &self.bed.connect.url]].concat();
         self.binary.start(&name, &args)
     }

@@ -26,19 +26,20 @@ pub(super) async fn run(args: &AgentArgs) -> anyhow::Result<Value> {
             .map(|index| documents::config_map(&format!("held-{index}"), &everywhere, 1))
             .collect();
         let begin = Instant::now();
-        let (_, before) = rig.now("agent")?;
+        let before = rig.now("agent")?.cpu_s;
         settle::everywhere(&mut rig, &mut acks, handed_in, 1).await?;
         held = held.max(wanted);
         let elapsed = begin.elapsed();
-        let (_, worked) = rig.now("agent")?;
+        let worked = rig.now("agent")?.cpu_s;
         tokio::time::sleep(IDLE).await;
-        let (rss_mib, idle) = rig.now("agent")?;
+        let idle = rig.now("agent")?;
         steps.push(json!({
             "objects": held,
             "elapsed_s": round(elapsed.as_secs_f64()),
             "agent_cpu_s": round(worked - before),
-            "agent_rss_mib": round(rss_mib),
-            "agent_idle_cpu_percent": round((idle - worked) / IDLE.as_secs_f64() * 100.0),
+            "agent_rss_mib": round(idle.rss_mib),
+            "agent_own_mib": round(idle.own_mib),
+            "agent_idle_cpu_percent": round((idle.cpu_s - worked) / IDLE.as_secs_f64() * 100.0),
         }));
     }
     let mut figures =

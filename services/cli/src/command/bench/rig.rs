@@ -23,9 +23,13 @@ const TICKS: f64 = 100.0;
 
 /// What a process has used.
 #[derive(Debug, Clone, Copy, Default)]
-struct Used {
-    cpu_s: f64,
-    rss_mib: f64,
+pub(super) struct Used {
+    /// CPU time of the user and of the system, seconds.
+    pub(super) cpu_s: f64,
+    /// What is resident.
+    pub(super) rss_mib: f64,
+    /// Of that, what is its own and not pages of the binary.
+    pub(super) own_mib: f64,
     peak_rss_mib: f64,
 }
 
@@ -184,11 +188,10 @@ impl Rig {
         Ok(rig)
     }
 
-    /// What a process has in memory now, MiB, and the CPU seconds that it has used.
-    pub(super) fn now(&self, name: &str) -> anyhow::Result<(f64, f64)> {
+    /// What a process uses now.
+    pub(super) fn now(&self, name: &str) -> anyhow::Result<Used> {
         let process = self.processes.get(name).context("it runs")?;
-        let used = used(process.child.id());
-        Ok((used.rss_mib, used.cpu_s))
+        Ok(used(process.child.id()))
     }
 
     /// Removes what a process keeps besides the streams.
@@ -438,6 +441,7 @@ fn used(pid: u32) -> Used {
     Used {
         cpu_s: (ticks(11) + ticks(12)) / TICKS,
         rss_mib: mib("VmRSS:"),
+        own_mib: mib("RssAnon:"),
         peak_rss_mib: mib("VmHWM:"),
     }
 }
