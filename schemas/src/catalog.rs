@@ -12,7 +12,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 
 use fleetcast_core::placer::Fence;
 
-use crate::event::{DeadLetter, Heartbeat};
+use crate::event::{DeadLetter, Heartbeat, Replay};
 use crate::request::{Answer, SyncAsk, SyncEnd, Withdrawal};
 
 /// One version of one event or request.
@@ -96,6 +96,12 @@ pub const ENTRIES: &[Entry] = &[
         "Acknowledgements were folded.",
         "fc.seen.<p>.<cluster>",
         schema::<Seen>,
+    ),
+    event(
+        "replay",
+        "An agent is to go through all its work again.",
+        "fc.live.<p>.<cluster>.replay",
+        schema::<Replay>,
     ),
     event(
         "dead",

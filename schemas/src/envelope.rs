@@ -43,6 +43,8 @@ pub const INCARNATION: &str = "fleetcast-incarnation";
 pub const DIGEST: &str = "fleetcast-digest";
 /// `zstd` where the body is compressed.
 pub const ENCODING: &str = "fleetcast-encoding";
+/// On a submission: it is a change although the newest revision says the same.
+pub const ANEW: &str = "fleetcast-anew";
 /// JetStream's message id.
 pub const MSG_ID: &str = "Nats-Msg-Id";
 

@@ -31,7 +31,14 @@ pub struct Heartbeat {
     pub n: u64,
     /// How much of it is not done.
     pub open: u64,
+    /// Whose history it follows; none before the first work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<Epoch>,
 }
+
+/// An agent is to go through all its work again; the message's id says which call it is, so that a repeat is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Replay {}
 
 /// A message that nobody could read, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -248,6 +255,7 @@ pub fn log_entry(message: &Message, sequence: u64) -> Result<Entry, DecodeError>
         | Parsed::Heartbeat(_)
         | Parsed::Sync(_)
         | Parsed::Seen(_)
+        | Parsed::Replay(_)
         | Parsed::Apply(_)
         | Parsed::Delete(_)
         | Parsed::Query(..) => return Err(wrong_subject()),
@@ -513,6 +521,26 @@ pub fn seen(seen: Seen, lane: &Lane, time: Time) -> Message {
 pub fn read_seen(headers: &Headers, payload: &[u8]) -> Result<Seen, DecodeError> {
     expect(headers, "seen")?;
     codec::decode(payload, headers)
+}
+
+/// A call to go through all work again as a message, under an id of its own.
+pub fn replay(id: String, lane: &Lane, time: Time) -> Message {
+    let mut headers = headers("replay", id, OURS, lane.cluster.as_str(), time);
+    Message {
+        subject: lane.replay(),
+        payload: codec::encode(&Replay {}, &mut headers),
+        headers,
+    }
+}
+
+/// Reads a call to go through all work again: its id.
+///
+/// # Errors
+/// Where the message is none or malformed.
+pub fn read_replay(headers: &Headers, payload: &[u8]) -> Result<String, DecodeError> {
+    expect(headers, "replay")?;
+    let Replay {} = codec::decode(payload, headers)?;
+    Ok(headers.required(ID)?.to_owned())
 }
 
 /// A dead letter as a message: `service` could not read what stood at `letter.subject`.

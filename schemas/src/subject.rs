@@ -191,6 +191,11 @@ impl Lane {
         format!("fc.live.{}.>", self.tokens())
     }
 
+    /// `fc.live.<p>.<cluster>.replay`: the agent is called to go through all its work again.
+    pub fn replay(&self) -> String {
+        format!("fc.live.{}.{REPLAY}", self.tokens())
+    }
+
     /// `fc.work.<p>.<cluster>.<shard>.<digest>`.
     pub fn work(&self, object: &ObjectKey) -> String {
         format!(
@@ -224,6 +229,9 @@ impl Lane {
             .is_some_and(|rest| !rest.is_empty() && !rest.contains(['*', '>', ' ']))
     }
 }
+
+/// The token that ends a call to go through all work again; no shard has so long a name.
+const REPLAY: &str = "replay";
 
 /// Whether `reply` is an ordinary client's inbox, where answers to submissions and queries may go.
 pub fn is_client_inbox(reply: &str) -> bool {
@@ -291,6 +299,8 @@ pub enum Parsed {
     Sync(Lane),
     /// `fc.seen…`
     Seen(Lane),
+    /// `fc.live.<p>.<cluster>.replay`
+    Replay(Lane),
     /// `fc.in.apply.<object>`
     Apply(ObjectKey),
     /// `fc.in.delete.<object>`
@@ -331,6 +341,9 @@ pub fn parse(subject: &str) -> Option<Parsed> {
             let tokens: Vec<&str> = rest.split('.').collect();
             match tokens.as_slice() {
                 [partition, "_", "_", "_"] => parse_partition(partition).map(Parsed::Fence),
+                [partition, cluster, REPLAY] if area == "live" => {
+                    Some(Parsed::Replay(parse_lane(partition, cluster)?))
+                }
                 [partition, cluster, _, digest] => Some(Parsed::Work(
                     parse_lane(partition, cluster)?,
                     (*digest).to_owned(),
@@ -438,6 +451,7 @@ mod tests {
             (fence(3), Parsed::Fence(3)),
             (eu.ack(), Parsed::Ack(eu.clone())),
             (eu.seen(), Parsed::Seen(eu.clone())),
+            (eu.replay(), Parsed::Replay(eu.clone())),
             (eu.sync(), Parsed::Sync(eu.clone())),
             (eu.heartbeat(), Parsed::Heartbeat(eu.clone())),
             (query("list", None), Parsed::Query("list".into(), None)),
@@ -457,6 +471,7 @@ mod tests {
             "fc.ack.p0.eu",
             "fc.ack.p00.EU",
             "fc.work.p00.eu",
+            "fc.work.p00.eu.replay",
             "x.log.epoch",
         ] {
             assert_eq!(parse(subject), None, "{subject}");

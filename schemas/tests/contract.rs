@@ -91,6 +91,7 @@ enum Read {
     Acks(u16, Batch),
     Heartbeat(Heartbeat),
     Seen(Seen),
+    Replay(String),
     Dead(DeadLetter),
 }
 
@@ -117,6 +118,7 @@ fn read(event: &str, message: &Message) -> Result<Read, DecodeError> {
         }
         "heartbeat" => Read::Heartbeat(event::read_heartbeat(headers, payload)?),
         "seen" => Read::Seen(event::read_seen(headers, payload)?),
+        "replay" => Read::Replay(event::read_replay(headers, payload)?),
         "dead" => Read::Dead(event::read_dead(headers, payload)?),
         other => panic!("{other}: no decoder is listed here"),
     })

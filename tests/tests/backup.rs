@@ -433,7 +433,18 @@ async fn two_hubs_from_one_backup_differ_and_an_agent_stays_with_the_first() {
 
     // The other one decides otherwise, and is refused.
     let other = hubs[1].bus().await;
-    let _others = (hubs[1].ingest("b"), hubs[1].aggregator());
+    let other_url = hubs[1].connect.url.clone();
+    let ingest = [
+        "--nats",
+        &other_url,
+        "ingest",
+        "--state",
+        "b",
+        "--identity",
+        "b",
+    ];
+    let others = fleetcast.start("other-ingest", &ingest);
+    let _aggregator = hubs[1].aggregator();
     hubs[1]
         .accept(&other, &config_map("web", &["c1"], "three"))
         .await;
@@ -465,7 +476,54 @@ async fn two_hubs_from_one_backup_differ_and_an_agent_stays_with_the_first() {
     })
     .await;
     assert_eq!(versions(&cluster), held);
+    // Its own operator is told, too.
+    let told =
+        || std::fs::read_to_string(folder.path().join("other-ingest.log")).unwrap_or_default();
+    eventually("the other hub says that it is refused", async || {
+        told().contains("follows another hub")
+    })
+    .await;
+
+    // Until it is told otherwise: the other hub begins an epoch above all that its clusters follow.
+    let promote = || fleetcast.run(&["--nats", &other_url, "promote", "-o", "json"]);
+    let early = promote();
+    assert!(
+        early.status == 1 && early.err.contains("stop it first"),
+        "{early:?}"
+    );
+    drop(others);
+    let mut promoted = promote();
+    eventually("the lease has ended", async || {
+        promoted = match promoted.status {
+            0 => return true,
+            _ => promote(),
+        };
+        false
+    })
+    .await;
+    let promoted = promoted.json();
+    let epoch = promoted["epoch"].as_str().expect("an epoch");
+    assert!(epoch.starts_with("3."), "{promoted}");
+    let _others = fleetcast.start("other-ingest", &ingest);
+    let ahead = || {
+        let told = fleetcast.run(&["--nats", &other_url, "restore", "--ahead", "-o", "json"]);
+        told.out.contains("ConfigMap/default/web")
+    };
+    eventually("what it holds of the first hub is ahead", async || ahead()).await;
+    fleetcast.done(&["--nats", &other_url, "restore", "--reapply", "--yes"]);
+    eventually("it follows the other hub", async || {
+        let summary = hubs[1].summary(&other, "ConfigMap/default/web").await;
+        summary.is_some_and(|summary| summary.counts.applied == 1)
+    })
+    .await;
+    let copy = held_now(&cluster).await;
+    assert_eq!(copy["data"]["text"], "three");
     http.stop();
+}
+
+async fn held_now(cluster: &Cluster) -> Value {
+    let copy = fleetcast_tests::harness::held(cluster, "v1", "ConfigMap", Some("default"), "web");
+    copy.await.expect("it is there")
 }
 
 #[tokio::test(flavor = "multi_thread")]

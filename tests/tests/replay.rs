@@ -7,7 +7,7 @@ use fleetcast_core::fold::Condition;
 use fleetcast_core::time::Time;
 use fleetcast_schemas::{event, subject};
 use fleetcast_simulator::Cluster;
-use fleetcast_tests::harness::{Bed, Binary, Output, config_map, held, nats_server};
+use fleetcast_tests::harness::{Bed, Binary, Output, config_map, eventually, held, nats_server};
 
 const OBJECTS: usize = 12;
 
@@ -130,6 +130,84 @@ async fn view_and_work_are_rebuilt_equal_while_everything_runs_and_members_see_n
     let _ingest = bed.ingest("a");
     let rebuilt = run(&["--rebuild", "work"]);
     assert_eq!(rebuilt.status, 0, "{rebuilt:?}");
+}
+
+/// Shows "a lost member": a cluster that comes back empty gets everything by reading its work, nobody else sees a write, and nothing is decided
+/// anew; and that an agent goes through its work again without rewriting what is right.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_member_gets_everything_back_and_a_replayed_one_writes_nothing_that_is_right() {
+    let Some(server) = nats_server(
+        "a_lost_member_gets_everything_back_and_a_replayed_one_writes_nothing_that_is_right",
+    ) else {
+        return;
+    };
+    let bed = Bed::new(server.clone());
+    let clusters = [Cluster::new("c1"), Cluster::new("c2")];
+    let bus = bed.bus().await;
+    let (_ingest, _aggregator) = (bed.ingest("a"), bed.aggregator());
+    let [lost, _kept] = clusters.each_ref().map(|cluster| bed.agent(cluster));
+    bed.register(&bus, &["c1", "c2"]).await;
+    for text in ["one", "two"] {
+        for index in 0..OBJECTS {
+            let document = config_map(&format!("o{index}"), &["c1", "c2"], text);
+            bed.accept(&bus, &document).await;
+        }
+    }
+    for index in 0..OBJECTS {
+        let object = format!("ConfigMap/default/o{index}");
+        bed.settled(&bus, &object, 2).await;
+    }
+    let kept = versions(&clusters[1]).await;
+    let decided = async || {
+        let mut decided = Vec::new();
+        for index in 0..OBJECTS {
+            let object = format!("ConfigMap/default/o{index}");
+            let summary = bed.summary(&bus, &object).await.expect("known");
+            decided.push((summary.revision, summary.decision));
+        }
+        decided
+    };
+    let before = decided().await;
+
+    // Wiped clean, and registered again under its name.
+    lost.kill().await;
+    let wiped = Cluster::new("c1");
+    let _again = bed.agent(&wiped);
+    bed.register(&bus, &["c1"]).await;
+    for index in 0..OBJECTS {
+        let name = format!("o{index}");
+        eventually(&format!("{name} is back"), async || {
+            let copy = held(&wiped, "v1", "ConfigMap", Some("default"), &name).await;
+            copy.is_some_and(|copy| copy["data"]["text"] == "two")
+        })
+        .await;
+    }
+    assert_eq!(versions(&clusters[1]).await, kept, "no write in c2");
+    assert_eq!(decided().await, before, "nothing is decided anew");
+
+    // Everything again, and nothing is written that is right.
+    let folder = tempfile::tempdir().expect("a folder");
+    let fleetcast = Binary::new(folder.path(), server);
+    let url = bed.connect.url.as_str();
+    for cluster in [&wiped, &clusters[1]] {
+        let versions_before = versions(cluster).await;
+        let name = cluster.name();
+        let told = fleetcast
+            .done(&["--nats", url, "replay", "--cluster", name, "-o", "json"])
+            .json();
+        assert_eq!(told["answered"], OBJECTS, "{told}");
+        assert_eq!(told["not_applied"], serde_json::json!([]), "{told}");
+        assert_eq!(
+            versions(cluster).await,
+            versions_before,
+            "no write in {name}"
+        );
+    }
+    let unknown = fleetcast.run(&["--nats", url, "replay", "--cluster", "c9"]);
+    assert!(
+        unknown.status == 1 && unknown.err.contains("nothing is placed in c9"),
+        "{unknown:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

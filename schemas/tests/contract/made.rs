@@ -20,7 +20,7 @@ use fleetcast_core::work::{self, Stamp, Work};
 use fleetcast_schemas::Message;
 use fleetcast_schemas::codec::{self, BODY_LIMIT};
 use fleetcast_schemas::envelope::ENCODING;
-use fleetcast_schemas::event::{self, DeadLetter, Heartbeat};
+use fleetcast_schemas::event::{self, DeadLetter, Heartbeat, Replay};
 use fleetcast_schemas::subject::Lane;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -398,6 +398,7 @@ fn others() -> Vec<Sample> {
         work_id: "9f8e7d6c".to_owned(),
         time: time(2_000),
         observed: Observed::default(),
+        held: None,
     };
     let seen_copy = |count, observed| Ack {
         observed,
@@ -501,6 +502,11 @@ fn others() -> Vec<Sample> {
         version: "0.1.0".to_owned(),
         n: 41,
         open: 2,
+        epoch: None,
+    };
+    let following = Heartbeat {
+        epoch: Some(beginning.epoch.clone()),
+        ..heartbeat.clone()
     };
     let seen = Seen {
         transitions: 2,
@@ -542,6 +548,18 @@ fn others() -> Vec<Sample> {
             "alive",
             event::heartbeat(&heartbeat, &lane, time(2_200)),
             &heartbeat,
+        ),
+        sample(
+            "heartbeat",
+            "following",
+            event::heartbeat(&following, &lane, time(2_250)),
+            &following,
+        ),
+        sample(
+            "replay",
+            "called",
+            event::replay("0198a2".to_owned(), &lane, time(2_350)),
+            &Replay {},
         ),
         sample(
             "seen",

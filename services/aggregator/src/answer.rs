@@ -9,10 +9,12 @@
 //! | `history` | [`past::History`] |
 //! | `diff` | [`past::Comparison`] |
 //! | `documents` | [`past::Documents`] |
+//! | `ahead` | [`ahead::Ahead`] |
 //! | `rebuild` | [`past::Rebuilding`], in many messages |
 //!
 //! A query that cannot be answered gets `{"refusal": {"document": 0, "field", "message"}}`. Times are RFC 3339; ages are left to the reader.
 
+pub mod ahead;
 pub(crate) mod build;
 pub(crate) mod explain;
 mod moment;

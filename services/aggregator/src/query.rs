@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::answer::past::At;
-use crate::answer::{self, Request, build, explain};
+use crate::answer::{self, Request, ahead, build, explain};
 use crate::client::{WAIT_MAX_MS, WAIT_MS};
 use crate::past::archive::Position;
 use crate::past::{self, Historian, stands};
@@ -108,6 +108,7 @@ enum Question {
     History(ObjectKey),
     Diff(ObjectKey),
     Documents(Option<ObjectKey>),
+    Ahead(Option<ObjectKey>),
 }
 
 impl Question {
@@ -124,6 +125,7 @@ impl Question {
             ("history", Some(object)) => Ok(Self::History(object)),
             ("diff", Some(object)) => Ok(Self::Diff(object)),
             ("documents", object) => Ok(Self::Documents(object)),
+            ("ahead", object) => Ok(Self::Ahead(object)),
             (what @ ("explain" | "history" | "diff"), None) => {
                 Err(Refusal::new("object", format!("{what} needs an object")))
             }
@@ -132,7 +134,7 @@ impl Question {
             (other, _) => Err(Refusal::new(
                 "what",
                 format!(
-                    "{other:?} is none of objects, explain, clusters, digest, history, diff, documents"
+                    "{other:?} is none of objects, explain, clusters, digest, history, diff, documents, ahead"
                 ),
             )),
         }
@@ -153,6 +155,7 @@ impl Question {
                 object.as_ref(),
                 request.namespace.as_deref(),
             )),
+            Self::Ahead(object) => Built::Ahead(ahead::ahead(view, object.as_ref(), cluster)),
             Self::History(_) | Self::Diff(_) => {
                 return Err(Refusal::new("what", "is asked of the streams"));
             }
@@ -169,6 +172,7 @@ enum Built {
     Clusters(answer::Clusters),
     Digest(answer::Digest),
     Documents(answer::past::Documents),
+    Ahead(ahead::Ahead),
 }
 
 impl Built {
@@ -183,6 +187,7 @@ impl Built {
             Self::Clusters(clusters) => &mut clusters.as_of,
             Self::Digest(digest) => &mut digest.as_of,
             Self::Documents(documents) => &mut documents.as_of,
+            Self::Ahead(ahead) => &mut ahead.as_of,
         };
         as_of.acknowledgements_unknown = true;
     }
@@ -233,7 +238,8 @@ async fn answer(
         | Question::Explain(_)
         | Question::Clusters
         | Question::Digest
-        | Question::Documents(_) => {}
+        | Question::Documents(_)
+        | Question::Ahead(_) => {}
     }
     let past = match &request.at {
         None => None,

@@ -7,6 +7,7 @@
 //! | storing with an expected sequence | [`append`] |
 //! | reading from a sequence, reading the newest | [`read`] |
 //! | the truth as portable files, and back | [`backup`], [`restore`] |
+//! | the truth copied to another region, and that made a hub | [`mirror`] |
 //! | reading a part that has an end | [`range`] |
 //! | bodies over the message limit, by digest | [`bodies`] |
 //! | requests and answers over the message limit, in parts | [`parts`] |
@@ -22,6 +23,7 @@ pub mod checkpoint;
 mod connect;
 mod error;
 pub mod lease;
+pub mod mirror;
 pub mod parts;
 pub mod range;
 pub mod read;

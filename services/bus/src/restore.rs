@@ -79,6 +79,11 @@ impl Bus {
         }
         for stream in truth(layout) {
             match self.jetstream.get_stream(&stream).await {
+                Ok(found) if found.cached_info().config.mirror.is_some() => {
+                    return Err(Error::Foreign(format!(
+                        "the bus is a mirror: {stream} copies another hub's; `fleetcast promote` makes it a hub"
+                    )));
+                }
                 Ok(found) if found.cached_info().state.last_sequence > 0 => {
                     return Err(Error::Foreign(format!(
                         "the bus is not empty: {stream} holds {} messages; restore into a NATS server with a new store",
@@ -94,19 +99,8 @@ impl Bus {
 
     /// Whether the log is being restored, or was when that was killed.
     pub(crate) async fn is_restoring(&self) -> Result<bool, BusError> {
-        use async_nats::jetstream::ErrorCode;
-        use async_nats::jetstream::context::GetStreamErrorKind;
-        match self.jetstream.get_stream(streams::LOG).await {
-            Ok(log) => Ok(log.cached_info().config.metadata.contains_key(RESTORING)),
-            Err(error) => match error.kind() {
-                GetStreamErrorKind::JetStream(error)
-                    if error.error_code() == ErrorCode::STREAM_NOT_FOUND =>
-                {
-                    Ok(false)
-                }
-                _ => Err(BusError::unavailable(error)),
-            },
-        }
+        let log = self.info_of(streams::LOG).await?;
+        Ok(log.is_some_and(|log| log.config.metadata.contains_key(RESTORING)))
     }
 
     /// Takes away what a restore made: the marked log last.
@@ -271,7 +265,7 @@ impl Bus {
 }
 
 /// The streams that hold the truth, the log first.
-fn truth(layout: Layout) -> impl DoubleEndedIterator<Item = String> {
+pub(crate) fn truth(layout: Layout) -> impl DoubleEndedIterator<Item = String> {
     let acks = (0..layout.partitions).map(streams::acks);
     std::iter::once(streams::LOG.to_owned()).chain(acks)
 }

@@ -130,6 +130,9 @@ impl Bus {
                 "the log is being restored: it begins when that is done; where it was killed, run `fleetcast restore` again".to_owned(),
             ));
         }
+        if let Some(why) = self.is_no_hub().await? {
+            return Err(Error::Unavailable(why));
+        }
         self.prepare_all(layout).await
     }
 

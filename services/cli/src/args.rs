@@ -100,7 +100,7 @@ pub(crate) enum Command {
     Rollback(RollbackArgs),
     /// Read everything again from the log: compare with what is there, or rebuild it
     #[command(
-        after_help = "Examples:\n  fleetcast replay --verify            log, view and work against each other; touches nothing\n  fleetcast replay --rebuild view      fold the view anew and let it answer\n  fleetcast replay --rebuild work      write every cluster's work anew; members see no write\n\nExit status 1 where something does not fit; it is named by object, or by its sequence in the log."
+        after_help = "Examples:\n  fleetcast replay --verify            log, view and work against each other; touches nothing\n  fleetcast replay --rebuild view      fold the view anew and let it answer\n  fleetcast replay --rebuild work      write every cluster's work anew; members see no write\n  fleetcast replay --cluster eu-1      its agent goes through all its work again, and writes only what is not right\n\nExit status 1 where something does not fit; it is named by object, or by its sequence in the log."
     )]
     Replay(ReplayArgs),
     /// Write the log and the acknowledgements to a folder, while everything runs; a second run writes only what is new
@@ -110,9 +110,19 @@ pub(crate) enum Command {
     Backup(BackupArgs),
     /// Restore a backup into an empty bus: the same log, a new epoch
     #[command(
-        after_help = "Examples:\n  fleetcast restore /backups/fleet --check                        read all of it, and touch no bus\n  fleetcast restore /backups/fleet --nats nats://127.0.0.1:4222     into a NATS server with a new store\n\nStart ingest and aggregator after it, not before. A backup that is damaged is named by file, and nothing is restored."
+        after_help = "Examples:\n  fleetcast restore /backups/fleet --check                        read all of it, and touch no bus\n  fleetcast restore /backups/fleet --nats nats://127.0.0.1:4222     into a NATS server with a new store\n  fleetcast restore --ahead                                       what clusters hold newer than the restored log\n  fleetcast restore --take-members                                keep that: it becomes new changes\n  fleetcast restore --reapply --cluster eu-1                      write what the log says over it\n\nStart ingest and aggregator after it, not before. A backup that is damaged is named by file, and nothing is restored."
     )]
     Restore(RestoreArgs),
+    /// Copy a hub's truth to this bus by JetStream mirrors, for another region; without --domain, how far the copies are
+    #[command(
+        after_help = "Examples:\n  fleetcast mirror --domain hub --nats nats://standby:4222     begin to copy, on a leaf node of the hub's server\n  fleetcast mirror --nats nats://standby:4222                  how far the copies are\n\ndocs/operating.md says how to set the servers up. Nothing begins on a mirror until `fleetcast promote`."
+    )]
+    Mirror(MirrorArgs),
+    /// Make this bus the hub's from now on: a mirror of a hub that is lost, or one of two hubs that were restored from one backup
+    #[command(
+        after_help = "Examples:\n  fleetcast promote --nats nats://standby:4222     a mirror becomes the hub\n  fleetcast promote --above 4                      clusters that follow epoch 4 of another hub follow this one\n\nA new epoch begins: agents that reach this bus follow it, and refuse every earlier one. Start ingest and aggregator after it."
+    )]
+    Promote(PromoteArgs),
     /// Show acknowledgements as they come
     Watch(WatchArgs),
     /// Show the log: every change, decision, item of work and acknowledgement, with the ids that link them
@@ -374,8 +384,11 @@ pub(crate) struct RollbackArgs {
 #[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct ReplayArgs {
     /// Check the log for gaps and changed events, and compare view and work with it
-    #[arg(long, required_unless_present = "rebuild", conflicts_with = "rebuild")]
+    #[arg(long, required_unless_present_any = ["rebuild", "cluster"], conflicts_with_all = ["rebuild", "cluster"])]
     pub(crate) verify: bool,
+    /// Make this cluster's agent go through all its work again; what is right is not written
+    #[arg(long, value_parser = cluster_name, conflicts_with = "rebuild")]
+    pub(crate) cluster: Option<ClusterName>,
     /// What is rebuilt from the log and the acknowledgements
     #[arg(long, value_name = "WHAT")]
     pub(crate) rebuild: Option<Rebuild>,
@@ -411,15 +424,62 @@ pub(crate) struct BackupArgs {
 
 #[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct RestoreArgs {
-    /// The folder
-    #[arg(value_name = "DIR")]
-    pub(crate) directory: PathBuf,
+    /// The folder; without one, what is ahead of the running hub's log is settled
+    #[arg(value_name = "DIR", required_unless_present_any = ["ahead", "take_members", "reapply"])]
+    pub(crate) directory: Option<PathBuf>,
     /// Only read all of it, and say whether it is whole
-    #[arg(long)]
+    #[arg(long, requires = "directory", conflicts_with_all = ["ahead", "take_members", "reapply"])]
     pub(crate) check: bool,
+    /// List what clusters hold newer than the log
+    #[arg(long, conflicts_with_all = ["take_members", "reapply"])]
+    pub(crate) ahead: bool,
+    /// Settle what is ahead: the log takes over what the clusters hold
+    #[arg(long, conflicts_with = "reapply")]
+    pub(crate) take_members: bool,
+    /// Settle what is ahead: what the log says is written over it
+    #[arg(long)]
+    pub(crate) reapply: bool,
+    /// Only this object
+    #[arg(long, conflicts_with = "directory")]
+    pub(crate) object: Option<String>,
+    /// Only what is ahead in this cluster
+    #[arg(long, value_parser = cluster_name)]
+    pub(crate) cluster: Option<ClusterName>,
+    /// Settle without asking
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// How long to wait behind a restore for the services and the clusters' answers
+    #[arg(long, default_value = "10m", value_parser = duration, value_name = "TIME")]
+    pub(crate) timeout: Duration,
     /// How many NATS servers hold each stream
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
     pub(crate) replicas: u8,
+    /// How the outcome is printed
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Lines,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct MirrorArgs {
+    /// The JetStream domain of the hub that is copied
+    #[arg(long)]
+    pub(crate) domain: Option<String>,
+    /// How many NATS servers hold each copy
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5), requires = "domain")]
+    pub(crate) replicas: u8,
+    /// How the outcome is printed
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Lines,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct PromoteArgs {
+    /// Begin an epoch above this number, where clusters follow another hub that far
+    #[arg(long, default_value_t = 0, value_name = "EPOCH", hide_default_value = true, value_parser = clap::value_parser!(u64).range(..1_000_000_000))]
+    pub(crate) above: u64,
+    /// Also where the hub that is copied still answers, or something of it is not copied yet
+    #[arg(long)]
+    pub(crate) force: bool,
     /// How the outcome is printed
     #[arg(short, long, default_value = "table")]
     pub(crate) output: Lines,

@@ -4,6 +4,7 @@ mod apply;
 mod backup;
 mod bench;
 mod cluster;
+mod confirm;
 mod delete;
 mod demo;
 mod diff;
@@ -11,7 +12,9 @@ mod events;
 mod explain;
 mod get;
 mod history;
+mod mirror;
 mod plan;
+mod promote;
 mod replay;
 mod restore;
 mod rollback;
@@ -51,6 +54,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Replay(replay) => replay::run(&bus, &replay).await,
         Command::Backup(backup) => backup::run(&bus, &backup).await,
         Command::Restore(restore) => restore::run(&bus, &restore).await,
+        Command::Mirror(mirror) => mirror::run(&bus, &mirror).await,
+        Command::Promote(promote) => promote::run(&bus, &promote).await,
         Command::Watch(watch) => watch::run(&bus, &watch).await,
         Command::Events(events) => events::run(&bus, &events).await,
         Command::Cluster(cluster) => cluster::run(&bus, &cluster).await,

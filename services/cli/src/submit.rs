@@ -13,7 +13,7 @@ use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::planning;
 use fleetcast_core::{Refusal, dialect::native};
 use fleetcast_ingest::documents;
-use fleetcast_schemas::envelope::{DATACONTENTTYPE, Headers, ID, SOURCE};
+use fleetcast_schemas::envelope::{ANEW, DATACONTENTTYPE, Headers, ID, SOURCE};
 use fleetcast_schemas::request::{Answer, Withdrawal};
 use fleetcast_schemas::{Message, codec, subject};
 use serde_json::Value;
@@ -155,23 +155,50 @@ fn identify(
 
 /// Hands a document in.
 pub(crate) async fn apply(bus: &Bus, key: &ObjectKey, document: &Value) -> Result<Answer, Error> {
-    let payload = serde_json::to_vec(document).expect("a JSON value has only string keys");
-    request(bus, subject::apply(key), payload).await
+    request(bus, subject::apply(key), bytes(document), false).await
+}
+
+/// Hands a document in as a change, also where the newest revision says the same.
+pub(crate) async fn apply_anew(
+    bus: &Bus,
+    key: &ObjectKey,
+    document: &Value,
+) -> Result<Answer, Error> {
+    request(bus, subject::apply(key), bytes(document), true).await
 }
 
 /// Withdraws an object.
 pub(crate) async fn delete(bus: &Bus, key: &ObjectKey, orphan: bool) -> Result<Answer, Error> {
-    let payload =
-        serde_json::to_vec(&Withdrawal { orphan }).expect("a withdrawal has only string keys");
-    request(bus, subject::delete(key), payload).await
+    request(bus, subject::delete(key), withdrawal(orphan), false).await
+}
+
+/// Withdraws an object, also one that is withdrawn.
+pub(crate) async fn delete_anew(bus: &Bus, key: &ObjectKey, orphan: bool) -> Result<Answer, Error> {
+    request(bus, subject::delete(key), withdrawal(orphan), true).await
+}
+
+fn bytes(document: &Value) -> Vec<u8> {
+    serde_json::to_vec(document).expect("a JSON value has only string keys")
+}
+
+fn withdrawal(orphan: bool) -> Vec<u8> {
+    serde_json::to_vec(&Withdrawal { orphan }).expect("a withdrawal has only string keys")
 }
 
 /// Sends a submission, and the same again where nobody answers: its id makes a repeat harmless.
-async fn request(bus: &Bus, subject: String, payload: Vec<u8>) -> Result<Answer, Error> {
+async fn request(
+    bus: &Bus,
+    subject: String,
+    payload: Vec<u8>,
+    anew: bool,
+) -> Result<Answer, Error> {
     let mut headers = Headers::default()
         .with(ID, Uuid::now_v7().to_string())
         .with(SOURCE, "fleetcast/cli")
         .with(DATACONTENTTYPE, codec::JSON);
+    if anew {
+        headers.set(ANEW, "yes");
+    }
     let payload = codec::compress(payload, &mut headers);
     let message = Message {
         subject,

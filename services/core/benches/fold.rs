@@ -115,6 +115,7 @@ fn answers() -> Vec<Batch> {
                 work_id: format!("work-{number}"),
                 time: Time(2),
                 observed: Observed::default(),
+                held: None,
             });
             batches.push(Batch {
                 cluster: cluster(index),

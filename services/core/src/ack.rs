@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::decision::Place;
+use crate::document::Document;
 use crate::drift::Drift;
 use crate::epoch::Epoch;
 use crate::health::Health;
@@ -44,7 +45,13 @@ pub struct Ack {
     /// What is seen of the copy; empty where nothing was looked at.
     #[serde(default, skip_serializing_if = "Observed::is_empty")]
     pub observed: Observed,
+    /// The manifest that the cluster holds where that is ahead, without our marks; none where it is not, or too large to be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Document>,
 }
+
+/// How large a manifest may be that is told where it is ahead, bytes: with all that travels beside it, it fits into one message.
+pub const HELD_LIMIT: usize = 512 * 1024;
 
 /// What is seen of a cluster's copy.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]

@@ -127,6 +127,9 @@ pub struct Answer {
     /// What was seen of the copy.
     #[serde(default)]
     pub observed: Observed,
+    /// What the cluster holds where that is ahead, as far as it was told.
+    #[serde(default)]
+    pub held: Option<Document>,
     holds: Holds,
 }
 
@@ -378,6 +381,7 @@ impl View {
                     work_id: ack.work_id.clone(),
                     time: ack.time,
                     observed: ack.observed.clone(),
+                    held: ack.held.clone(),
                     holds,
                 },
             );

@@ -44,6 +44,8 @@ pub struct Submission {
     pub content: Content,
     /// The document's own kind and name, which must stay the same for one target (`FederatedNamespace/shop/shop`); none for a withdrawal.
     pub declared_by: Option<String>,
+    /// Whether it is a change although the newest revision says the same: what is ahead gives way to it.
+    pub anew: bool,
 }
 
 /// The answer to a submission that was taken in.
@@ -81,6 +83,7 @@ impl Intake {
             origin,
             content,
             declared_by,
+            anew,
         } = submission;
         if let Some(receipt) = self.answered.get(&origin_digest(origin)) {
             return if receipt.object == *object {
@@ -100,7 +103,7 @@ impl Intake {
             None if matches!(content, Content::Withdrawn { .. }) => {
                 return Verdict::Refused(Refusal::new("", format!("{object} was never declared")));
             }
-            Some(newest) if newest.content_digest == content.digest() => {
+            Some(newest) if !anew && newest.content_digest == content.digest() => {
                 return Verdict::Known(Receipt {
                     object: object.clone(),
                     revision: newest.revision,
@@ -187,6 +190,7 @@ mod tests {
                 document: Document::from_bytes(text.as_bytes().to_vec()),
             },
             declared_by: Some("FederatedObject/shop/db".into()),
+            anew: false,
         }
     }
 
@@ -241,6 +245,18 @@ mod tests {
             Ok(4),
             "an older one is a new change"
         );
+    }
+
+    #[test]
+    fn what_is_handed_in_anew_is_a_change_though_it_says_the_same_and_once() {
+        let mut intake = Intake::default();
+        hand_in(&mut intake, &declared("1", "a"), 10).expect("new");
+        let anew = Submission {
+            anew: true,
+            ..declared("2", "a")
+        };
+        assert_eq!(hand_in(&mut intake, &anew, 11), Ok(2));
+        assert_eq!(hand_in(&mut intake, &anew, 12), Err("known 2@11".into()));
     }
 
     #[test]

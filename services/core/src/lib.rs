@@ -14,6 +14,7 @@
 //! [`drift`].
 
 pub mod ack;
+pub mod ahead;
 pub mod audit;
 pub mod change;
 pub mod decision;
@@ -40,6 +41,7 @@ pub mod reconcile;
 pub mod refusal;
 pub mod replicas;
 pub mod report;
+pub mod stated;
 pub mod sync;
 pub mod time;
 pub mod work;

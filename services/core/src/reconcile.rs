@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ack::{Ack, Observed, Outcome};
 use crate::digest::fnv1a64;
+use crate::document::Document;
 use crate::epoch::Epoch;
 use crate::model::{ClusterName, ObjectKey};
 use crate::time::Time;
@@ -175,6 +176,11 @@ impl Agent {
         !self.inventory
     }
 
+    /// Whose history it follows; none before the first work.
+    pub fn epoch(&self) -> Option<&Epoch> {
+        self.have.epoch.as_ref()
+    }
+
     /// The newest manifest that the cluster should hold for `object`, as work.
     pub fn held(&self, object: &ObjectKey) -> Option<&Work> {
         self.held.work(object)
@@ -215,10 +221,11 @@ impl Agent {
                 outcome,
                 message,
                 sight,
+                held,
                 pause,
             } => {
                 if let Some(ended) = self.queue.done(&object, decision, outcome, pause, now) {
-                    self.ended(ended, outcome, message, sight, now);
+                    self.ended(ended, (outcome, held), message, sight, now);
                 }
             }
             Fact::Observed { object, sight } => {
@@ -242,6 +249,15 @@ impl Agent {
             Fact::Seen(seen) => {
                 for object in self.outbox.seen(seen, now) {
                     self.queue.confirmed(&object);
+                }
+            }
+            Fact::Replay => {
+                self.forget_position();
+                if let Sync::At { .. } = self.sync {
+                    self.sync = Sync::At {
+                        time: now,
+                        failures: 0,
+                    };
                 }
             }
             Fact::Tick => {
@@ -542,7 +558,7 @@ impl Agent {
     fn ended(
         &mut self,
         ended: Ended,
-        outcome: Outcome,
+        (outcome, held): (Outcome, Option<Document>),
         message: String,
         sight: Option<Sight>,
         now: Time,
@@ -562,7 +578,7 @@ impl Agent {
         let (observed, is_news) = self.held.answered(&work, &said, sight, now);
         if !again || owed || is_news {
             let ack = self.ack(&work, said, observed, now);
-            self.outbox.push(ack);
+            self.outbox.push(Ack { held, ..ack });
         }
         if !named {
             self.held.forget(&work.object);
@@ -603,6 +619,7 @@ impl Agent {
             ),
             time: now,
             observed,
+            held: None,
         }
     }
 }

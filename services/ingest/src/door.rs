@@ -11,7 +11,7 @@ use fleetcast_core::placement::Exclusion;
 use fleetcast_core::placer::Placer;
 use fleetcast_core::plan::Verdict;
 use fleetcast_core::{Refusal, digest};
-use fleetcast_schemas::envelope::{DATACONTENTTYPE, Headers, ID, SOURCE};
+use fleetcast_schemas::envelope::{ANEW, DATACONTENTTYPE, Headers, ID, SOURCE};
 use fleetcast_schemas::request::{Warning, Withdrawal};
 use fleetcast_schemas::subject::{self, Parsed};
 use fleetcast_schemas::{Message, codec};
@@ -111,6 +111,7 @@ fn read_apply(target: &ObjectKey, message: &Message) -> Result<HandedIn, Refusal
             object: found,
             origin: origin(&message.headers, &bytes)?,
             declared_by: Some(document_name(&value)),
+            anew: message.headers.get(ANEW).is_some(),
             content: Content::Declared {
                 dialect,
                 document: Document::from_bytes(bytes),
@@ -138,6 +139,7 @@ fn read_delete(target: ObjectKey, message: &Message) -> Result<HandedIn, Refusal
             origin: origin(&message.headers, &message.payload)?,
             object: target,
             declared_by: None,
+            anew: message.headers.get(ANEW).is_some(),
             content: Content::Withdrawn {
                 orphan: withdrawal.orphan,
             },

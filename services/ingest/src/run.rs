@@ -5,7 +5,7 @@ mod leading;
 mod outbox;
 mod taking;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use fleetcast_bus::{Bus, Connect, Error};
 use fleetcast_core::Refusal;
 use fleetcast_core::epoch::{Beginning, Epoch};
 use fleetcast_core::intake::{Receipt, Submission};
-use fleetcast_core::model::ObjectKey;
+use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_schemas::event::DeadLetter;
 use fleetcast_schemas::request::{Answer, Warning};
 use fleetcast_schemas::subject::{self};
@@ -233,6 +233,8 @@ struct Ingest {
     until_folded: BTreeMap<u64, Vec<Handed>>,
     assembler: Assembler,
     liveness: Liveness,
+    /// Clusters that follow another hub, each said once.
+    refused_by: BTreeSet<ClusterName>,
     saved: u64,
 }
 
@@ -259,6 +261,7 @@ impl Ingest {
             until_folded: BTreeMap::new(),
             assembler: Assembler::new(DOCUMENT_LIMIT + 64 * 1024),
             liveness: Liveness::new(fleetcast_bus::now(), patience),
+            refused_by: BTreeSet::new(),
         }
     }
 

@@ -401,6 +401,7 @@ fn done(work: &Work, outcome: Outcome, message: String, sight: Option<Sight>) ->
         decision: work.decision,
         outcome,
         message,
+        held: None,
         sight,
         pause: Pause::Ours,
     }

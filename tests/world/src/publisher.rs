@@ -80,6 +80,7 @@ impl Publishers {
                 id: id.clone(),
             },
             declared_by: declared_by(&object(number), &content),
+            anew: false,
             content,
         });
         self.wanted.insert(

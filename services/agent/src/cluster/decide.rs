@@ -3,7 +3,8 @@
 //! In this order, the first that holds decides: the object is being deleted; it is ours and newer (*ahead*); it is ours and equal; it is
 //! ours and only to be created; it is not ours ([`Adopt`]); else it is applied.
 
-use fleetcast_core::ack::Outcome;
+use fleetcast_core::ack::{HELD_LIMIT, Outcome};
+use fleetcast_core::document::Document;
 use fleetcast_core::drift::{self, Drift};
 use fleetcast_core::model::ApplyPolicy;
 use fleetcast_core::model::federated::{self, Adopt, Conflict, Mode, OnDelete, OnImmutable};
@@ -46,6 +47,8 @@ pub struct Report {
     pub wrote: bool,
     /// The copy as it was seen last; none where it was not, or is not ours.
     pub sight: Option<Sight>,
+    /// What the cluster holds where that is ahead, without our marks; none where it is not known, or too large to be told.
+    pub held: Option<Document>,
     /// How long the pause before the next attempt is, where there is one.
     pub pause: Pause,
 }
@@ -57,6 +60,7 @@ impl Report {
             message: message.into(),
             wrote: false,
             sight: None,
+            held: None,
             pause: Pause::Ours,
         }
     }
@@ -69,8 +73,13 @@ impl Report {
         }
     }
 
-    fn ahead(message: impl Into<String>) -> Self {
-        Self::unchanged(Outcome::Ahead, message)
+    /// `live` is ahead: what it was last applied as is told.
+    fn ahead(message: impl Into<String>, live: &Value) -> Self {
+        let held = manifest::held(live).map(|stated| Document::from_value(&stated));
+        Self {
+            held: held.filter(|held| held.as_bytes().len() <= HELD_LIMIT),
+            ..Self::unchanged(Outcome::Ahead, message)
+        }
     }
 
     pub(super) fn refused(message: impl Into<String>) -> Self {
@@ -188,7 +197,7 @@ pub(super) fn apply(
     let mut lost = Vec::new();
     if is_ours {
         if let Some(message) = ahead(live, work) {
-            return ToApply::Answer(Report::ahead(message));
+            return ToApply::Answer(Report::ahead(message, live));
         }
         let recorded = live["metadata"]["annotations"][manifest::DIGEST].as_str();
         let is_equal = work.digest.is_some() && recorded == work.digest.as_deref();
@@ -254,7 +263,7 @@ pub(super) fn remove(work: &Work, mode: OnDelete, live: Option<&Value>) -> ToRem
         ));
     }
     if let Some(message) = ahead(live, work) {
-        return ToRemove::Answer(Report::ahead(message));
+        return ToRemove::Answer(Report::ahead(message, live));
     }
     if is_deleting(live) {
         return ToRemove::Answer(Report::retrying(waits_for(live)));

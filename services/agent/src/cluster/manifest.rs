@@ -7,8 +7,11 @@ use fleetcast_core::document::Document;
 use fleetcast_core::drift::Stated;
 use fleetcast_core::epoch::Epoch;
 use fleetcast_core::model::ObjectKey;
+use fleetcast_core::stated;
 use fleetcast_core::work::Work;
 use serde_json::{Map, Value, json};
+
+use super::MANAGER;
 
 /// The label on everything that is ours; its value is `true`.
 pub(super) const MANAGED: &str = "fleetcast.dev/managed";
@@ -163,6 +166,27 @@ pub(super) fn stated(live: &Value) -> Stated {
     let text = live["metadata"]["annotations"][FIELDS].as_str();
     let bytes = text.and_then(|text| STANDARD.decode(text).ok());
     Stated::from_bytes(&bytes.unwrap_or_default())
+}
+
+/// What we applied last of a live object of ours, without our marks; none where the server does not record it.
+pub(super) fn held(live: &Value) -> Option<Value> {
+    let mut stated = stated::by(live, MANAGER)?;
+    let metadata = entry(&mut stated, "metadata");
+    for (field, marks) in [
+        ("labels", &[MANAGED][..]),
+        (
+            "annotations",
+            &[OBJECT, DIGEST, REVISION, DECISION, EPOCH, FIELDS][..],
+        ),
+    ] {
+        if let Some(Value::Object(texts)) = metadata.get_mut(field) {
+            texts.retain(|key, _| !marks.contains(&key.as_str()));
+            if texts.is_empty() {
+                metadata.remove(field);
+            }
+        }
+    }
+    Some(stated)
 }
 
 /// Whether a live object is ours, as `object`.

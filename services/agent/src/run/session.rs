@@ -88,6 +88,8 @@ pub(super) struct Session {
     watches: SelectAll<Watch>,
     watched: BTreeMap<WatchedKind, AbortHandle>,
     told: Told,
+    /// The call to go through all work again that came last.
+    replayed: String,
 }
 
 impl Session {
@@ -135,6 +137,7 @@ impl Session {
             watches: SelectAll::new(),
             watched: BTreeMap::new(),
             told: Told::new(lane.cluster.clone()),
+            replayed: String::new(),
         })
     }
 
@@ -264,6 +267,9 @@ impl Session {
         {
             return None;
         }
+        if message.subject == self.lane.replay() {
+            return self.read_replay(&message);
+        }
         if bodies::dataref(&message).is_none() {
             return live(&self.lane, &message)
                 .map_err(|error| self.told.unreadable(&message.subject, &error))
@@ -282,6 +288,19 @@ impl Session {
         };
         self.fetches.push(fetch.boxed());
         None
+    }
+
+    /// A call to go through all work again; one that is repeated is the same.
+    fn read_replay(&mut self, message: &Message) -> Option<Fact> {
+        let id = event::read_replay(&message.headers, &message.payload)
+            .map_err(|error| self.told.unreadable(&message.subject, &error))
+            .ok()?;
+        if self.replayed == id {
+            return None;
+        }
+        tracing::info!(cluster = %self.lane.cluster, id, "going through all work again");
+        self.replayed = id;
+        Some(Fact::Replay)
     }
 
     fn read_seen(&mut self, message: &Message) -> Option<Fact> {
@@ -307,6 +326,7 @@ impl Session {
             outcome: report.outcome,
             message: report.message,
             sight: report.sight,
+            held: report.held,
             pause: report.pause,
         }
     }
@@ -392,6 +412,7 @@ impl Session {
                     version: env!("CARGO_PKG_VERSION").to_owned(),
                     n,
                     open: u64::try_from(open).unwrap_or(u64::MAX),
+                    epoch: self.agent.epoch().cloned(),
                 };
                 self.publish(event::heartbeat(&heartbeat, &self.lane, now()))
                     .await;

@@ -69,6 +69,7 @@ impl Told {
             message,
             wrote,
             sight: _,
+            held: _,
             pause: _,
         } = report;
         let _entered = span.enter();

@@ -167,7 +167,7 @@ impl Chain<'_> {
                 row.attempts, row.message
             )),
             Condition::Ahead => Some(format!(
-                "not written, the cluster is ahead of the log: {}. Hand the object in anew, or restore with --take-members or --reapply",
+                "not written, the cluster is ahead of the log: {}. Hand the object in anew, or `fleetcast restore --take-members` or `--reapply`",
                 row.message
             )),
             Condition::Pending => Some(format!(

@@ -31,6 +31,10 @@ fn subjects_are_questions_or_refusals() {
             subject::query("documents", None),
             Ok(Question::Documents(None)),
         ),
+        (
+            subject::query("ahead", Some(&web)),
+            Ok(Question::Ahead(Some(web.clone()))),
+        ),
         (subject::query("secrets", None), Err("what")),
         ("fc.query.objects".to_owned(), Err("object")),
         ("fc.query.objects.a.b".to_owned(), Err("object")),

@@ -175,6 +175,7 @@ impl World {
             work_id: "work".to_owned(),
             time: Time(5),
             observed: Observed::default(),
+            held: None,
         };
         let body = BatchBody {
             transitions: 1,

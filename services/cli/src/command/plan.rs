@@ -1,7 +1,7 @@
 //! `fleetcast plan`: what would land where, and why; offline over cluster documents, or against the live fleet.
 
 pub(super) mod compare;
-mod fields;
+pub(super) mod fields;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;

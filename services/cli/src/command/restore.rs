@@ -1,5 +1,8 @@
-//! `fleetcast restore`: a backup into an empty bus, under a new epoch.
+//! `fleetcast restore`: a backup into an empty bus, under a new epoch; and what clusters hold newer than it.
 
+mod settle;
+
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fleetcast_bus::backup::{self, Contents};
@@ -14,11 +17,22 @@ use crate::output::{self, Paint};
 use crate::progress::{self, Progress};
 
 pub(crate) async fn run(bus: &BusArgs, args: &RestoreArgs) -> Result<(), Failure> {
+    let how = settle::How::of(args);
+    if let Some(directory) = &args.directory {
+        restore(bus, directory, args).await?;
+    }
+    match how {
+        Some(how) => settle::settle(&service::bus(bus).await?, how, args).await,
+        None => Ok(()),
+    }
+}
+
+async fn restore(bus: &BusArgs, directory: &Path, args: &RestoreArgs) -> Result<(), Failure> {
     let begin = Instant::now();
-    let contents = check(args).await?;
+    let contents = check(directory).await?;
     let checking = begin.elapsed();
     if args.check {
-        return told_whole(&contents, checking, args);
+        return told_whole(&contents, checking, directory, args);
     }
     let bus = service::bus(bus).await?;
     let mut progress = Progress::new("restoring", contents.records);
@@ -39,8 +53,8 @@ pub(crate) async fn run(bus: &BusArgs, args: &RestoreArgs) -> Result<(), Failure
     tell(&contents, &restored?, checking, begin.elapsed(), args)
 }
 
-async fn check(args: &RestoreArgs) -> Result<Contents, Failure> {
-    let directory = args.directory.clone();
+async fn check(directory: &Path) -> Result<Contents, Failure> {
+    let directory = directory.to_owned();
     let contents = tokio::task::spawn_blocking(move || {
         let mut progress = Progress::new("checking segments", 0);
         let contents = backup::verify(&directory, |done, of| progress.of(done, of));
@@ -50,7 +64,12 @@ async fn check(args: &RestoreArgs) -> Result<Contents, Failure> {
     Ok(contents.await.map_err(anyhow::Error::from)??)
 }
 
-fn told_whole(contents: &Contents, took: Duration, args: &RestoreArgs) -> Result<(), Failure> {
+fn told_whole(
+    contents: &Contents,
+    took: Duration,
+    directory: &Path,
+    args: &RestoreArgs,
+) -> Result<(), Failure> {
     let head = &contents.head;
     if args.output == Lines::Json {
         return output::print_json(&json!({
@@ -66,7 +85,7 @@ fn told_whole(contents: &Contents, took: Duration, args: &RestoreArgs) -> Result
         head.log,
         head.taken_at,
         head.epoch,
-        args.directory.display()
+        directory.display()
     ))
 }
 
@@ -115,7 +134,7 @@ fn tell(
         millis(*reading),
         millis(*storing)
     );
-    text += "next: start `fleetcast ingest` and `fleetcast aggregator`, which rebuild work and view; then `fleetcast replay --verify`\n";
+    text += "next: start `fleetcast ingest` and `fleetcast aggregator`, which rebuild work and view; then `fleetcast replay --verify`,\n      and `fleetcast restore --ahead` for what clusters hold newer than this backup\n";
     output::print(&text)
 }
 

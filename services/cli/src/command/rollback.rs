@@ -1,7 +1,6 @@
 //! `fleetcast rollback`: what an earlier revision or moment said is handed in again, after a look at what that comes to.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
 
 use fleetcast_aggregator::answer::Request;
 use fleetcast_aggregator::answer::past::{At, DocumentRow, Documents, History};
@@ -15,6 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::args::{BusArgs, Lines, RollbackArgs};
+use crate::command::confirm;
 use crate::command::plan::compare::Live;
 use crate::command::service;
 use crate::failure::Failure;
@@ -73,7 +73,7 @@ pub(crate) async fn run(args: &BusArgs, rollback: &RollbackArgs) -> Result<(), F
     if preview.changes.is_empty() {
         return Ok(());
     }
-    if !rollback.yes && !agreed()? {
+    if !rollback.yes && !confirm::agreed("go back?")? {
         return Err(Failure::Refused(
             "nothing is changed; to go back without being asked, say --yes".to_owned(),
         ));
@@ -284,19 +284,6 @@ fn tell(preview: &Preview, format: Lines) -> Result<(), Failure> {
         ),
     };
     output::print(&text)
-}
-
-/// Asks the person at the terminal; where there is none the answer is no.
-fn agreed() -> Result<bool, Failure> {
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Ok(false);
-    }
-    let mut out = std::io::stderr();
-    write!(out, "go back? [y/N] ")?;
-    out.flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Refuses where an object was changed since the preview was made.

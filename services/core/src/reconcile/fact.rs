@@ -2,6 +2,7 @@
 
 use super::{Memory, SyncAnswer, SyncRequest};
 use crate::ack::{BatchBody, Observed, Outcome, Seen};
+use crate::document::Document;
 use crate::model::ObjectKey;
 use crate::work::Work;
 
@@ -30,6 +31,8 @@ pub enum Fact {
         message: String,
         /// The copy as it was seen last; none where it was not.
         sight: Option<Sight>,
+        /// What the cluster holds where that is ahead, as far as it is told.
+        held: Option<Document>,
         /// How long the pause before the next attempt is, where there is one.
         pause: Pause,
     },
@@ -46,6 +49,8 @@ pub enum Fact {
     Recalled(Vec<Work>),
     /// The aggregator confirmed acknowledgements.
     Seen(Seen),
+    /// All work is to be gone through again, whatever was done.
+    Replay,
     /// Time passed.
     Tick,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ack::{Ack, BatchBody, Seen};
+use crate::ack::{Ack, BatchBody, HELD_LIMIT, Seen};
 use crate::model::ObjectKey;
 use crate::time::Time;
 
@@ -80,7 +80,17 @@ impl Outbox {
         if busy && !enough && now.ms_since(self.sent_at) < GATHER_MS {
             return None;
         }
-        let acks: Vec<Ack> = unsent.take(BATCH).map(|(_, ack)| ack.clone()).collect();
+        // Manifests that are told are large: at most as much of them goes into one message as one may have.
+        let mut held = 0;
+        let fits = |(_, ack): &(&u64, &Ack)| {
+            held += ack.held.as_ref().map_or(0, |held| held.as_bytes().len());
+            held <= HELD_LIMIT
+        };
+        let acks: Vec<Ack> = unsent
+            .take(BATCH)
+            .take_while(fits)
+            .map(|(_, ack)| ack.clone())
+            .collect();
         let last = acks.last()?.count;
         let after = std::mem::replace(&mut self.sent, last);
         self.sent_at = now;

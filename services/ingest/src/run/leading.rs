@@ -2,6 +2,7 @@
 
 use fleetcast_bus::append::Expected;
 use fleetcast_bus::{Error, streams};
+use fleetcast_core::epoch::Epoch;
 use fleetcast_core::log::{ClusterEvent, ClusterNews};
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_schemas::subject::{self, Parsed};
@@ -115,10 +116,31 @@ impl Ingest {
 
     pub(super) fn heard(&mut self, message: &Message) {
         if let Some(Parsed::Heartbeat(lane)) = subject::parse(&message.subject)
-            && event::read_heartbeat(&message.headers, &message.payload).is_ok()
+            && let Ok(heartbeat) = event::read_heartbeat(&message.headers, &message.payload)
         {
+            self.note_refusal(&lane.cluster, heartbeat.epoch.as_ref());
             self.liveness.heard(&lane.cluster, fleetcast_bus::now());
             self.write_liveness();
+        }
+    }
+
+    /// Says once of a cluster that it follows another hub: this one's work is refused there.
+    fn note_refusal(&mut self, cluster: &ClusterName, followed: Option<&Epoch>) {
+        let refuses = followed
+            .zip(self.state.placer.epoch())
+            .is_some_and(|(followed, ours)| {
+                followed.number > ours.number
+                    || (followed.number == ours.number && followed.hub != ours.hub)
+            });
+        match followed.filter(|_| refuses) {
+            Some(followed) if self.refused_by.insert(cluster.clone()) => {
+                tracing::error!(
+                    %cluster, %followed, ours = self.state.placer.epoch().map(tracing::field::display),
+                    "this cluster follows another hub and refuses the work of this one: stop this hub, or `fleetcast promote` it"
+                );
+            }
+            Some(_) => {}
+            None => drop(self.refused_by.remove(cluster)),
         }
     }
 

@@ -144,6 +144,7 @@ impl Story {
             work_id: "work".to_owned(),
             time: self.now(),
             observed: Observed::default(),
+            held: None,
         };
         let body = BatchBody {
             transitions: 1,

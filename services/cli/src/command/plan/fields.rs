@@ -28,14 +28,17 @@ const SHOWN: usize = 30;
 
 /// The newest documents of objects, and the policies, as they stand in the log.
 #[derive(Default)]
-pub(super) struct Held {
+pub(in crate::command) struct Held {
     documents: BTreeMap<ObjectKey, Value>,
     policies: BTreeMap<ObjectKey, Value>,
 }
 
 impl Held {
     /// Reads the policies, and the documents of `objects`.
-    pub(super) async fn read(bus: &Bus, objects: Vec<ObjectKey>) -> Result<Self, Failure> {
+    pub(in crate::command) async fn read(
+        bus: &Bus,
+        objects: Vec<ObjectKey>,
+    ) -> Result<Self, Failure> {
         let newest = bus
             .newest_of_all(streams::LOG, subject::LOG_POLICIES, None, None)
             .await?;
@@ -52,7 +55,7 @@ impl Held {
     }
 
     /// The policies in the log, but for those that `replaced` says are handed in anew.
-    pub(super) fn policies(
+    pub(in crate::command) fn policies(
         &self,
         replaced: impl Fn(&ObjectKey) -> bool,
     ) -> impl Iterator<Item = &Value> {

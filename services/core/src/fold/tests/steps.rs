@@ -144,6 +144,7 @@ pub(super) fn ack(count: u64, decision: u64, outcome: Outcome) -> Ack {
             health: Some(Health::healthy(format!("answer {count}"))),
             ..Observed::default()
         },
+        held: None,
     }
 }
 

@@ -197,6 +197,7 @@ impl Scene {
             decision,
             outcome,
             message: String::new(),
+            held: None,
             sight,
             pause: Pause::Ours,
         });

@@ -159,6 +159,7 @@ fn much_that_is_seen_does_not_hold_up_answers_to_work() {
         decision: 1,
         outcome: Outcome::Applied,
         message: String::new(),
+        held: None,
         sight: None,
         pause: Pause::Ours,
     });
@@ -444,6 +445,7 @@ fn new_work_goes_before_what_is_tried_again_and_a_cluster_may_ask_for_a_pause() 
         decision: 1,
         outcome: Outcome::Retrying,
         message: "too many requests".to_owned(),
+        held: None,
         sight: None,
         pause: Pause::AtLeast(7_000),
     });
