@@ -177,7 +177,13 @@ mod tests {
     }
 
     fn render(document: &Value) -> Result<Manifests, Refusal> {
-        let fleet = Fleet::of(["eu-1", "us-1"].map(|one| crate::model::Cluster::named(name(one))));
+        let clusters = ["eu-1", "us-1"].map(name);
+        let mut fleet = Fleet::of(clusters.clone().map(crate::model::Cluster::named));
+        // KubeFed's objects go where their namespace is.
+        let namespace = "Namespace/shop".parse().expect("valid");
+        for cluster in &clusters {
+            fleet.hold(&namespace, cluster);
+        }
         let document = Document {
             file: String::new(),
             index: 0,
