@@ -8,6 +8,8 @@ use fleetcast_core::time::Time;
 use fleetcast_schemas::{event, subject};
 use fleetcast_simulator::Cluster;
 use fleetcast_tests::harness::{Bed, Binary, Output, config_map, eventually, held, nats_server};
+use kube::api::{Api, DynamicObject, PostParams};
+use kube::core::{ApiResource, GroupVersionKind};
 
 const OBJECTS: usize = 12;
 
@@ -172,7 +174,7 @@ async fn a_lost_member_gets_everything_back_and_a_replayed_one_writes_nothing_th
     // Wiped clean, and registered again under its name.
     lost.kill().await;
     let wiped = Cluster::new("c1");
-    let _again = bed.agent(&wiped);
+    let again = bed.agent(&wiped);
     bed.register(&bus, &["c1"]).await;
     for index in 0..OBJECTS {
         let name = format!("o{index}");
@@ -203,6 +205,40 @@ async fn a_lost_member_gets_everything_back_and_a_replayed_one_writes_nothing_th
             "no write in {name}"
         );
     }
+
+    // One that was restored from an old backup of its own: its lease has forgotten how often it changed hands, and all the same its new
+    // agent's answers count.
+    again.kill().await;
+    let fallen = Cluster::new("c1");
+    let lease = serde_json::json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"name": "fleetcast-agent", "namespace": "fleetcast-system"},
+        "spec": {"leaseTransitions": 1},
+    });
+    let resource =
+        ApiResource::from_gvk(&GroupVersionKind::gvk("coordination.k8s.io", "v1", "Lease"));
+    let leases: Api<DynamicObject> =
+        Api::namespaced_with(fallen.client(), "fleetcast-system", &resource);
+    let namespaces: Api<DynamicObject> = Api::all_with(
+        fallen.client(),
+        &ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Namespace")),
+    );
+    let object = |value| serde_json::from_value(value).expect("an object");
+    let namespace = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "fleetcast-system"}});
+    for made in [
+        namespaces
+            .create(&PostParams::default(), &object(namespace))
+            .await,
+        leases.create(&PostParams::default(), &object(lease)).await,
+    ] {
+        made.expect("created");
+    }
+    let _fallen = bed.agent(&fallen);
+    let told = fleetcast
+        .done(&["--nats", url, "replay", "--cluster", "c1", "-o", "json"])
+        .json();
+    assert_eq!(told["answered"], OBJECTS, "{told}");
+
     let unknown = fleetcast.run(&["--nats", url, "replay", "--cluster", "c9"]);
     assert!(
         unknown.status == 1 && unknown.err.contains("nothing is placed in c9"),

@@ -1,6 +1,7 @@
 //! What can be typed: commands, arguments, examples.
 
 pub(crate) mod bench;
+mod recovery;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +10,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use fleetcast_aggregator::answer::past::At;
 use fleetcast_core::model::ClusterName;
 use fleetcast_schemas::envelope::parse_time;
+
+pub(crate) use recovery::{BackupArgs, MirrorArgs, PromoteArgs, Rebuild, ReplayArgs, RestoreArgs};
 
 /// Carries Kubernetes objects to every cluster that should have them, and proves that they got there.
 #[derive(Debug, Parser)]
@@ -377,110 +380,6 @@ pub(crate) struct RollbackArgs {
     #[arg(long, short)]
     pub(crate) yes: bool,
     /// How preview and outcome are printed; json is a document each
-    #[arg(short, long, default_value = "table")]
-    pub(crate) output: Lines,
-}
-
-#[derive(Debug, Clone, ClapArgs)]
-pub(crate) struct ReplayArgs {
-    /// Check the log for gaps and changed events, and compare view and work with it
-    #[arg(long, required_unless_present_any = ["rebuild", "cluster"], conflicts_with_all = ["rebuild", "cluster"])]
-    pub(crate) verify: bool,
-    /// Make this cluster's agent go through all its work again; what is right is not written
-    #[arg(long, value_parser = cluster_name, conflicts_with = "rebuild")]
-    pub(crate) cluster: Option<ClusterName>,
-    /// What is rebuilt from the log and the acknowledgements
-    #[arg(long, value_name = "WHAT")]
-    pub(crate) rebuild: Option<Rebuild>,
-    /// How the outcome is printed
-    #[arg(short, long, default_value = "table")]
-    pub(crate) output: Document,
-}
-
-/// What can be rebuilt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Rebuild {
-    /// The aggregator's view
-    View,
-    /// Every cluster's work
-    Work,
-}
-
-#[derive(Debug, Clone, ClapArgs)]
-pub(crate) struct BackupArgs {
-    /// The folder
-    #[arg(value_name = "DIR")]
-    pub(crate) directory: PathBuf,
-    /// Go on with what comes, until Ctrl-C
-    #[arg(long)]
-    pub(crate) follow: bool,
-    /// How often what is new is written
-    #[arg(long, default_value = "10s", value_parser = duration, requires = "follow", value_name = "TIME")]
-    pub(crate) every: Duration,
-    /// How the outcome is printed; json is a document a run
-    #[arg(short, long, default_value = "table")]
-    pub(crate) output: Lines,
-}
-
-#[derive(Debug, Clone, ClapArgs)]
-pub(crate) struct RestoreArgs {
-    /// The folder; without one, what is ahead of the running hub's log is settled
-    #[arg(value_name = "DIR", required_unless_present_any = ["ahead", "take_members", "reapply"])]
-    pub(crate) directory: Option<PathBuf>,
-    /// Only read all of it, and say whether it is whole
-    #[arg(long, requires = "directory", conflicts_with_all = ["ahead", "take_members", "reapply"])]
-    pub(crate) check: bool,
-    /// List what clusters hold newer than the log
-    #[arg(long, conflicts_with_all = ["take_members", "reapply"])]
-    pub(crate) ahead: bool,
-    /// Settle what is ahead: the log takes over what the clusters hold
-    #[arg(long, conflicts_with = "reapply")]
-    pub(crate) take_members: bool,
-    /// Settle what is ahead: what the log says is written over it
-    #[arg(long)]
-    pub(crate) reapply: bool,
-    /// Only this object
-    #[arg(long, conflicts_with = "directory")]
-    pub(crate) object: Option<String>,
-    /// Only what is ahead in this cluster
-    #[arg(long, value_parser = cluster_name)]
-    pub(crate) cluster: Option<ClusterName>,
-    /// Settle without asking
-    #[arg(long, short)]
-    pub(crate) yes: bool,
-    /// How long to wait behind a restore for the services and the clusters' answers
-    #[arg(long, default_value = "10m", value_parser = duration, value_name = "TIME")]
-    pub(crate) timeout: Duration,
-    /// How many NATS servers hold each stream
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
-    pub(crate) replicas: u8,
-    /// How the outcome is printed
-    #[arg(short, long, default_value = "table")]
-    pub(crate) output: Lines,
-}
-
-#[derive(Debug, Clone, ClapArgs)]
-pub(crate) struct MirrorArgs {
-    /// The JetStream domain of the hub that is copied
-    #[arg(long)]
-    pub(crate) domain: Option<String>,
-    /// How many NATS servers hold each copy
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5), requires = "domain")]
-    pub(crate) replicas: u8,
-    /// How the outcome is printed
-    #[arg(short, long, default_value = "table")]
-    pub(crate) output: Lines,
-}
-
-#[derive(Debug, Clone, ClapArgs)]
-pub(crate) struct PromoteArgs {
-    /// Begin an epoch above this number, where clusters follow another hub that far
-    #[arg(long, default_value_t = 0, value_name = "EPOCH", hide_default_value = true, value_parser = clap::value_parser!(u64).range(..1_000_000_000))]
-    pub(crate) above: u64,
-    /// Also where the hub that is copied still answers, or something of it is not copied yet
-    #[arg(long)]
-    pub(crate) force: bool,
-    /// How the outcome is printed
     #[arg(short, long, default_value = "table")]
     pub(crate) output: Lines,
 }

@@ -329,7 +329,8 @@ impl View {
             .map_or(batch.body.after, |ack| ack.count);
         let known = self.seen.get(&batch.cluster).copied().unwrap_or_default();
         let told = match batch.body.transitions.cmp(&known.transitions) {
-            std::cmp::Ordering::Less => return None,
+            // Its agent learns that a later one answered: where it holds the cluster's lease, that has forgotten (it was wiped, or restored).
+            std::cmp::Ordering::Less => return Some(known),
             std::cmp::Ordering::Equal => known.count.max(batch.body.confirmed),
             std::cmp::Ordering::Greater => batch.body.confirmed,
         };

@@ -67,12 +67,15 @@ impl Lease {
         {
             return Ok(Err(holder.to_owned()));
         }
-        let transitions = live
+        let before = live
             .as_ref()
             .and_then(|live| live["spec"]["leaseTransitions"].as_u64())
             .unwrap_or(0)
-            .max(floor)
-            + 1;
+            .max(floor);
+        let transitions = match before {
+            0 => first(now),
+            before => before + 1,
+        };
         let acquired = text(now);
         let content = content(identity, transitions, &acquired, now);
         let version = live.as_ref().map(version);
@@ -159,6 +162,13 @@ impl Seen {
             }
         }
     }
+}
+
+/// The transitions where nobody is known to have acted for the cluster: a cluster that was wiped clean begins above what it counted before, or
+/// the answers of its new agent would be older than those of the last one. Seconds since 2020, which fit the lease's 32 bits until 2088.
+fn first(now: DateTime<Utc>) -> u64 {
+    const Y2020: i64 = 1_577_836_800;
+    u64::try_from(now.timestamp() - Y2020).unwrap_or(0).max(1)
 }
 
 fn content(identity: &str, transitions: u64, acquired: &str, now: DateTime<Utc>) -> Value {

@@ -90,6 +90,8 @@ pub(super) struct Session {
     told: Told,
     /// The call to go through all work again that came last.
     replayed: String,
+    /// The lease transitions of an agent that answered later than this one, as far as the lease knows.
+    outlived: Option<u64>,
 }
 
 impl Session {
@@ -138,6 +140,7 @@ impl Session {
             watched: BTreeMap::new(),
             told: Told::new(lane.cluster.clone()),
             replayed: String::new(),
+            outlived: None,
         })
     }
 
@@ -147,6 +150,7 @@ impl Session {
         mut lease: Lease,
         stop: &mut Receiver<bool>,
     ) -> Result<End, super::Error> {
+        let mut outlived_by = None;
         let end = {
             let lost = lease.hold();
             tokio::pin!(lost);
@@ -154,9 +158,19 @@ impl Session {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => End::Stopped,
                 reason = &mut lost => End::Lost(reason),
-                error = self.serve() => return Err(error),
+                served = self.serve() => {
+                    outlived_by = Some(served?);
+                    End::Lost("an agent answered for this cluster later than the lease knows".to_owned())
+                }
             }
         };
+        if let Some(transitions) = outlived_by {
+            let kept = Kept {
+                transitions,
+                ..self.kept(self.agent.memory())
+            };
+            self.store.save_patiently(&kept).await;
+        }
         if let End::Stopped = end {
             let memory = self.agent.memory();
             self.mark_the_copy(&memory);
@@ -182,15 +196,15 @@ impl Session {
         Ok(end)
     }
 
-    /// Never ends unless the connection is closed for good.
-    async fn serve(&mut self) -> super::Error {
+    /// Never ends unless the connection is closed for good, or a later agent's transitions turn up.
+    async fn serve(&mut self) -> Result<u64, super::Error> {
         let mut live = match self.bus.subscribe(&self.lane.live()).await {
             Ok(live) => live,
-            Err(error) => return error.into(),
+            Err(error) => return Err(error.into()),
         };
         let mut seen = match self.bus.subscribe(&self.lane.seen()).await {
             Ok(seen) => seen,
-            Err(error) => return error.into(),
+            Err(error) => return Err(error.into()),
         };
         let mut connected = self.bus.connected();
         let is_connected = *connected.borrow_and_update();
@@ -211,13 +225,13 @@ impl Session {
                 event = self.next(&mut live, &mut seen) => event,
             };
             if let Event::Closed = event {
-                return fleetcast_bus::Error::Unavailable("the connection was closed".to_owned())
-                    .into();
+                let closed = "the connection was closed".to_owned();
+                return Err(fleetcast_bus::Error::Unavailable(closed).into());
             }
             if let Event::Connection(is_connected) = event {
                 self.told.connected(is_connected);
                 if is_connected && let Err(error) = self.bus.refuse_old_server() {
-                    return error.into();
+                    return Err(error.into());
                 }
             }
             self.take(event);
@@ -226,6 +240,9 @@ impl Session {
                     Some(Event::Closed) | None => break,
                     Some(event) => self.take(event),
                 }
+            }
+            if let Some(transitions) = self.outlived {
+                return Ok(transitions);
             }
         }
     }
@@ -304,10 +321,14 @@ impl Session {
     }
 
     fn read_seen(&mut self, message: &Message) -> Option<Fact> {
-        event::read_seen(&message.headers, &message.payload)
-            .map(Fact::Seen)
+        let seen = event::read_seen(&message.headers, &message.payload)
             .map_err(|error| self.told.unreadable(&message.subject, &error))
-            .ok()
+            .ok()?;
+        if seen.transitions > self.transitions {
+            self.outlived = Some(seen.transitions);
+            return None;
+        }
+        Some(Fact::Seen(seen))
     }
 
     fn read_answer(&mut self, answer: Result<SyncAnswer, sync::Error>) -> Fact {

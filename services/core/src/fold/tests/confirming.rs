@@ -27,7 +27,11 @@ fn nothing_is_confirmed_past_a_batch_that_was_lost() {
             seen(5),
         ),
         ("an old one repeated", batch(5, 1, 0, one(1)), seen(5)),
-        ("an earlier agent's", batch(6, 0, 0, one(9)), None),
+        (
+            "an earlier agent's: it is told of the later one",
+            batch(6, 0, 0, one(9)),
+            seen(5),
+        ),
         (
             "a later agent begins anew",
             batch(7, 2, 0, one(1)),
@@ -37,9 +41,12 @@ fn nothing_is_confirmed_past_a_batch_that_was_lost() {
             }),
         ),
         (
-            "the earlier one is told nothing",
+            "the earlier one is told of it",
             batch(8, 1, 5, one(6)),
-            None,
+            Some(Seen {
+                transitions: 2,
+                count: 1,
+            }),
         ),
     ] {
         assert_eq!(step.fold(&mut view), expected, "{what}");
