@@ -148,148 +148,116 @@ mod tests {
         status
     }
 
-    /// Each kind of no, as real API servers word it, and what follows from it.
+    /// Each kind of no, as real API servers word it (code, reason, message, and what it is about: kind, name, cause), and what follows from it.
     #[test]
     fn each_no_has_its_consequence() {
-        let text = |text: &str| text.to_owned();
-        for (status, expected) in [
+        type Means = fn(String) -> No;
+        let changes: Means = No::Changed;
+        let (refuse, never, retry): (Means, Means, Means) = (No::Refuse, No::Immutable, No::Retry);
+        for (code, reason, message, of, means) in [
             (
-                about(
-                    status(404, "NotFound", "namespaces \"shop\" not found"),
-                    "namespaces",
-                    "shop",
-                    "",
-                ),
+                404,
+                "NotFound",
+                "the server could not find the requested resource",
+                Some(("", "", "")),
+                No::Unserved as Means,
+            ),
+            (404, "", "404 page not found", None, No::Unserved),
+            (
+                409,
+                "Conflict",
+                "Operation cannot be fulfilled: please apply",
+                None,
+                changes,
+            ),
+            (409, "AlreadyExists", "already exists", None, refuse),
+            (
+                422,
+                "Invalid",
+                "spec.selector: field is immutable",
+                None,
+                never,
+            ),
+            (
+                422,
+                "Invalid",
+                "spec.clusterIPs[0]: may not change once set",
+                None,
+                never,
+            ),
+            (
+                422,
+                "Invalid",
+                "roleRef: cannot change roleRef",
+                None,
+                never,
+            ),
+            (
+                422,
+                "Invalid",
+                "spec.replicas: must be positive",
+                None,
+                refuse,
+            ),
+            (
+                403,
+                "Forbidden",
+                "a is forbidden: User \"b\" cannot patch resource",
+                None,
+                retry,
+            ),
+            (403, "Forbidden", "cannot patch", None, refuse),
+            (
+                403,
+                "Forbidden",
+                "is being terminated",
+                Some(("", "", "NamespaceTerminating")),
+                retry,
+            ),
+            (400, "BadRequest", "strict decoding error", None, refuse),
+            (401, "Unauthorized", "Unauthorized", None, retry),
+            (413, "", "too large", None, refuse),
+            (429, "TooManyRequests", "slow down", None, retry),
+            (500, "InternalError", "etcd", None, retry),
+        ] {
+            let mut no = status(code, reason, message);
+            if let Some((kind, name, cause)) = of {
+                no = about(no, kind, name, cause);
+            }
+            assert_eq!(read_status(&no, false), means(message.to_owned()), "{no:?}");
+        }
+    }
+
+    /// What a no names is in what follows: the namespace that is waited for, the fields of a conflict, the pause; and it is told in one line.
+    #[test]
+    fn what_a_no_names_is_kept() {
+        let text = |text: &str| text.to_owned();
+        let missing = |kind, name| about(status(404, "NotFound", "not found"), kind, name, "");
+        let conflict = status(409, "Conflict", "Apply failed with 1 conflict:\n .data.a");
+        let mut busy = about(status(429, "TooManyRequests", "slow down"), "", "", "");
+        if let Some(details) = &mut busy.details {
+            details.retry_after_seconds = 7;
+        }
+        for (no, expected) in [
+            (
+                missing("namespaces", "shop"),
                 No::Wait(text("waits for namespace \"shop\": it is not there yet")),
             ),
+            (missing("configmaps", "a"), No::Absent),
             (
-                about(
-                    status(404, "NotFound", "configmaps \"a\" not found"),
-                    "configmaps",
-                    "a",
-                    "",
-                ),
-                No::Absent,
-            ),
-            (
-                about(
-                    status(
-                        404,
-                        "NotFound",
-                        "the server could not find the requested resource",
-                    ),
-                    "",
-                    "",
-                    "",
-                ),
-                No::Unserved(text("the server could not find the requested resource")),
-            ),
-            (
-                status(404, "", "404 page not found"),
-                No::Unserved(text("404 page not found")),
-            ),
-            (
-                about(
-                    status(
-                        409,
-                        "Conflict",
-                        "Apply failed with 1 conflict: conflict with \"kubectl\": .data.a",
-                    ),
-                    "",
-                    "",
-                    "FieldManagerConflict",
-                ),
+                about(conflict, "", "", "FieldManagerConflict"),
                 No::Conflict(
-                    text("Apply failed with 1 conflict: conflict with \"kubectl\": .data.a"),
+                    text("Apply failed with 1 conflict: .data.a"),
                     vec![text(".data.a")],
                 ),
             ),
-            (
-                status(
-                    409,
-                    "Conflict",
-                    "Operation cannot be fulfilled:\n please apply",
-                ),
-                No::Changed(text("Operation cannot be fulfilled: please apply")),
-            ),
-            (
-                status(409, "AlreadyExists", "already exists"),
-                No::Refuse(text("already exists")),
-            ),
-            (
-                status(422, "Invalid", "spec.selector: field is immutable"),
-                No::Immutable(text("spec.selector: field is immutable")),
-            ),
-            (
-                status(
-                    422,
-                    "Invalid",
-                    "spec.clusterIPs[0]: may not change once set",
-                ),
-                No::Immutable(text("spec.clusterIPs[0]: may not change once set")),
-            ),
-            (
-                status(422, "Invalid", "roleRef: cannot change roleRef"),
-                No::Immutable(text("roleRef: cannot change roleRef")),
-            ),
-            (
-                status(
-                    403,
-                    "Forbidden",
-                    "a is forbidden: User \"b\" cannot patch resource",
-                ),
-                No::Retry(text("a is forbidden: User \"b\" cannot patch resource")),
-            ),
-            (
-                status(422, "Invalid", "spec.replicas: must be positive"),
-                No::Refuse(text("spec.replicas: must be positive")),
-            ),
-            (
-                status(400, "BadRequest", "strict decoding error"),
-                No::Refuse(text("strict decoding error")),
-            ),
-            (
-                status(403, "Forbidden", "cannot patch"),
-                No::Refuse(text("cannot patch")),
-            ),
-            (
-                about(
-                    status(403, "Forbidden", "is being terminated"),
-                    "",
-                    "",
-                    "NamespaceTerminating",
-                ),
-                No::Retry(text("is being terminated")),
-            ),
-            (
-                status(401, "Unauthorized", "Unauthorized"),
-                No::Retry(text("Unauthorized")),
-            ),
-            (status(413, "", "too large"), No::Refuse(text("too large"))),
-            (
-                status(429, "TooManyRequests", "slow down"),
-                No::Retry(text("slow down")),
-            ),
-            (
-                {
-                    let mut busy = about(status(429, "TooManyRequests", "slow down"), "", "", "");
-                    if let Some(details) = &mut busy.details {
-                        details.retry_after_seconds = 7;
-                    }
-                    busy
-                },
-                No::Busy(text("slow down"), 7_000),
-            ),
-            (
-                status(500, "InternalError", "etcd"),
-                No::Retry(text("etcd")),
-            ),
+            (busy, No::Busy(text("slow down"), 7_000)),
             (
                 status(503, "", ""),
                 No::Retry(text("the cluster's API server answers 503")),
             ),
         ] {
-            assert_eq!(read_status(&status, false), expected, "{status:?}");
+            assert_eq!(read_status(&no, false), expected, "{no:?}");
         }
     }
 
