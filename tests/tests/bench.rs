@@ -120,3 +120,57 @@ fn the_other_workloads_come_to_their_end() {
     let agents = bench(test, &["agents", "--clusters", "4", "--changes", "2"]).expect("a server");
     assert_eq!(agents["to_all"]["count"], 2);
 }
+
+#[test]
+fn growth_draws_a_curve_for_each_thing_that_grows() {
+    let test = "growth_draws_a_curve_for_each_thing_that_grows";
+    let svg = tempfile::tempdir().expect("a folder");
+    let folder = svg.path().to_str().expect("a path in UTF-8");
+    let arguments = [
+        "growth",
+        "--clusters",
+        "10",
+        "--placements",
+        "2,4",
+        "--rounds",
+        "1",
+        "--svg",
+        folder,
+    ];
+    let Some(figures) = bench(test, &arguments) else {
+        return;
+    };
+    for (name, points) in [
+        ("clusters", 1),
+        ("objects", 2),
+        ("changes", 1),
+        ("restart", 1),
+    ] {
+        let found = figures[name]["points"].as_array().expect("a list");
+        assert_eq!(found.len(), points, "{figures:#}");
+        assert!(svg.path().join(format!("{name}.svg")).exists());
+    }
+}
+
+/// The guard against getting slow: a share of what the parts alone do in the same run and build, with a wide margin (a debug build alone on
+/// two cores shows about ten times as much).
+#[test]
+fn fanout_keeps_its_share_of_what_the_parts_can_do() {
+    let test = "fanout_keeps_its_share_of_what_the_parts_can_do";
+    let arguments = [
+        "fanout",
+        "--clusters",
+        "20",
+        "--placements",
+        "40",
+        "--per-placement",
+        "10",
+    ];
+    let Some(figures) = bench(test, &arguments) else {
+        return;
+    };
+    for (limit, least) in [("publish_in_batches", 0.003), ("simulated_apply", 0.014)] {
+        let share = figures["share_of_limit"][limit].as_f64().expect("a number");
+        assert!(share >= least, "{limit}: {share} of {figures:#}");
+    }
+}

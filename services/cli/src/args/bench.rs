@@ -28,6 +28,8 @@ pub(crate) enum Workload {
     Agents(AgentsArgs),
     /// One agent process and its memory and CPU, at work and idle, by how much its cluster holds
     Agent(AgentArgs),
+    /// What one copy costs by how many clusters, objects, changes and how much history there is; curves as SVG
+    Growth(GrowthArgs),
     /// The simulated members of a run, as a process
     #[command(hide = true)]
     Members(MembersArgs),
@@ -162,6 +164,27 @@ pub(crate) struct AgentArgs {
     /// How much the cluster holds, one measurement each, rising
     #[arg(long, value_delimiter = ',', default_value = "100,1000")]
     pub(crate) objects: Vec<u32>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  fleetcast bench growth --svg docs/performance      writes clusters.svg, objects.svg, changes.svg, restart.svg\n  fleetcast bench growth --clusters 10,100 --placements 10,100 --rounds 4"
+)]
+pub(crate) struct GrowthArgs {
+    /// Fleets of how many simulated clusters; what is placed stays the same
+    #[arg(long, value_delimiter = ',', default_value = "10,30,100,300,1000", value_parser = clap::value_parser!(u32).range(10..=20_000))]
+    pub(crate) clusters: Vec<u32>,
+    /// How many placements of three objects; the fleet stays the same
+    #[arg(long, value_delimiter = ',', default_value = "10,30,100,300,1000", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) placements: Vec<u32>,
+    /// How often everything is changed; after rounds 1, 2, 4, 8 … the hub is killed and started again
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rounds: u32,
+    /// Draws the curves into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) svg: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) common: Common,
 }

@@ -13,15 +13,18 @@
 //! | ingest, aggregator and NATS server killed, and how long until a new change flows | [`restart`] |
 //! | many agents on one bus | [`agents`] |
 //! | one agent process, by how much its cluster holds | [`agent`] |
+//! | what one copy costs by the size of everything, as curves | [`growth`], [`chart`] |
 //! | what the parts can do alone | [`limits`] |
 
 mod agent;
 mod agents;
 mod apply;
 mod burst;
+mod chart;
 mod documents;
 mod fanout;
 mod figures;
+mod growth;
 mod hops;
 mod latency;
 mod limits;
@@ -33,14 +36,34 @@ mod settle;
 mod status;
 mod tracker;
 
+use anyhow::bail;
+use serde_json::Value;
+
 use crate::args::bench::{BenchArgs, Form, Workload};
+use crate::command::service;
 use crate::failure::Failure;
 use crate::output;
 
-/// Runs a workload and prints its figures.
+/// Runs a workload and prints its figures; Ctrl-C and SIGTERM end its processes, too.
 pub(crate) async fn run(args: BenchArgs) -> Result<(), Failure> {
-    let (form, figures) = match args.workload {
+    let measured = match args.workload {
         Workload::Members(members) => return members::run(members).await,
+        workload => tokio::select! {
+            measured = measure(workload) => measured?,
+            () = service::asked_to_stop() => {
+                return Err(anyhow::anyhow!("interrupted; its processes were stopped").into());
+            }
+        },
+    };
+    match measured {
+        (Form::Json, figures) => output::print_json(&figures),
+        (Form::Table, figures) => output::print(&figures::table(&figures)),
+    }
+}
+
+async fn measure(workload: Workload) -> anyhow::Result<(Form, Value)> {
+    Ok(match workload {
+        Workload::Members(_) => bail!("members measure nothing"),
         Workload::Fanout(args) => (args.common.output, fanout::run(&args).await?),
         Workload::Burst(args) => (args.common.output, burst::run(&args).await?),
         Workload::Apply(args) => (args.common.output, apply::run(&args).await?),
@@ -49,9 +72,6 @@ pub(crate) async fn run(args: BenchArgs) -> Result<(), Failure> {
         Workload::Restart(args) => (args.common.output, restart::run(&args).await?),
         Workload::Agent(args) => (args.common.output, agent::run(&args).await?),
         Workload::Agents(args) => (args.common.output, agents::run(&args).await?),
-    };
-    match form {
-        Form::Json => output::print_json(&figures),
-        Form::Table => output::print(&figures::table(&figures)),
-    }
+        Workload::Growth(args) => (args.common.output, growth::run(&args).await?),
+    })
 }

@@ -15,7 +15,7 @@ use crate::progress::Progress;
 /// How many submissions are under way.
 const AT_ONCE: usize = 256;
 /// Objects of one placement.
-const OBJECTS: usize = 3;
+pub(super) const OBJECTS: usize = 3;
 
 pub(super) async fn run(args: &FanoutArgs) -> anyhow::Result<Value> {
     let FanoutArgs {
@@ -52,7 +52,8 @@ pub(super) async fn run(args: &FanoutArgs) -> anyhow::Result<Value> {
     Ok(figures)
 }
 
-async fn phase(
+/// Hands every placement in as `revision` and waits until all of it is acknowledged and in the view.
+pub(super) async fn phase(
     rig: &mut Rig,
     placements: usize,
     groups: usize,

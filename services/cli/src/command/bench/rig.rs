@@ -194,6 +194,18 @@ impl Rig {
         Ok(used(process.child.id()))
     }
 
+    /// The CPU seconds that ingest, aggregator and NATS server have used, together.
+    pub(super) fn hub_cpu(&self) -> f64 {
+        let server = self.server.iter().map(Server::pid);
+        let services = ["ingest", "aggregator"].into_iter();
+        let services = services.filter_map(|name| Some(self.processes.get(name)?.child.id()));
+        let gone = self.gone.values().map(|used| used.cpu_s).sum::<f64>();
+        gone + server
+            .chain(services)
+            .map(|pid| used(pid).cpu_s)
+            .sum::<f64>()
+    }
+
     /// Removes what a process keeps besides the streams.
     pub(super) fn forget_state(&self, name: &str) -> anyhow::Result<()> {
         match std::fs::remove_dir_all(self.path(name)) {
