@@ -1,6 +1,6 @@
 //! Messages as they travel: CloudEvents 1.0 in binary mode, attributes as headers, the body apart.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use fleetcast_core::time::Time;
@@ -51,9 +51,33 @@ pub const MSG_ID: &str = "Nats-Msg-Id";
 /// Our own `ce-source`.
 pub const OURS: &str = "fleetcast";
 
+/// The names above in the order of their bytes: they are shared by all messages instead of copied into each.
+const NAMES: [&str; 20] = [
+    MSG_ID,
+    CAUSATION,
+    CORRELATION,
+    DATACONTENTTYPE,
+    DATAREF,
+    ID,
+    SOURCE,
+    SPECVERSION,
+    SUBJECT,
+    TIME,
+    TYPE,
+    DECISION,
+    DECISION_EPOCH,
+    DIGEST,
+    ENCODING,
+    EPOCH,
+    INCARNATION,
+    N,
+    REVISION,
+    TERM,
+];
+
 /// Headers by name; a name stands once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Headers(BTreeMap<String, String>);
+pub struct Headers(Vec<(Cow<'static, str>, String)>);
 
 impl Headers {
     /// Sets a header. Bytes that cannot stand in a header line are replaced by spaces, so that no value can begin another header.
@@ -62,7 +86,21 @@ impl Headers {
         if value.contains(['\r', '\n', '\0']) {
             value = value.replace(['\r', '\n', '\0'], " ");
         }
-        self.0.insert(name.to_owned(), value);
+        match self.place(name) {
+            Ok(there) => self.0[there].1 = value,
+            Err(before) => {
+                let name = match NAMES.binary_search(&name) {
+                    Ok(known) => Cow::Borrowed(NAMES[known]),
+                    Err(_) => Cow::Owned(name.to_owned()),
+                };
+                self.0.insert(before, (name, value));
+            }
+        }
+    }
+
+    /// Where a header stands, or would.
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| (**known).cmp(name))
     }
 
     /// With a header set.
@@ -74,19 +112,19 @@ impl Headers {
 
     /// A header's value.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        let there = self.place(name).ok()?;
+        Some(&self.0[there].1)
     }
 
     /// Takes a header away.
     pub fn remove(&mut self, name: &str) -> Option<String> {
-        self.0.remove(name)
+        let there = self.place(name).ok()?;
+        Some(self.0.remove(there).1)
     }
 
     /// All headers, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.iter().map(|(name, value)| (&**name, value.as_str()))
     }
 
     /// A header that must be there.
@@ -221,6 +259,21 @@ mod tests {
     fn a_value_cannot_begin_another_header() {
         let headers = Headers::default().with(ID, "a\r\nNats-Msg-Id: x");
         assert_eq!(headers.get(ID), Some("a  Nats-Msg-Id: x"));
+    }
+
+    #[test]
+    fn names_stand_once_and_in_order() {
+        assert!(NAMES.is_sorted());
+        let headers = [(TYPE, "a"), ("other", "b"), (ID, "c"), (TYPE, "d")];
+        let mut headers: Headers = headers.into_iter().collect();
+        let all: Vec<_> = headers.iter().collect();
+        assert_eq!(all, [(ID, "c"), (TYPE, "d"), ("other", "b")]);
+        assert_eq!(headers.remove("other"), Some("b".to_owned()));
+        assert_eq!(
+            (headers.get("other"), headers.remove("other")),
+            (None, None)
+        );
+        assert_eq!(headers, Headers::default().with(TYPE, "d").with(ID, "c"));
     }
 
     #[test]

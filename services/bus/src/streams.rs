@@ -160,6 +160,22 @@ impl Bus {
         self.prepare_bodies(layout).await
     }
 
+    /// Takes every stream and bucket away that [`Bus::prepare`] makes, with all that stands in them.
+    ///
+    /// # Errors
+    /// Where the server does not answer.
+    pub async fn remove(&self, layout: Layout) -> Result<(), Error> {
+        let names = streams(layout).into_iter().map(|config| config.name);
+        let buckets = [format!("KV_{LEADER}"), format!("OBJ_{BODIES}")];
+        for name in names.chain(buckets) {
+            if self.jetstream.get_stream_no_info(&name).await.is_ok() {
+                let removed = self.jetstream.delete_stream(&name).await;
+                removed.map_err(|error| Error::Unavailable(format!("stream {name}: {error}")))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the store of large bodies.
     pub(crate) async fn prepare_bodies(&self, layout: Layout) -> Result<(), Error> {
         if self.jetstream.get_object_store(BODIES).await.is_err() {

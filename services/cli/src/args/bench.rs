@@ -22,9 +22,9 @@ pub(crate) enum Workload {
     Latency(LatencyArgs),
     /// Acknowledgements folded a second, and listing rows
     Status(StatusArgs),
-    /// kill -9 of ingest, of the aggregator and of the NATS server; time until a new change flows
+    /// kill -9 of ingest, of the aggregator, of an agent and of the NATS server; time until a new change flows
     Restart(RestartArgs),
-    /// Agents connected to one bus: time, memory, latency of a change to one and to all
+    /// Agents connected to one bus: time, memory, latency of a change to one, to all, and to the rest when a tenth is stopped
     Agents(AgentsArgs),
     /// One agent process and its memory and CPU, at work and idle, by how much its cluster holds
     Agent(AgentArgs),
@@ -44,6 +44,9 @@ pub(crate) struct Common {
     /// Over how many partitions work is spread
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) partitions: u16,
+    /// A bus that is there, with nothing of Fleetcast on it: what the run puts there is taken away at its end [default: a NATS server of its own]
+    #[arg(long, value_name = "URL")]
+    pub(crate) nats: Option<String>,
     /// Where the run keeps its files while it lasts [default: a folder under the system's temporary one]
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
@@ -191,6 +194,9 @@ pub(crate) struct GrowthArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct MembersArgs {
+    /// The number of the first
+    #[arg(long, default_value_t = 0)]
+    pub(crate) first: usize,
     /// Run no agents: serve the clusters over HTTP and write a kubeconfig for each into this folder
     #[arg(long)]
     pub(crate) serve: Option<PathBuf>,

@@ -28,7 +28,7 @@ pub(super) async fn run(args: &FanoutArgs) -> anyhow::Result<Value> {
     let per_placement = (*per_placement as usize).min(clusters);
     let groups = (clusters / per_placement).max(1);
     let directory = Directory::new(common)?;
-    let limits = limits::measure(&directory).await?;
+    let limits = limits::measure(common, &directory).await?;
     let mut rig = Rig::start(common, directory, clusters, groups).await?;
     let mut phases = Vec::new();
     for revision in [1, 2] {

@@ -2,11 +2,10 @@
 
 use std::time::Instant;
 
+use fleetcast_bus::Bus;
 use fleetcast_bus::append::{BATCH_MESSAGES, Expected};
 use fleetcast_bus::read::From;
-use fleetcast_bus::server::{self, Server};
 use fleetcast_bus::streams::{self, Layout};
-use fleetcast_bus::{Bus, Connect};
 use fleetcast_schemas::{Headers, Message};
 use fleetcast_simulator::Cluster;
 use futures::StreamExt;
@@ -15,8 +14,8 @@ use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
 use super::documents;
-use super::rig::{Directory, round};
-use crate::fleet;
+use super::rig::{self, Directory, round};
+use crate::args::bench::Common;
 
 /// Messages that are published and read.
 const MESSAGES: usize = 50_000;
@@ -27,16 +26,10 @@ const APPLIES: usize = 2_000;
 /// Publishes that wait for their acknowledgement.
 const IN_FLIGHT: usize = 128;
 
-/// Measures on a server of its own that syncs every write, as the fleet's does.
-pub(super) async fn measure(directory: &Directory) -> anyhow::Result<Value> {
+/// Measures on a server of its own that syncs every write, as the fleet's does; or on the bus that was named.
+pub(super) async fn measure(common: &Common, directory: &Directory) -> anyhow::Result<Value> {
     eprintln!("measuring what the parts can do alone");
-    let server = Server::start(&server::Options {
-        binary: fleet::brought_server(),
-        directory: directory.path.join("limits"),
-        port: 0,
-        configuration: String::new(),
-    })?;
-    let bus = Bus::connect_patiently(&Connect::new(server.url(), "bench")).await?;
+    let (server, _, bus) = rig::bus(common, &directory.path.join("limits")).await?;
     bus.prepare(Layout {
         partitions: 1,
         replicas: 1,
@@ -46,6 +39,9 @@ pub(super) async fn measure(directory: &Directory) -> anyhow::Result<Value> {
     let batched = rate(MESSAGES, publish_in_batches(&bus)).await?;
     let read = rate(MESSAGES, read_all(&bus)).await?;
     let applies = rate(APPLIES, apply_directly()).await?;
+    if server.is_none() {
+        rig::remove(&bus, 1).await?;
+    }
     Ok(json!({
         "publish_per_s": round(single),
         "publish_in_batches_per_s": round(batched),
@@ -110,10 +106,15 @@ async fn read_all(bus: &Bus) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn apply_directly() -> anyhow::Result<()> {
+/// The Deployments of a simulated cluster of its own.
+pub(super) fn deployments() -> Api<DynamicObject> {
     let client = Cluster::new("limits").client();
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", "Deployment"));
-    let api: Api<DynamicObject> = Api::namespaced_with(client, "default", &resource);
+    Api::namespaced_with(client, "default", &resource)
+}
+
+async fn apply_directly() -> anyhow::Result<()> {
+    let api = deployments();
     let applies = (0..APPLIES).map(|index| {
         let api = api.clone();
         async move {

@@ -13,17 +13,18 @@ use crate::args::bench::MembersArgs;
 use crate::command::service::asked_to_stop;
 use crate::failure::Failure;
 
-/// Runs until it is asked to stop or its standard input ends. Each line of standard input names a file into which it writes what its clusters were asked.
+/// Runs until it is asked to stop or its standard input ends. Lines of standard input ask for something: `requests FILE` for what the clusters were
+/// asked, `stop COUNT` to stop the first agents.
 pub(crate) async fn run(args: MembersArgs) -> Result<(), Failure> {
     let url = std::env::args()
         .skip_while(|argument| argument != "--nats")
         .nth(1)
         .ok_or_else(|| Failure::Usage("--nats is missing".to_owned()))?;
-    let (stop, stopped) = watch::channel(false);
+    let mut stops = Vec::new();
     let mut agents = JoinSet::new();
     let mut clusters = Vec::new();
     let mut served = Vec::new();
-    for index in 0..args.clusters {
+    for index in args.first..args.first + args.clusters {
         let name = format!("bench-{index:05}");
         let cluster = Cluster::new(&name);
         if let Some(directory) = &args.serve {
@@ -43,40 +44,63 @@ pub(crate) async fn run(args: MembersArgs) -> Result<(), Failure> {
             identity: "bench".to_owned(),
         };
         clusters.push(cluster);
-        agents.spawn(fleetcast_agent::run(options, stopped.clone()));
+        let (stop, stopped) = watch::channel(false);
+        stops.push(stop);
+        agents.spawn(fleetcast_agent::run(options, stopped));
     }
+    let asked_to_stop_some = stops.clone();
     let ended = tokio::task::spawn_blocking(move || {
         for line in std::io::stdin().lock().lines() {
-            let Ok(path) = line else {
+            let Ok(line) = line else {
                 return;
             };
-            let mut sums = [0_u64; 8];
-            for cluster in &clusters {
-                let of = cluster.requests();
-                let counts = [
-                    of.get, of.list, of.watch, of.create, of.apply, of.patch, of.update, of.delete,
-                ];
-                for (sum, count) in sums.iter_mut().zip(counts) {
-                    *sum += count;
+            match line.split_once(' ') {
+                Some(("requests", file)) => count(&clusters, file),
+                Some(("stop", some)) => {
+                    let some = some.parse().unwrap_or(0);
+                    for stop in asked_to_stop_some.iter().take(some) {
+                        stop.send_replace(true);
+                    }
                 }
-            }
-            let [get, list, watch, create, apply, patch, update, delete] = sums;
-            let counted = json!({"get": get, "list": list, "watch": watch, "create": create, "apply": apply, "patch": patch, "update": update, "delete": delete});
-            let next = format!("{path}.next");
-            if std::fs::write(&next, counted.to_string()).is_ok() {
-                let _ = std::fs::rename(&next, &path);
+                _ => tracing::warn!(line, "nobody knows what is asked for"),
             }
         }
     });
+    let ends = async {
+        while let Some(outcome) = agents.join_next().await {
+            outcome.map_err(anyhow::Error::from)??;
+        }
+        // Those that were stopped ended well; the clusters stay.
+        std::future::pending::<anyhow::Result<()>>().await
+    };
     tokio::select! {
         () = asked_to_stop() => {}
         _ = ended => {}
-        Some(outcome) = agents.join_next() => {
-            let outcome = outcome.map_err(anyhow::Error::from)?;
-            outcome.map_err(anyhow::Error::from)?;
-        }
+        outcome = ends => outcome?,
     }
-    stop.send_replace(true);
+    for stop in stops {
+        stop.send_replace(true);
+    }
     // A blocked read of standard input must not hold the process.
     std::process::exit(0);
+}
+
+/// Writes what the clusters were asked so far, by verb, into `file`.
+fn count(clusters: &[Cluster], file: &str) {
+    let mut sums = [0_u64; 8];
+    for cluster in clusters {
+        let of = cluster.requests();
+        let counts = [
+            of.get, of.list, of.watch, of.create, of.apply, of.patch, of.update, of.delete,
+        ];
+        for (sum, count) in sums.iter_mut().zip(counts) {
+            *sum += count;
+        }
+    }
+    let [get, list, watch, create, apply, patch, update, delete] = sums;
+    let counted = json!({"get": get, "list": list, "watch": watch, "create": create, "apply": apply, "patch": patch, "update": update, "delete": delete});
+    let next = format!("{file}.next");
+    if std::fs::write(&next, counted.to_string()).is_ok() {
+        let _ = std::fs::rename(&next, file);
+    }
 }

@@ -1,5 +1,6 @@
-//! kill -9 of ingest, of the aggregator and of the NATS server at full size, and how long until a new change flows again; what that asks of the members.
+//! kill -9 of ingest, of the aggregator, of an agent and of the NATS server at full size, and how long until a new change flows again; what that asks of the members.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -14,6 +15,8 @@ use crate::submit;
 pub(super) async fn run(args: &RestartArgs) -> anyhow::Result<Value> {
     let directory = Directory::new(&args.common)?;
     let mut rig = Rig::start(&args.common, directory, args.clusters as usize, 1).await?;
+    // One more, whose agent is a process of its own.
+    rig.add_agent("member", "agent").await?;
     let everywhere = json!({"clusterSelector": {}});
     let handed_in: Vec<_> = (0..args.objects)
         .map(|index| documents::deployment(&format!("held-{index}"), &everywhere, 1))
@@ -24,11 +27,14 @@ pub(super) async fn run(args: &RestartArgs) -> anyhow::Result<Value> {
 
     let mut figures = json!({
         "bench": "restart", "members": "simulated",
-        "clusters": args.clusters, "objects": args.objects,
+        "clusters": rig.clusters.len(), "objects": args.objects,
         "machine": machine(),
     });
-    for (revision, name) in (1..).zip(["ingest", "aggregator", "nats"]) {
-        let before = rig.requests().await?;
+    for (revision, name) in (1..).zip(["ingest", "aggregator", "agent", "nats"]) {
+        if name == "nats" && args.common.nats.is_some() {
+            continue;
+        }
+        let before = requests(&mut rig).await?;
         let begin = Instant::now();
         rig.kill(name)?;
         rig.start_again(name)?;
@@ -39,12 +45,9 @@ pub(super) async fn run(args: &RestartArgs) -> anyhow::Result<Value> {
         let flows = settle::acknowledged(&mut rig, &mut acks, &mut tracker).await?;
         settle::view_reaches(&rig.bus, rig.partitions).await?;
         let viewed = begin.elapsed();
-        let after = rig.requests().await?;
-        let mut asked = serde_json::Map::new();
-        for (verb, count) in after.as_object().into_iter().flatten() {
-            let more = count.as_u64().unwrap_or(0) - before[verb].as_u64().unwrap_or(0);
-            asked.insert(verb.clone(), json!(more));
-        }
+        let after = requests(&mut rig).await?;
+        let more = |(verb, count): (&String, &u64)| (verb.clone(), count - before[verb]);
+        let asked: BTreeMap<String, u64> = after.iter().map(more).collect();
         figures[name] = json!({
             "new_change_everywhere_ms": round(ms(flows.duration_since(begin))),
             "view_up_to_date_ms": round(ms(viewed)),
@@ -53,4 +56,16 @@ pub(super) async fn run(args: &RestartArgs) -> anyhow::Result<Value> {
     }
     super::figures::merge(&mut figures, rig.usage());
     Ok(figures)
+}
+
+/// What all members were asked so far, by verb.
+async fn requests(rig: &mut Rig) -> anyhow::Result<BTreeMap<String, u64>> {
+    let mut sums = BTreeMap::new();
+    for name in ["members", "member"] {
+        let asked = rig.requests(name).await?;
+        for (verb, count) in asked.as_object().into_iter().flatten() {
+            *sums.entry(verb.clone()).or_default() += count.as_u64().unwrap_or(0);
+        }
+    }
+    Ok(sums)
 }

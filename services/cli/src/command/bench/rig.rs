@@ -129,15 +129,7 @@ impl Rig {
         count: usize,
         groups: usize,
     ) -> anyhow::Result<Self> {
-        let options = server::Options {
-            binary: fleet::brought_server(),
-            directory: directory.path.join("nats"),
-            port: 0,
-            configuration: String::new(),
-        };
-        let server = Server::start(&options)?;
-        let url = server.url();
-        let bus = Bus::connect_patiently(&Connect::new(&url, "bench")).await?;
+        let (server, url, bus) = bus(common, &directory.path.join("nats")).await?;
         let clusters: Vec<ClusterName> = (0..count)
             .map(|index| ClusterName::parse(&format!("bench-{index:05}")))
             .collect::<Result<_, _>>()?;
@@ -146,7 +138,7 @@ impl Rig {
             bus,
             clusters,
             partitions: common.partitions,
-            server: Some(server),
+            server,
             processes: BTreeMap::new(),
             gone: BTreeMap::new(),
             directory,
@@ -170,22 +162,56 @@ impl Rig {
         common: &Common,
         directory: Directory,
     ) -> anyhow::Result<Self> {
-        let mut rig = Self::start_hub(common, directory, 1, 1).await?;
-        let cluster = rig.clusters[0].to_string();
-        let folder = rig.directory.path.display().to_string();
-        let arguments = ["bench", "members", "--clusters", "1", "--serve", &folder];
-        rig.spawn("members", &arguments, false)?;
-        let kubeconfig = rig.path(&cluster);
+        let mut rig = Self::start_hub(common, directory, 0, 1).await?;
+        rig.add_agent("member", "agent").await?;
+        Ok(rig)
+    }
+
+    /// Registers one more simulated cluster, in a process `member` of its own, with an agent in a process `agent` of its own.
+    pub(super) async fn add_agent(&mut self, member: &str, agent: &str) -> anyhow::Result<()> {
+        let first = self.clusters.len().to_string();
+        let cluster = ClusterName::parse(&format!("bench-{:05}", self.clusters.len()))?;
+        let registration = documents::cluster(&cluster, "g0");
+        load::hand_in(&self.bus, vec![registration], 1, |_, _| {}).await?;
+        let folder = self.directory.path.display().to_string();
+        let arguments = [
+            "bench",
+            "members",
+            "--first",
+            &first,
+            "--clusters",
+            "1",
+            "--serve",
+            &folder,
+        ];
+        self.spawn(member, &arguments, false)?;
+        let kubeconfig = self.path(cluster.as_str());
         let begin = Instant::now();
         while !kubeconfig.exists() {
-            rig.check(begin, PATIENCE, "the cluster")?;
+            self.check(begin, PATIENCE, "the cluster")?;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let kubeconfig = kubeconfig.display().to_string();
-        let arguments = ["agent", "--cluster", &cluster, "--kubeconfig", &kubeconfig];
-        rig.spawn("agent", &arguments, false)?;
-        rig.wait_for_heartbeats(1).await?;
-        Ok(rig)
+        let name = cluster.to_string();
+        let arguments = ["agent", "--cluster", &name, "--kubeconfig", &kubeconfig];
+        self.spawn(agent, &arguments, false)?;
+        self.clusters.push(cluster);
+        self.wait_for_heartbeats(self.clusters.len()).await?;
+        Ok(())
+    }
+
+    /// Stops the first `count` of the members' agents; their clusters stay.
+    pub(super) fn stop_agents(&mut self, count: usize) -> anyhow::Result<()> {
+        self.ask_members("members", &format!("stop {count}"))
+    }
+
+    fn ask_members(&mut self, name: &str, what: &str) -> anyhow::Result<()> {
+        let process = self.processes.get_mut(name).context("they run")?;
+        let input = process.child.stdin.as_mut().context("it listens")?;
+        Ok(std::io::Write::write_all(
+            input,
+            format!("{what}\n").as_bytes(),
+        )?)
     }
 
     /// What a process uses now.
@@ -313,7 +339,8 @@ impl Rig {
     pub(super) fn kill(&mut self, name: &str) -> anyhow::Result<()> {
         let used = match name {
             "nats" => {
-                let server = self.server.as_mut().context("the server runs")?;
+                let server = self.server.as_mut();
+                let server = server.context("the server is the run's own")?;
                 let used = used(server.pid());
                 server.kill();
                 used
@@ -335,7 +362,7 @@ impl Rig {
     /// Starts a process again that was killed.
     pub(super) fn start_again(&mut self, name: &str) -> anyhow::Result<()> {
         if name == "nats" {
-            self.server = None;
+            self.server.take().context("the server is the run's own")?;
             self.server = Some(Server::start(&server::Options {
                 binary: fleet::brought_server(),
                 directory: self.path("nats"),
@@ -394,13 +421,11 @@ impl Rig {
         })
     }
 
-    /// What the members were asked so far, by verb.
-    pub(super) async fn requests(&mut self) -> anyhow::Result<Value> {
-        let file = self.path("members.requests");
+    /// What the members in the process `name` were asked so far, by verb.
+    pub(super) async fn requests(&mut self, name: &str) -> anyhow::Result<Value> {
+        let file = self.path(&format!("{name}.requests"));
         let _ = std::fs::remove_file(&file);
-        let process = self.processes.get_mut("members").context("they run")?;
-        let input = process.child.stdin.as_mut().context("it listens")?;
-        std::io::Write::write_all(input, format!("{}\n", file.display()).as_bytes())?;
+        self.ask_members(name, &format!("requests {}", file.display()))?;
         let begin = Instant::now();
         loop {
             if let Ok(text) = std::fs::read_to_string(&file) {
@@ -418,8 +443,49 @@ impl Drop for Rig {
         for name in names {
             self.stop(&name);
         }
-        self.server = None;
+        if self.server.take().is_none() {
+            let (bus, partitions) = (self.bus.clone(), self.partitions);
+            let removed = tokio::task::block_in_place(|| {
+                tokio::runtime::Handle::current().block_on(remove(&bus, partitions))
+            });
+            if let Err(error) = removed {
+                eprintln!("the streams of this run stay on {}: {error}", self.url);
+            }
+        }
     }
+}
+
+/// A server of the run's own, or none with the bus that was named: one that has nothing of ours.
+pub(super) async fn bus(
+    common: &Common,
+    directory: &Path,
+) -> anyhow::Result<(Option<Server>, String, Bus)> {
+    let server = match &common.nats {
+        Some(_) => None,
+        None => Some(Server::start(&server::Options {
+            binary: fleet::brought_server(),
+            directory: directory.to_owned(),
+            port: 0,
+            configuration: String::new(),
+        })?),
+    };
+    let url = common.nats.clone();
+    let url = url.or_else(|| server.as_ref().map(Server::url));
+    let url = url.context("a server or a URL")?;
+    let bus = Bus::connect_patiently(&Connect::new(&url, "bench")).await?;
+    if server.is_none() && bus.last_sequence(streams::LOG).await.is_ok() {
+        bail!("{url} has a log already: a bench needs a bus with nothing of Fleetcast on it");
+    }
+    Ok((server, url, bus))
+}
+
+/// Takes away what a run put on a bus that outlives it.
+pub(super) async fn remove(bus: &Bus, partitions: u16) -> anyhow::Result<()> {
+    let layout = streams::Layout {
+        partitions,
+        replicas: 1,
+    };
+    Ok(bus.remove(layout).await?)
 }
 
 /// Two digits behind the point.
