@@ -174,3 +174,42 @@ fn fanout_keeps_its_share_of_what_the_parts_can_do() {
         assert!(share >= least, "{limit}: {share} of {figures:#}");
     }
 }
+
+#[test]
+fn replay_tells_what_folding_starting_asking_and_restoring_cost() {
+    let arguments = [
+        "replay",
+        "--events",
+        "3000",
+        "--objects",
+        "50",
+        "--clusters",
+        "20",
+    ];
+    let Some(figures) = bench(
+        "replay_tells_what_folding_starting_asking_and_restoring_cost",
+        &arguments,
+    ) else {
+        return;
+    };
+    assert_eq!(figures["members"], "none");
+    assert_eq!(figures["object_clusters"], 50 * 10);
+    has(
+        &figures,
+        &[
+            "/fold/read_alone_per_s",
+            "/fold/folded_per_s",
+            "/fold/share",
+            "/start/took_ms",
+            "/get_at/first_ms",
+            "/get_at/then_ms/p99",
+            "/backup/per_s",
+            "/restore/per_s",
+            "/restore/stored_per_s",
+            "/limits/publish_in_batches_per_s",
+            "/disk_mib_per_s",
+            "/per_million_changes_mib/log",
+            "/per_million_changes_mib/backup",
+        ],
+    );
+}

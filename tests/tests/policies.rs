@@ -271,3 +271,50 @@ fn the_fleet_holds_what_plan_says_over_the_corpus() {
     }
     assert!(placed >= 20, "{placed} placements were compared");
 }
+
+/// Shows that going back takes policies along: what they moved is shown before, and moves back.
+#[test]
+fn going_back_takes_policies_along() {
+    let Some(server) = nats_server("going_back_takes_policies_along") else {
+        return;
+    };
+    let fleet = Fleet::new(server);
+    let _up = fleet.fleetcast.up();
+    fleet.write("web.yaml", WEB);
+    fleet.write("policy.yaml", &policy("[member1]"));
+    fleet
+        .fleetcast
+        .done(&["apply", "-f", "web.yaml", "-f", "policy.yaml"]);
+    fleet.until_applied("deployment/shop/web", &["member1"]);
+    let then = fleet.fleetcast.done(&["get", "-o", "json"]).json()["as_of"]["log"].to_string();
+
+    fleet.write("policy.yaml", &policy("[member1, member2]"));
+    let other = policy("[cluster1]")
+        .replace("name: web", "name: other")
+        .replace("Deployment", "StatefulSet");
+    fleet.write("other.yaml", &other);
+    fleet
+        .fleetcast
+        .done(&["apply", "-f", "policy.yaml", "-f", "other.yaml"]);
+    fleet.until_applied("deployment/shop/web", &["member1", "member2"]);
+
+    let shown = fleet
+        .fleetcast
+        .run(&["rollback", "--namespace", "shop", "--at", &then]);
+    for part in [
+        "propagationpolicy.policy.karmada.io/shop/web",
+        "by its policy",
+        "shop/other did not exist then; it stays",
+        "1 policies change",
+    ] {
+        assert!(shown.out.contains(part), "{part:?} is missing: {shown:?}");
+    }
+    fleet
+        .fleetcast
+        .done(&["rollback", "--all", "--at", &then, "--prune", "--yes"]);
+    fleet.until_applied("deployment/shop/web", &["member1"]);
+    let again = fleet
+        .fleetcast
+        .done(&["rollback", "--all", "--at", &then, "--prune"]);
+    assert!(again.out.contains("nothing to do"), "{again:?}");
+}

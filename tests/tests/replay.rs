@@ -246,6 +246,85 @@ async fn a_lost_member_gets_everything_back_and_a_replayed_one_writes_nothing_th
     );
 }
 
+/// Shows what is known where acknowledgements have aged out: the view that was kept stays right, one that would forget is not rebuilt, the past
+/// says what it does not know, and an ingest that knows nothing either writes all work anew, which brings all answers back, removals too.
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledgements_that_have_aged_out_are_not_forgotten_and_can_be_given_again() {
+    let Some(server) =
+        nats_server("acknowledgements_that_have_aged_out_are_not_forgotten_and_can_be_given_again")
+    else {
+        return;
+    };
+    let bed = Bed::new(server.clone());
+    let cluster = Cluster::new("c1");
+    let bus = bed.bus().await;
+    let (ingest, aggregator) = (bed.ingest("a"), bed.aggregator());
+    let _agent = bed.agent(&cluster);
+    bed.register(&bus, &["c1"]).await;
+    for index in 0..OBJECTS {
+        bed.accept(&bus, &config_map(&format!("o{index}"), &["c1"], "one"))
+            .await;
+    }
+    for index in 0..OBJECTS {
+        bed.settled(&bus, &format!("ConfigMap/default/o{index}"), 1)
+            .await;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let fleetcast = Binary::new(folder.path(), server);
+    let url = bed.connect.url.as_str();
+    let run = |args: &[&str]| -> Output {
+        let mut all = vec!["--nats", url];
+        all.extend(args);
+        fleetcast.run(&all)
+    };
+    let then = bus.last_sequence(streams::LOG).await.expect("a log");
+    let digest = run(&["replay", "--verify", "-o", "json"]).json()["view"]["digest"].clone();
+    let held_before = versions(&cluster).await;
+    bed.accept(&bus, &config_map("later", &["c1"], "one")).await;
+    bed.settled(&bus, "ConfigMap/default/later", 1).await;
+    bed.withdraw(&bus, "ConfigMap/default/later").await;
+    bed.settled(&bus, "ConfigMap/default/later", 2).await;
+
+    // Thirty days later, and the aggregator starts again: what it kept is still right.
+    aggregator.stop().await;
+    let acks = streams::acks(0);
+    let last = bus.last_sequence(&acks).await.expect("a stream");
+    bus.forget(&acks, ">", last).await.expect("aged out");
+    let aggregator = bed.aggregator();
+    for index in 0..OBJECTS {
+        let conditions = bed
+            .settled(&bus, &format!("ConfigMap/default/o{index}"), 1)
+            .await;
+        assert_eq!(conditions["c1"], Condition::Applied);
+    }
+    let refused = run(&["replay", "--rebuild", "view"]);
+    assert!(
+        refused.status == 1 && refused.err.contains("does not reach back to its beginning"),
+        "{refused:?}"
+    );
+    let past = run(&["get", "--at", &(then - 1).to_string(), "-o", "json"]).json();
+    assert_eq!(past["as_of"]["acknowledgements_unknown"], true, "{past}");
+
+    // What it kept is lost, too: nothing is known of what was answered, until the agent answers again. No member is written to.
+    aggregator.stop().await;
+    std::fs::remove_dir_all(bed.directory.path().join("aggregator")).expect("gone");
+    let _aggregator = bed.aggregator();
+    eventually("the view answers", async || {
+        let summary = bed.summary(&bus, "ConfigMap/default/o0").await;
+        summary.is_some_and(|summary| summary.rows[0].condition == Condition::Pending)
+    })
+    .await;
+    ingest.stop().await;
+    std::fs::remove_dir_all(bed.directory.path().join("a")).expect("gone");
+    let _ingest = bed.ingest("a");
+    eventually("everything is known again", async || {
+        let now = run(&["replay", "--verify", "-o", "json"]);
+        now.status == 0 && now.json()["view"]["digest"] == digest
+    })
+    .await;
+    assert_eq!(versions(&cluster).await, held_before, "no write");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_and_a_missing_event_are_named_by_sequence() {
     let Some(server) = nats_server("a_changed_and_a_missing_event_are_named_by_sequence") else {

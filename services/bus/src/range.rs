@@ -124,6 +124,40 @@ impl Bus {
         Ok(low)
     }
 
+    /// Reads all of `stream` with the client alone and drops it: how many messages. What reading costs at least, for the bench.
+    ///
+    /// # Errors
+    /// Where the stream does not answer.
+    pub async fn read_and_drop(&self, stream: &str) -> Result<u64, Error> {
+        let handle = self
+            .jetstream
+            .get_stream(stream)
+            .await
+            .map_err(Error::unavailable)?;
+        let of = handle.cached_info().state.messages;
+        if of == 0 {
+            return Ok(0);
+        }
+        let config = OrderedConfig {
+            max_batch: i64::try_from(AT_ONCE).unwrap_or(i64::MAX),
+            ..OrderedConfig::default()
+        };
+        let consumer = handle
+            .create_consumer(config)
+            .await
+            .map_err(Error::unavailable)?;
+        let mut messages = consumer.messages().await.map_err(Error::unavailable)?;
+        let mut read = 0;
+        while read < of {
+            let message = messages.next().await;
+            message
+                .ok_or_else(|| Error::Unavailable("the reader was closed".to_owned()))?
+                .map_err(Error::unavailable)?;
+            read += 1;
+        }
+        Ok(read)
+    }
+
     /// Reads `part` of `stream`.
     ///
     /// # Errors

@@ -166,7 +166,7 @@ pub struct Side {
 pub struct Documents {
     /// Up to where the view was folded.
     pub as_of: AsOf,
-    /// By key; also withdrawn ones.
+    /// By key, then the policies by key; also withdrawn ones.
     pub objects: Vec<DocumentRow>,
 }
 

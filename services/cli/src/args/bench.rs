@@ -24,6 +24,8 @@ pub(crate) enum Workload {
     Status(StatusArgs),
     /// kill -9 of ingest, of the aggregator, of an agent and of the NATS server; time until a new change flows
     Restart(RestartArgs),
+    /// A log of a million messages replayed into the view, asked about its past, backed up and restored; no members
+    Replay(ReplayArgs),
     /// Agents connected to one bus: time, memory, latency of a change to one, to all, and to the rest when a tenth is stopped
     Agents(AgentsArgs),
     /// One agent process and its memory and CPU, at work and idle, by how much its cluster holds
@@ -144,6 +146,24 @@ pub(crate) struct RestartArgs {
     /// Objects, each in every cluster
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) objects: u32,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  fleetcast bench replay --events 100000 --objects 1000 --clusters 50"
+)]
+pub(crate) struct ReplayArgs {
+    /// Messages of the history: changes, decisions, and messages of ten acknowledgements, a third each
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(300..=100_000_000))]
+    pub(crate) events: u32,
+    /// Objects, each in ten clusters
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) objects: u32,
+    /// Clusters
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(10..=20_000))]
+    pub(crate) clusters: u32,
     #[command(flatten)]
     pub(crate) common: Common,
 }

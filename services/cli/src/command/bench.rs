@@ -11,6 +11,7 @@
 //! | one change at a time | [`latency`] |
 //! | acknowledgements folded, rows listed | [`status`] |
 //! | ingest, aggregator and NATS server killed, and how long until a new change flows | [`restart`] |
+//! | a log replayed, asked about its past, backed up and restored | [`replay`], over a [`past`] |
 //! | many agents on one bus | [`agents`] |
 //! | one agent process, by how much its cluster holds | [`agent`] |
 //! | what one copy costs by the size of everything, as curves | [`growth`], [`chart`] |
@@ -30,6 +31,8 @@ mod latency;
 mod limits;
 mod load;
 mod members;
+mod past;
+mod replay;
 mod restart;
 mod rig;
 mod settle;
@@ -70,6 +73,7 @@ async fn measure(workload: Workload) -> anyhow::Result<(Form, Value)> {
         Workload::Latency(args) => (args.common.output, latency::run(&args).await?),
         Workload::Status(args) => (args.common.output, status::run(&args).await?),
         Workload::Restart(args) => (args.common.output, restart::run(&args).await?),
+        Workload::Replay(args) => (args.common.output, replay::run(&args).await?),
         Workload::Agent(args) => (args.common.output, agent::run(&args).await?),
         Workload::Agents(args) => (args.common.output, agents::run(&args).await?),
         Workload::Growth(args) => (args.common.output, growth::run(&args).await?),

@@ -6,9 +6,10 @@ use fleetcast_aggregator::answer::Request;
 use fleetcast_aggregator::answer::past::{At, DocumentRow, Documents, History};
 use fleetcast_aggregator::client;
 use fleetcast_bus::Bus;
-use fleetcast_core::dialect::karmada;
+use fleetcast_core::dialect::{Submitted, karmada, policies};
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::planning::{Document, Planning};
+use fleetcast_ingest::documents;
 use fleetcast_schemas::request::Answer;
 use serde::Serialize;
 use serde_json::Value;
@@ -29,7 +30,9 @@ const SHOWN: usize = 40;
 struct Preview {
     /// Objects that are handed in again, or withdrawn.
     changes: Vec<Change>,
-    /// Objects that did not exist then and are left alone, since nothing was said of pruning.
+    /// Objects that are as they were, and go elsewhere because of policies that are handed in again.
+    moved: Vec<Change>,
+    /// Objects and policies that did not exist then and are left alone, since nothing was said of pruning.
     left: Vec<ObjectKey>,
     /// Objects that already are as they were.
     unchanged: usize,
@@ -55,8 +58,15 @@ struct Change {
     document: Option<Value>,
 }
 
+impl Change {
+    fn is_policy(&self) -> bool {
+        policies::is_policy(&self.object)
+    }
+}
+
 pub(crate) async fn run(args: &BusArgs, rollback: &RollbackArgs) -> Result<(), Failure> {
     let bus = service::bus(args).await?;
+    let all = documents(&bus, None, None, None).await?;
     let (then, now, prune) = match (&rollback.object, &rollback.at) {
         (Some(text), _) => one(&bus, text, rollback.to.unwrap_or_default()).await?,
         (None, Some(at)) => {
@@ -68,7 +78,7 @@ pub(crate) async fn run(args: &BusArgs, rollback: &RollbackArgs) -> Result<(), F
         (None, None) => return Err(Failure::Usage("--at is needed".to_owned())),
     };
     let mut preview = decide(then, &now, prune);
-    look_at_clusters(&bus, &mut preview).await?;
+    look_at_clusters(&bus, &mut preview, &all).await?;
     tell(&preview, rollback.output)?;
     if preview.changes.is_empty() {
         return Ok(());
@@ -135,6 +145,7 @@ fn decide(then: Documents, now: &Documents, prune: bool) -> Preview {
         .collect();
     let mut preview = Preview {
         changes: Vec::new(),
+        moved: Vec::new(),
         left: Vec::new(),
         unchanged: 0,
         deletes: 0,
@@ -172,46 +183,88 @@ fn decide(then: Documents, now: &Documents, prune: bool) -> Preview {
             }
         }
     }
+    // Policies first: what they place moves once.
+    preview.changes.sort_by_key(|change| !change.is_policy());
     preview
 }
 
-/// Plans what is handed in against the live fleet: which clusters gain, change and lose.
-async fn look_at_clusters(bus: &Bus, preview: &mut Preview) -> Result<(), Failure> {
-    let documents: Vec<Document> = preview
-        .changes
-        .iter()
-        .enumerate()
-        .filter_map(|(index, change)| {
-            Some(Document {
-                file: "rollback".to_owned(),
-                index,
-                value: Ok(change.document.clone()?),
-            })
-        })
-        .collect();
-    if documents.is_empty() {
+/// Plans what is handed in against the live fleet, with the policies as they are then, and the plain objects that these place: which clusters
+/// gain, change and lose.
+async fn look_at_clusters(
+    bus: &Bus,
+    preview: &mut Preview,
+    all: &Documents,
+) -> Result<(), Failure> {
+    if preview.changes.is_empty() {
         return Ok(());
     }
+    let changed: BTreeMap<&ObjectKey, Option<&Value>> = preview
+        .changes
+        .iter()
+        .map(|change| (&change.object, change.document.as_ref()))
+        .collect();
+    let moves_others = preview.changes.iter().any(Change::is_policy);
+    // What stays as it is, where it matters: policies, and what they may move.
+    let stays = all.objects.iter().filter(|row| {
+        let is_plain = || {
+            let document = row.document.as_ref();
+            document.is_some_and(|document| {
+                matches!(Submitted::read(document), Ok(Submitted::Plain(_)))
+            })
+        };
+        !changed.contains_key(&row.object)
+            && (policies::is_policy(&row.object) || (moves_others && is_plain()))
+    });
+    let stays = stays.filter_map(|row| row.document.as_ref());
+    let documents: Vec<Document> = changed
+        .values()
+        .copied()
+        .flatten()
+        .chain(stays)
+        .enumerate()
+        .map(|(index, document)| Document {
+            file: "rollback".to_owned(),
+            index,
+            value: Ok(document.clone()),
+        })
+        .collect();
     let live = Live::read(bus).await?;
     let observed = live.observed();
-    let policies = karmada::Set::with_yaml(|text| {
-        serde_saphyr::from_str(text).map_err(|error| error.to_string())
-    });
-    let planning = Planning::new(&documents, live.fleet(), &observed, policies);
+    let set = karmada::Set::with_yaml(documents::yaml_in_text);
+    let planning = Planning::new(&documents, live.fleet(), &observed, set);
     for row in planning.rows() {
         let Some(key) = row.object.key() else {
             continue;
         };
         let compared = live.compare(&row);
+        let lost: Vec<ClusterName> = compared
+            .lost()
+            .iter()
+            .map(|(cluster, _)| cluster.clone())
+            .collect();
+        let (gained, differs) = compared.counts();
         let change = preview
             .changes
             .iter_mut()
             .find(|change| change.object == key);
         if let Some(change) = change {
-            (change.gained, change.changed) = compared.counts();
-            let lost = compared.lost().iter();
-            change.lost = lost.map(|(cluster, _)| cluster.clone()).collect();
-            preview.deletes += change.lost.len();
+            preview.deletes += lost.len();
+            (change.gained, change.changed, change.lost) = (gained, differs, lost);
+        } else if gained + differs + lost.len() > 0 {
+            let revision = all.objects.iter().find(|row| row.object == key);
+            let revision = revision.map_or(0, |row| row.revision);
+            preview.deletes += lost.len();
+            preview.unchanged = preview.unchanged.saturating_sub(1);
+            preview.moved.push(Change {
+                object: key,
+                action: "move",
+                from_revision: revision,
+                to_revision: Some(revision),
+                gained,
+                changed: differs,
+                lost,
+                document: None,
+            });
         }
     }
     Ok(())
@@ -223,8 +276,10 @@ fn tell(preview: &Preview, format: Lines) -> Result<(), Failure> {
     }
     let paint = Paint::stdout();
     let mut table = Table::new(&["OBJECT", "REVISION", "GAINS", "CHANGES", "LOSES"]);
-    for change in preview.changes.iter().take(SHOWN) {
+    let all = || preview.changes.iter().chain(&preview.moved);
+    for change in all().take(SHOWN) {
         let to = match change.to_revision {
+            Some(revision) if change.action == "move" => format!("{revision}, by its policy"),
             Some(revision) => format!("{} → as {revision}", change.from_revision),
             None => paint.bad("withdrawn"),
         };
@@ -250,11 +305,8 @@ fn tell(preview: &Preview, format: Lines) -> Result<(), Failure> {
         true => String::new(),
         false => table.text(""),
     };
-    if preview.changes.len() > SHOWN {
-        text += &format!(
-            "… and {} more (-o json has all)\n",
-            preview.changes.len() - SHOWN
-        );
+    if all().count() > SHOWN {
+        text += &format!("… and {} more (-o json has all)\n", all().count() - SHOWN);
     }
     for object in preview.left.iter().take(SHOWN) {
         let left = format!(
@@ -278,10 +330,18 @@ fn tell(preview: &Preview, format: Lines) -> Result<(), Failure> {
             "nothing to do: {} objects are as they were\n",
             preview.unchanged
         ),
-        count => format!(
-            "{count} objects change, {} are as they were, {deletes}\n",
-            preview.unchanged
-        ),
+        _ => {
+            let policies = all().filter(|change| change.is_policy()).count();
+            let and = match policies {
+                0 => String::new(),
+                count => format!(" and {count} policies"),
+            };
+            format!(
+                "{} objects{and} change, {} are as they were, {deletes}\n",
+                all().count() - policies,
+                preview.unchanged
+            )
+        }
     };
     output::print(&text)
 }

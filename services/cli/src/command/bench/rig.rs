@@ -157,6 +157,39 @@ impl Rig {
         Ok(rig)
     }
 
+    /// Only the bus, empty and prepared. Its server leaves syncing to the system: a history is written before anything is measured.
+    pub(super) async fn start_bus(common: &Common, directory: Directory) -> anyhow::Result<Self> {
+        let files = directory.path.join("nats");
+        let server = Server::start(&server::Options {
+            binary: fleet::brought_server(),
+            configuration: format!("jetstream {{ store_dir: {:?} }}", files.join("store")),
+            directory: files,
+            port: 0,
+        })?;
+        let url = server.url();
+        let bus = Bus::connect_patiently(&Connect::new(&url, "bench")).await?;
+        bus.prepare(streams::Layout {
+            partitions: 1,
+            replicas: 1,
+        })
+        .await?;
+        Ok(Self {
+            url,
+            bus,
+            clusters: Vec::new(),
+            partitions: common.partitions,
+            server: Some(server),
+            processes: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            directory,
+        })
+    }
+
+    /// Starts the aggregator, on what it kept.
+    pub(super) fn start_aggregator(&mut self) -> anyhow::Result<()> {
+        self.spawn("aggregator", &["aggregator", "--state"], true)
+    }
+
     /// As [`Rig::start_on`], with one simulated cluster in a process of its own, so that its agent's process is an agent's alone.
     pub(super) async fn start_one_agent(
         common: &Common,
@@ -524,7 +557,7 @@ fn used(pid: u32) -> Used {
     }
 }
 
-fn disk_bytes(path: &Path) -> u64 {
+pub(super) fn disk_bytes(path: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(path) else {
         return 0;
     };
