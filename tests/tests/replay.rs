@@ -173,6 +173,12 @@ async fn a_lost_member_gets_everything_back_and_a_replayed_one_writes_nothing_th
 
     // Wiped clean, and registered again under its name.
     lost.kill().await;
+    // A cluster where nobody acted before begins to count with the second that it is.
+    let second = fleetcast_bus::now().0 / 1_000;
+    eventually("the next second", async || {
+        fleetcast_bus::now().0 / 1_000 > second
+    })
+    .await;
     let wiped = Cluster::new("c1");
     let again = bed.agent(&wiped);
     bed.register(&bus, &["c1"]).await;
