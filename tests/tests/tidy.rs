@@ -12,6 +12,7 @@ mod tidy {
     // The checks.
     mod arrows;
     mod core_purity;
+    mod decisions;
     mod entry_points;
     mod final_newlines;
     mod import_circles;

@@ -1,6 +1,6 @@
 //! What waits to be stored in one stream: one group is under way at a time, and what comes meanwhile forms the next.
 //!
-//! So a write that fails is never followed by one that was sent behind it, and a burst costs few round trips (docs/decisions/0010).
+//! So a write that fails is never followed by one that was sent behind it, and a burst costs few round trips (docs/decisions/0010-one-group-of-writes-is-under-way-per-stream.md).
 
 use std::collections::VecDeque;
 
