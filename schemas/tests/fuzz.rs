@@ -122,6 +122,7 @@ fn read(message: &Message) -> usize {
         event::read_heartbeat(headers, payload).is_ok(),
         event::read_seen(headers, payload).is_ok(),
         event::read_dead(headers, payload).is_ok(),
+        event::read_replay(headers, payload).is_ok(),
     ];
     read.into_iter().filter(|read| *read).count()
 }

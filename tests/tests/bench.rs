@@ -89,12 +89,12 @@ fn a_restart_asks_members_for_no_more_than_the_new_change() {
     ) else {
         return;
     };
-    for process in ["ingest", "aggregator", "nats"] {
+    for process in ["ingest", "aggregator", "agent", "nats"] {
         let of = &figures[process];
         has(of, &["/new_change_everywhere_ms", "/view_up_to_date_ms"]);
         assert_eq!(
-            of["requests_to_members"]["apply"], 3,
-            "one for each cluster: {figures:#}"
+            of["requests_to_members"]["apply"], 4,
+            "one for each cluster, that of the killed agent included: {figures:#}"
         );
     }
 }

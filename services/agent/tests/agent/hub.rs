@@ -215,6 +215,8 @@ fn connect(url: &str, who: &str) -> Connect {
 pub(super) struct Setting {
     pub(super) options: server::Options,
     server: Option<Server>,
+    /// The port of the server while that is stopped.
+    held: Option<tokio::net::TcpSocket>,
     pub(super) hub: Hub,
     pub(super) world: World,
     pub(super) directory: TempDir,
@@ -251,19 +253,28 @@ impl Setting {
         Some(Self {
             hub: Hub::start(&server.url()).await,
             server: Some(server),
+            held: None,
             options,
             world: World::new().await,
             directory,
         })
     }
 
+    /// Stops the server and keeps its port: another test's server would take it, and be taken for this one by who connects again.
     pub(super) fn stop_server(&mut self) {
         self.server = None;
+        let port = self.hub.url.rsplit(':').next().unwrap().parse().unwrap();
+        let held = tokio::net::TcpSocket::new_v4().unwrap();
+        held.set_reuseaddr(true).unwrap();
+        held.bind(([127, 0, 0, 1], port).into()).unwrap();
+        self.held = Some(held);
     }
 
     /// Starts the server again, on the same port.
     pub(super) fn start_server(&mut self) {
+        self.held = None;
         self.server = Some(Server::start(&self.options).unwrap());
+        assert_eq!(self.server.as_ref().unwrap().url(), self.hub.url);
     }
 
     /// Starts the agent of the world's cluster.
