@@ -239,20 +239,7 @@ async fn a_lost_hub_comes_back_identical_and_the_old_one_is_refused() {
     // Its agent takes over from the other one.
     let [first, ..] = _agents;
     first.stop().await;
-    let _old_agent = fleetcast.start(
-        "old-agent",
-        &[
-            "--nats",
-            &old_url,
-            "agent",
-            "--cluster",
-            "c1",
-            "--kubeconfig",
-            "c1.kubeconfig",
-            "--identity",
-            "test",
-        ],
-    );
+    let _old_agent = fleetcast.agent("old-agent", &old_url, "c1");
     let told = || std::fs::read_to_string(folder.path().join("old-agent.log")).unwrap_or_default();
     eventually("the old hub is refused", async || {
         told().contains("is refused: this cluster follows")
@@ -452,20 +439,7 @@ async fn two_hubs_from_one_backup_differ_and_an_agent_stays_with_the_first() {
         .serve_http(SocketAddr::from(([127, 0, 0, 1], 0)))
         .expect("served");
     std::fs::write(folder.path().join("c1.kubeconfig"), http.kubeconfig()).expect("written");
-    let _agent = fleetcast.start(
-        "agent",
-        &[
-            "--nats",
-            &hubs[1].connect.url,
-            "agent",
-            "--cluster",
-            "c1",
-            "--kubeconfig",
-            "c1.kubeconfig",
-            "--identity",
-            "test",
-        ],
-    );
+    let _agent = fleetcast.agent("agent", &hubs[1].connect.url, "c1");
     let told = || std::fs::read_to_string(folder.path().join("agent.log")).unwrap_or_default();
     let refused = format!(
         "work of epoch {} is refused: this cluster follows {}",

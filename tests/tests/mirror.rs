@@ -193,20 +193,7 @@ async fn a_mirror_in_another_region_is_promoted_and_the_old_hub_is_refused() {
         .serve_http(SocketAddr::from(([127, 0, 0, 1], 0)))
         .expect("served");
     std::fs::write(folder.path().join("c1.kubeconfig"), http.kubeconfig()).expect("written");
-    let _old_agent = fleetcast.start(
-        "agent",
-        &[
-            "--nats",
-            &hub.connect.url,
-            "agent",
-            "--cluster",
-            "c1",
-            "--kubeconfig",
-            "c1.kubeconfig",
-            "--identity",
-            "test",
-        ],
-    );
+    let _old_agent = fleetcast.agent("agent", &hub.connect.url, "c1");
     let said = || std::fs::read_to_string(folder.path().join("agent.log")).unwrap_or_default();
     eventually("the old hub is refused", async || {
         said().contains(&format!("is refused: this cluster follows {epoch}"))

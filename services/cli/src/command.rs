@@ -1,5 +1,6 @@
 //! What each command does, one file each.
 
+mod appended;
 mod apply;
 mod backup;
 mod bench;

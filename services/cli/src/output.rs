@@ -215,6 +215,21 @@ pub(crate) fn age(time: Time) -> String {
     }
 }
 
+/// One field that differs: `~ field: from → to`, `+` where it is new, `-` where it goes.
+pub(crate) fn difference<T: std::fmt::Display>(
+    field: &str,
+    from: Option<T>,
+    to: Option<T>,
+    paint: Paint,
+) -> String {
+    match (from, to) {
+        (Some(from), Some(to)) => paint.waiting(&format!("~ {field}: {from} → {to}")),
+        (None, Some(to)) => paint.good(&format!("+ {field}: {to}")),
+        (Some(from), None) => paint.bad(&format!("- {field}: {from}")),
+        (None, None) => field.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -117,6 +117,14 @@ impl Binary {
         Up { child }
     }
 
+    /// Starts an agent of the bus at `url` for a cluster behind `<cluster>.kubeconfig`, under the identity of agents in tests.
+    pub fn agent(&self, name: &str, url: &str, cluster: &str) -> Up {
+        let kubeconfig = format!("{cluster}.kubeconfig");
+        let who = ["agent", "--cluster", cluster, "--identity", "test"];
+        let place = ["--nats", url, "--kubeconfig", &kubeconfig];
+        self.start(name, &[&who[..], &place].concat())
+    }
+
     /// Starts `fleetcast up` and waits until it is up.
     pub fn up(&self) -> Up {
         let log = std::fs::OpenOptions::new()

@@ -10,11 +10,11 @@ use fleetcast_core::dialect::{Submitted, karmada, policies};
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::planning::{Document, Planning};
 use fleetcast_ingest::documents;
-use fleetcast_schemas::request::Answer;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::args::{BusArgs, Lines, RollbackArgs};
+use crate::command::appended::Appended;
 use crate::command::confirm;
 use crate::command::plan::compare::Live;
 use crate::command::service;
@@ -368,51 +368,21 @@ async fn refuse_moved(bus: &Bus, preview: &Preview) -> Result<(), Failure> {
 }
 
 async fn carry_out(bus: &Bus, preview: Preview, format: Lines) -> Result<(), Failure> {
-    let paint = Paint::stdout();
-    let (mut refused, mut last) = (false, 0);
+    let mut appended = Appended::new(format, false);
     for change in preview.changes {
         let answer = match &change.document {
             Some(document) => submit::apply(bus, &change.object, document).await?,
             None => submit::delete(bus, &change.object, false).await?,
         };
-        if format == Lines::Json {
-            output::print_json_line(&answer)?;
-        }
-        let name = change.object.for_people();
-        let line = match answer {
-            Answer::Accepted(accepted) => {
-                last = last.max(accepted.sequence);
-                let what = match change.to_revision {
-                    Some(revision) => format!("as revision {revision}"),
-                    None => "withdrawn".to_owned(),
-                };
-                format!(
-                    "{name} {} {what} is revision {}\n",
-                    paint.good("done:"),
-                    accepted.revision
-                )
-            }
-            Answer::Refused { refusal } => {
-                refused = true;
-                format!(
-                    "{name} {} {}: {}\n",
-                    paint.bad("refused:"),
-                    refusal.field,
-                    refusal.message
-                )
-            }
-        };
-        if format == Lines::Table {
-            output::print(&line)?;
-        }
+        appended.tell(&change.object, answer, "done:", |revision| {
+            let what = match change.to_revision {
+                Some(revision) => format!("as revision {revision}"),
+                None => "withdrawn".to_owned(),
+            };
+            format!("{what} is revision {revision}")
+        })?;
     }
-    if format == Lines::Table {
-        output::print(&format!("next: fleetcast get --min-seq {last}\n"))?;
-    }
-    match refused {
-        true => Err(Failure::Said),
-        false => Ok(()),
-    }
+    appended.end()
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::compare::Live;
 use crate::failure::Failure;
-use crate::output::Paint;
+use crate::output::{self, Paint};
 
 /// How many documents are asked for at once.
 const AT_ONCE: usize = 64;
@@ -186,10 +186,5 @@ fn names(clusters: &[&ClusterName]) -> String {
 
 fn line(difference: &Difference, paint: Paint) -> String {
     let Difference { field, from, to } = difference;
-    match (from, to) {
-        (Some(from), Some(to)) => paint.waiting(&format!("~ {field}: {from} → {to}")),
-        (None, Some(to)) => paint.good(&format!("+ {field}: {to}")),
-        (Some(from), None) => paint.bad(&format!("- {field}: {from}")),
-        (None, None) => field.clone(),
-    }
+    output::difference(field, from.as_ref(), to.as_ref(), paint)
 }

@@ -15,11 +15,11 @@ use fleetcast_core::history;
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::planning::{Document, Planning};
 use fleetcast_ingest::documents;
-use fleetcast_schemas::request::Answer;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::args::{Lines, RestoreArgs};
+use crate::command::appended::Appended;
 use crate::command::confirm;
 use crate::command::plan::compare::Live;
 use crate::command::plan::fields::Held;
@@ -317,53 +317,24 @@ fn tell(preview: &Preview, format: Lines) -> Result<(), Failure> {
 
 fn line(difference: &Difference, paint: Paint) -> String {
     let Difference { field, from, to } = difference;
-    let text = |value: &Option<Value>| value.as_ref().map(ToString::to_string);
-    match (text(from), text(to)) {
-        (Some(from), Some(to)) => paint.waiting(&format!("~ {field}: {from} → {to}")),
-        (None, Some(to)) => paint.good(&format!("+ {field}: {to}")),
-        (Some(from), None) => paint.bad(&format!("- {field}: {from}")),
-        (None, None) => field.clone(),
-    }
+    output::difference(field, from.as_ref(), to.as_ref(), paint)
 }
 
 async fn carry_out(
     bus: &Bus,
     preview: Preview,
     format: Lines,
-    mut refused: bool,
+    refused: bool,
 ) -> Result<(), Failure> {
-    let paint = Paint::stdout();
-    let mut last = 0;
+    let mut appended = Appended::new(format, refused);
     for one in preview.objects {
         let answer = match &one.document {
             Some(document) => submit::apply_anew(bus, &one.object, document).await?,
             None => submit::delete_anew(bus, &one.object, one.orphan).await?,
         };
-        if format == Lines::Json {
-            output::print_json_line(&answer)?;
-        }
-        let name = one.object.for_people();
-        let line = match answer {
-            Answer::Accepted(accepted) => {
-                last = last.max(accepted.sequence);
-                let revision = accepted.revision;
-                format!("{name} {} revision {revision}\n", paint.good("settled:"))
-            }
-            Answer::Refused { refusal } => {
-                refused = true;
-                let why = format!("{}: {}", refusal.field, refusal.message);
-                format!("{name} {} {why}\n", paint.bad("refused:"))
-            }
-        };
-        if format == Lines::Table {
-            output::print(&line)?;
-        }
+        appended.tell(&one.object, answer, "settled:", |revision| {
+            format!("revision {revision}")
+        })?;
     }
-    if format == Lines::Table {
-        output::print(&format!("next: fleetcast get --min-seq {last}\n"))?;
-    }
-    match refused {
-        true => Err(Failure::Said),
-        false => Ok(()),
-    }
+    appended.end()
 }

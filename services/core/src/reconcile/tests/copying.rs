@@ -8,6 +8,17 @@ fn copying(memory: Memory) -> Scene {
     scene
 }
 
+/// What an agent remembers that has done two items of work.
+fn remembered() -> Memory {
+    Memory {
+        epoch: Some(epoch(1, "a")),
+        term: 1,
+        incarnation: "x".to_owned(),
+        n: 2,
+        sequence: 2,
+    }
+}
+
 fn kept(scene: &mut Scene) -> Vec<String> {
     let is_about_the_copy =
         |effect: &String| effect.starts_with("keep") || effect.starts_with("drop");
@@ -48,13 +59,7 @@ fn what_an_answer_does_not_name_any_more_is_dropped() {
 
 #[test]
 fn what_was_kept_is_watched_and_looked_at_before_anybody_answers() {
-    let memory = Memory {
-        epoch: Some(epoch(1, "a")),
-        term: 1,
-        incarnation: "x".to_owned(),
-        n: 2,
-        sequence: 2,
-    };
+    let memory = remembered();
     let mut scene = copying(memory.clone());
     scene.tell(Fact::Disconnected);
     scene.effects();
@@ -83,13 +88,7 @@ fn what_was_kept_is_watched_and_looked_at_before_anybody_answers() {
 
 #[test]
 fn an_older_decision_does_not_take_the_place_of_what_was_kept() {
-    let memory = Memory {
-        epoch: Some(epoch(1, "a")),
-        term: 1,
-        incarnation: "x".to_owned(),
-        n: 2,
-        sequence: 2,
-    };
+    let memory = remembered();
     let mut scene = copying(memory);
     scene.tell(Fact::Recalled(vec![apply(WEB, 5, 2)]));
     scene.answer(false, vec![apply(WEB, 4, 3)]);
