@@ -1,5 +1,6 @@
 //! Bodies: MessagePack with field names is written, MessagePack and JSON are read, both compressed with zstd over 1 KB.
 
+use std::cell::RefCell;
 use std::io::Read;
 
 use serde::Serialize;
@@ -19,6 +20,30 @@ pub const MSGPACK: &str = "application/msgpack";
 /// JSON's content type.
 pub const JSON: &str = "application/json";
 
+/// zstd's tables, kept by each thread: made anew for each message they cost more than compressing it does.
+struct Zstd {
+    compressor: zstd::bulk::Compressor<'static>,
+    decompressor: zstd::bulk::Decompressor<'static>,
+}
+
+thread_local! {
+    static ZSTD: RefCell<Option<Zstd>> = RefCell::new(Zstd::new().ok());
+}
+
+impl Zstd {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            compressor: zstd::bulk::Compressor::new(LEVEL)?,
+            decompressor: zstd::bulk::Decompressor::new()?,
+        })
+    }
+
+    /// Does `what` with the thread's own; none where that fails or they cannot be had.
+    fn with<T>(what: impl FnOnce(&mut Self) -> std::io::Result<T>) -> Option<T> {
+        ZSTD.with_borrow_mut(|zstd| what(zstd.as_mut()?).ok())
+    }
+}
+
 /// Writes `body` in MessagePack and says in `headers` how.
 pub fn encode<T: Serialize>(body: &T, headers: &mut Headers) -> Vec<u8> {
     let bytes = rmp_serde::to_vec_named(body)
@@ -30,7 +55,7 @@ pub fn encode<T: Serialize>(body: &T, headers: &mut Headers) -> Vec<u8> {
 /// Compresses `bytes` where that pays and says so in `headers`.
 pub fn compress(bytes: Vec<u8>, headers: &mut Headers) -> Vec<u8> {
     if bytes.len() > COMPRESS_OVER
-        && let Ok(compressed) = zstd::bulk::compress(&bytes, LEVEL)
+        && let Some(compressed) = Zstd::with(|zstd| zstd.compressor.compress(&bytes))
         && compressed.len() < bytes.len()
     {
         headers.set(ENCODING, "zstd");
@@ -47,12 +72,16 @@ pub fn decompress(payload: &[u8], headers: &Headers, limit: usize) -> Result<Vec
     let bytes = match headers.get(ENCODING) {
         None => payload.to_vec(),
         Some("zstd") => {
-            let mut bytes = Vec::new();
-            let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-            zstd::stream::read::Decoder::new(payload)
-                .and_then(|decoder| decoder.take(most).read_to_end(&mut bytes))
-                .map_err(|error| DecodeError::Body(format!("no zstd: {error}")))?;
-            bytes
+            let said = zstd::zstd_safe::get_frame_content_size(payload).ok();
+            let said = said.flatten().and_then(|said| usize::try_from(said).ok());
+            let whole = said
+                .filter(|said| *said <= limit)
+                .and_then(|said| Zstd::with(|zstd| zstd.decompressor.decompress(payload, said)));
+            match whole {
+                Some(bytes) => bytes,
+                // It does not say how long it is, or says something untrue, or too much.
+                None => decompress_in_steps(payload, limit)?,
+            }
         }
         Some(other) => return Err(malformed(ENCODING, other)),
     };
@@ -61,6 +90,15 @@ pub fn decompress(payload: &[u8], headers: &Headers, limit: usize) -> Result<Vec
     } else {
         Ok(bytes)
     }
+}
+
+fn decompress_in_steps(payload: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
+    let mut bytes = Vec::new();
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    zstd::stream::read::Decoder::new(payload)
+        .and_then(|decoder| decoder.take(most).read_to_end(&mut bytes))
+        .map_err(|error| DecodeError::Body(format!("no zstd: {error}")))?;
+    Ok(bytes)
 }
 
 /// Reads a body that says in `headers` how it is written.

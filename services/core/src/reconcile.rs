@@ -164,6 +164,18 @@ impl Agent {
         (self.have.n, self.queue.len())
     }
 
+    /// Whether nothing falls due within the next `ms` milliseconds but a heartbeat, and what it read to be remembered: it need not be asked more often.
+    pub fn is_quiet(&self, now: Time, ms: i64) -> bool {
+        let sync_is_due = match self.sync {
+            Sync::At { time, failures } => failures > 0 || time.ms_since(now) <= ms,
+            Sync::Asked { .. } => true,
+        };
+        self.queue.is_empty()
+            && self.outbox.is_empty()
+            && self.held.has_nothing_to_tell()
+            && !sync_is_due
+    }
+
     /// The same agent, which asks for a local copy of what the cluster should hold ([`Effect::Keep`], [`Effect::Drop`]).
     #[must_use]
     pub fn keeping_a_copy(mut self) -> Self {

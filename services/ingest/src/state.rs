@@ -37,6 +37,11 @@ pub(crate) struct KnownCluster {
 }
 
 impl State {
+    /// Whether the log says that the cluster's agent is heard; none where it says nothing.
+    pub(crate) fn is_online(&self, cluster: &ClusterName) -> Option<bool> {
+        self.clusters.get(cluster).and_then(|known| known.online)
+    }
+
     /// What the core needs and has not: a reader of YAML inside strings.
     pub(crate) fn equipped(mut self) -> Self {
         self.placer.read_yaml_with(documents::yaml_in_text);

@@ -119,8 +119,14 @@ impl Ingest {
             && let Ok(heartbeat) = event::read_heartbeat(&message.headers, &message.payload)
         {
             self.note_refusal(&lane.cluster, heartbeat.epoch.as_ref());
-            self.liveness.heard(&lane.cluster, fleetcast_bus::now());
-            self.write_liveness();
+            let now = fleetcast_bus::now();
+            self.liveness.heard(&lane.cluster, now);
+            // Only this one: with all of them each heartbeat would cost as much as the fleet is large.
+            if self.term.is_some() && self.state.placer.clusters().contains_key(&lane.cluster) {
+                let known = (&lane.cluster, self.state.is_online(&lane.cluster));
+                let news = self.liveness.news(std::iter::once(known), now);
+                self.write_news(news);
+            }
         }
     }
 
@@ -145,19 +151,18 @@ impl Ingest {
     }
 
     /// Writes which registered clusters are heard again, or no longer.
-    pub(super) fn write_liveness(&mut self) {
+    fn write_liveness(&mut self) {
         if self.term.is_none() {
             return;
         }
-        let clusters = self.state.placer.clusters().keys().map(|cluster| {
-            let online = self
-                .state
-                .clusters
-                .get(cluster)
-                .and_then(|known| known.online);
-            (cluster, online)
-        });
-        for (cluster, news) in self.liveness.news(clusters, fleetcast_bus::now()) {
+        let clusters = self.state.placer.clusters().keys();
+        let clusters = clusters.map(|cluster| (cluster, self.state.is_online(cluster)));
+        let news = self.liveness.news(clusters, fleetcast_bus::now());
+        self.write_news(news);
+    }
+
+    fn write_news(&mut self, news: Vec<(ClusterName, ClusterNews)>) {
+        for (cluster, news) in news {
             match news {
                 ClusterNews::Offline {} => {
                     tracing::warn!(%cluster, "its agent is not heard any more; nothing is removed because of that")
