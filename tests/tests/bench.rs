@@ -106,10 +106,18 @@ fn the_other_workloads_come_to_their_end() {
         return;
     };
     assert_eq!(latency["latency_ms"]["count"], 5);
+    has(&latency, &["/times_direct/at_p50", "/times_direct/at_p99"]);
     let status = bench(test, &["status", "--clusters", "3", "--objects", "10"]).expect("a server");
     assert_eq!(status["rows"], 30);
     let apply = bench(test, &["apply", "--objects", "10"]).expect("a server");
-    has(&apply, &["/create/ratio", "/update/ratio"]);
+    has(
+        &apply,
+        &[
+            "/create/ratio",
+            "/update/ratio",
+            "/create/hub_cpu_s_per_object",
+        ],
+    );
     let agent = bench(test, &["agent", "--objects", "5,10"]).expect("a server");
     has(
         &agent,
@@ -119,6 +127,20 @@ fn the_other_workloads_come_to_their_end() {
     assert_eq!(burst["rounds"][3]["objects"], 1_000);
     let agents = bench(test, &["agents", "--clusters", "4", "--changes", "2"]).expect("a server");
     assert_eq!(agents["to_all"]["count"], 2);
+}
+
+#[test]
+fn a_cluster_that_was_away_gets_all_and_the_view_learns_every_status() {
+    let test = "a_cluster_that_was_away_gets_all_and_the_view_learns_every_status";
+    let Some(away) = bench(test, &["away", "--seconds", "2", "--changes", "5"]) else {
+        return;
+    };
+    for line in ["away_from_the_bus", "away_api_server"] {
+        has(&away[line], &["/all_there_after_ms"]);
+    }
+    let health = bench(test, &["health", "--objects", "5"]).expect("a server");
+    assert_eq!(health["statuses"], 15);
+    has(&health, &["/view_right_after_the_last_ms"]);
 }
 
 #[test]

@@ -18,6 +18,10 @@ pub(crate) enum Workload {
     Burst(BurstArgs),
     /// Deployments to three clusters, created and updated, beside direct server-side applies
     Apply(ApplyArgs),
+    /// A cluster that is away while changes go in, and how long until it has all of them after its return
+    Away(AwayArgs),
+    /// The status of many objects in all clusters at once, and how long until the view is right
+    Health(HealthArgs),
     /// One change at a time: until it is accepted, and until all clusters have acknowledged it
     Latency(LatencyArgs),
     /// Acknowledgements folded a second, and listing rows
@@ -55,6 +59,36 @@ pub(crate) struct Common {
     /// Keep the files (logs, streams) when the run has ended
     #[arg(long)]
     pub(crate) keep: bool,
+}
+
+/// The clusters of a workload that runs on real ones, too; each has an agent process of its own.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Clusters {
+    /// A real cluster's kubeconfig; may be repeated. Its namespace default is written to, and left as it was [default: simulated clusters]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Vec<PathBuf>,
+    /// Simulated clusters, where no kubeconfig is given
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub(crate) clusters: u32,
+}
+
+impl Clusters {
+    pub(crate) fn are_real(&self) -> bool {
+        !self.kubeconfig.is_empty()
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        match self.kubeconfig.len() {
+            0 => self.clusters as usize,
+            real => real,
+        }
+    }
+
+    /// What the figures say of them.
+    pub(crate) fn label(&self) -> &'static str {
+        if self.are_real() { "real" } else { "simulated" }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -96,28 +130,57 @@ pub(crate) struct BurstArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  fleetcast bench apply --objects 200\n  fleetcast bench apply --kubeconfig a.kubeconfig --kubeconfig b.kubeconfig     real clusters: writes to namespace default of each, and removes it again"
+    after_help = "Examples:\n  fleetcast bench apply --objects 200\n  fleetcast bench apply --kubeconfig a.kubeconfig --kubeconfig b.kubeconfig"
 )]
 pub(crate) struct ApplyArgs {
     /// Deployments
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) objects: u32,
-    /// A real cluster's kubeconfig; may be repeated [default: three simulated clusters]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) kubeconfig: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) clusters: Clusters,
     #[command(flatten)]
     pub(crate) common: Common,
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  fleetcast bench latency --changes 500 --clusters 3")]
+#[command(
+    after_help = "Examples:\n  fleetcast bench away --seconds 10\n  fleetcast bench away --kubeconfig a.kubeconfig --kubeconfig b.kubeconfig --kubeconfig c.kubeconfig"
+)]
+pub(crate) struct AwayArgs {
+    /// How long the first cluster is away
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(crate) seconds: u32,
+    /// Deployments, each of which is updated once in that time
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) changes: u32,
+    #[command(flatten)]
+    pub(crate) clusters: Clusters,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  fleetcast bench health --objects 200")]
+pub(crate) struct HealthArgs {
+    /// Deployments, each in every cluster
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) objects: u32,
+    #[command(flatten)]
+    pub(crate) clusters: Clusters,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  fleetcast bench latency --changes 500 --clusters 3\n  fleetcast bench latency --kubeconfig a.kubeconfig --kubeconfig b.kubeconfig"
+)]
 pub(crate) struct LatencyArgs {
     /// Changes, one after the other
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) changes: u32,
-    /// Simulated clusters, each of which gets every change
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20_000))]
-    pub(crate) clusters: u32,
+    #[command(flatten)]
+    pub(crate) clusters: Clusters,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -138,8 +201,13 @@ pub(crate) struct StatusArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  fleetcast bench restart --clusters 1000 --objects 300")]
+#[command(
+    after_help = "Examples:\n  fleetcast bench restart --clusters 1000 --objects 300\n  fleetcast bench restart --objects 1000 --kubeconfig a.kubeconfig --kubeconfig b.kubeconfig"
+)]
 pub(crate) struct RestartArgs {
+    /// A real cluster's kubeconfig; may be repeated. Its namespace default is written to, and left as it was [default: simulated clusters]
+    #[arg(long, value_name = "FILE", conflicts_with = "clusters")]
+    pub(crate) kubeconfig: Vec<PathBuf>,
     /// Simulated clusters
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub(crate) clusters: u32,

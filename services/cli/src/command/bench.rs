@@ -8,6 +8,8 @@
 //! | KubeFleet's: many placements to many clusters | [`fanout`] |
 //! | Maestro's rounds: bundles to one agent | [`burst`] |
 //! | Deployments to three clusters, created and updated | [`apply`] |
+//! | a cluster that is away while changes go in | [`away`] |
+//! | the status of many objects at once | [`health`] |
 //! | one change at a time | [`latency`] |
 //! | acknowledgements folded, rows listed | [`status`] |
 //! | ingest, aggregator and NATS server killed, and how long until a new change flows | [`restart`] |
@@ -20,12 +22,15 @@
 mod agent;
 mod agents;
 mod apply;
+mod away;
 mod burst;
 mod chart;
+mod deployed;
 mod documents;
 mod fanout;
 mod figures;
 mod growth;
+mod health;
 mod hops;
 mod latency;
 mod limits;
@@ -70,6 +75,8 @@ async fn measure(workload: Workload) -> anyhow::Result<(Form, Value)> {
         Workload::Fanout(args) => (args.common.output, fanout::run(&args).await?),
         Workload::Burst(args) => (args.common.output, burst::run(&args).await?),
         Workload::Apply(args) => (args.common.output, apply::run(&args).await?),
+        Workload::Away(args) => (args.common.output, away::run(&args).await?),
+        Workload::Health(args) => (args.common.output, health::run(&args).await?),
         Workload::Latency(args) => (args.common.output, latency::run(&args).await?),
         Workload::Status(args) => (args.common.output, status::run(&args).await?),
         Workload::Restart(args) => (args.common.output, restart::run(&args).await?),

@@ -3,54 +3,42 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use fleetcast_simulator::Cluster;
 use futures::StreamExt;
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
-use kube::core::{ApiResource, GroupVersionKind};
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::rig::{Directory, Rig, machine, round};
 use super::tracker::Acks;
-use super::{documents, settle};
+use super::{deployed, documents, settle};
 use crate::args::bench::ApplyArgs;
-use crate::fleet;
-
-/// Applies under way to one cluster, ours and direct.
-const AT_ONCE: usize = 16;
 
 pub(super) async fn run(args: &ApplyArgs) -> anyhow::Result<Value> {
     let directory = Directory::new(&args.common)?;
     let count = args.objects as usize;
-    let (mut rig, clients, members) = if args.kubeconfig.is_empty() {
-        let rig = Rig::start(&args.common, directory, 3, 1).await?;
-        let clients = (0..3)
-            .map(|index| Cluster::new(format!("direct-{index}")).client())
-            .collect::<Vec<_>>();
-        (rig, clients, "simulated")
-    } else {
-        let mut clients = Vec::new();
-        for path in &args.kubeconfig {
-            clients.push(fleet::client_of(path, None).await?);
-        }
-        let rig = Rig::start_on(&args.common, directory, &args.kubeconfig).await?;
-        (rig, clients, "real")
-    };
+    let mut rig = Rig::start_agents(&args.common, directory, &args.clusters).await?;
+    let clients = rig.clients().await?;
     let mut phases = serde_json::Map::new();
     for (name, revision) in [("create", 1), ("update", 2)] {
         let direct = direct(&clients, count, revision).await?;
+        let (hub, agents) = (rig.hub_cpu(), rig.agents_cpu());
         let ours = ours(&mut rig, count, revision).await?;
+        // What one object in all clusters costs, at microseconds: two digits behind the point would hide it.
+        let each = |cpu_s: f64| (cpu_s / count as f64 * 1e6).round() / 1e6;
         phases.insert(
             name.to_owned(),
             json!({
                 "direct_s": round(direct.as_secs_f64()),
                 "ours_s": round(ours.as_secs_f64()),
                 "ratio": round(ours.as_secs_f64() / direct.as_secs_f64()),
+                "hub_cpu_s_per_object": each(rig.hub_cpu() - hub),
+                "agents_cpu_s_per_object": each(rig.agents_cpu() - agents),
             }),
         );
     }
-    remove(&clients, count).await;
+    let written = ["direct", "ours"].map(|by| (0..count).map(move |index| format!("{by}-{index}")));
+    deployed::remove(&clients, written.into_iter().flatten()).await;
     let mut figures = json!({
-        "bench": "apply", "members": members, "objects": count, "clusters": clients.len(),
+        "bench": "apply", "members": args.clusters.label(), "objects": count, "clusters": clients.len(),
         "machine": machine(),
     });
     super::figures::merge(&mut figures, Value::Object(phases));
@@ -58,15 +46,10 @@ pub(super) async fn run(args: &ApplyArgs) -> anyhow::Result<Value> {
     Ok(figures)
 }
 
-fn deployments(client: &kube::Client) -> Api<DynamicObject> {
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", "Deployment"));
-    Api::namespaced_with(client.clone(), "default", &resource)
-}
-
 async fn direct(clients: &[kube::Client], count: usize, revision: u64) -> anyhow::Result<Duration> {
     let begin = Instant::now();
     let each = clients.iter().map(|client| async move {
-        let api = deployments(client);
+        let api = deployed::api(client);
         let applies = (0..count).map(|index| {
             let api = &api;
             async move {
@@ -76,7 +59,7 @@ async fn direct(clients: &[kube::Client], count: usize, revision: u64) -> anyhow
                 api.patch(&name, &params, &Patch::Apply(&object)).await
             }
         });
-        let mut applies = futures::stream::iter(applies).buffer_unordered(AT_ONCE);
+        let mut applies = futures::stream::iter(applies).buffer_unordered(deployed::AT_ONCE);
         while let Some(applied) = applies.next().await {
             applied.context("a direct apply")?;
         }
@@ -97,22 +80,4 @@ async fn ours(rig: &mut Rig, count: usize, revision: u64) -> anyhow::Result<Dura
     let begin = Instant::now();
     let last = settle::everywhere(rig, &mut acks, handed_in, revision).await?;
     Ok(last.duration_since(begin))
-}
-
-/// Takes away what the run left in clusters that outlive it.
-async fn remove(clients: &[kube::Client], count: usize) {
-    for client in clients {
-        let api = deployments(client);
-        let names =
-            (0..count).flat_map(|index| ["direct", "ours"].map(|by| format!("{by}-{index}")));
-        let deletes = names.map(|name| {
-            let api = &api;
-            async move { api.delete(&name, &kube::api::DeleteParams::default()).await }
-        });
-        futures::stream::iter(deletes)
-            .buffer_unordered(AT_ONCE)
-            // What is gone already need not be removed.
-            .for_each(|_| async {})
-            .await;
-    }
 }

@@ -1,4 +1,4 @@
-//! One change at a time: how long until it is accepted, and until all clusters have acknowledged it; beside the same changes applied directly.
+//! One change at a time: how long until it is accepted, and until all clusters have acknowledged it; beside the same changes applied directly to the same clusters.
 
 use std::time::Instant;
 
@@ -6,16 +6,17 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::figures::{ms, percentiles};
-use super::rig::{Directory, Rig, machine};
+use super::rig::{Directory, Rig, machine, round};
 use super::tracker::{Acks, Tracker};
-use super::{documents, limits, settle};
+use super::{deployed, documents, settle};
 use crate::args::bench::LatencyArgs;
 use crate::progress::Progress;
 use crate::submit;
 
 pub(super) async fn run(args: &LatencyArgs) -> anyhow::Result<Value> {
     let directory = Directory::new(&args.common)?;
-    let mut rig = Rig::start(&args.common, directory, args.clusters as usize, 1).await?;
+    let mut rig = Rig::start_agents(&args.common, directory, &args.clusters).await?;
+    let clients = rig.clients().await?;
     let mut accepted = Vec::new();
     let mut acknowledged = Vec::new();
     let mut acks = Acks::follow(&rig.bus, rig.partitions).await?;
@@ -33,30 +34,40 @@ pub(super) async fn run(args: &LatencyArgs) -> anyhow::Result<Value> {
         progress.at(revision);
     }
     progress.end();
-    let direct = direct(args.changes).await?;
+    let direct = direct(&clients, args.changes).await?;
+    let written = ["latency", "direct"].map(str::to_owned);
+    deployed::remove(&clients, written.into_iter()).await;
+    let (latency, direct) = (percentiles(acknowledged), percentiles(direct));
+    let times = |percentile: &str| {
+        let [ours, direct] = [&latency, &direct].map(|of| of[percentile].as_f64().unwrap_or(0.0));
+        round(ours / direct)
+    };
     let mut figures = json!({
         "bench": "latency",
-        "members": "simulated",
-        "clusters": args.clusters, "changes": args.changes,
+        "members": args.clusters.label(),
+        "clusters": rig.clusters.len(), "changes": args.changes,
         "accepted_ms": percentiles(accepted),
-        "latency_ms": percentiles(acknowledged),
-        "direct_apply_ms": percentiles(direct),
+        "latency_ms": latency,
+        "direct_apply_ms": direct,
+        "times_direct": {"at_p50": times("p50"), "at_p99": times("p99")},
         "machine": machine(),
     });
     super::figures::merge(&mut figures, rig.usage());
     Ok(figures)
 }
 
-/// The same changes applied directly to one simulated cluster, one at a time.
-async fn direct(changes: u32) -> anyhow::Result<Vec<f64>> {
-    let api = limits::deployments();
+/// The same changes applied directly, one at a time, each to all clusters at once: until the last has answered.
+async fn direct(clients: &[kube::Client], changes: u32) -> anyhow::Result<Vec<f64>> {
     let mut took = Vec::new();
     for revision in 1..=u64::from(changes) {
-        let object = documents::plain_deployment("latency", revision);
-        let begin = Instant::now();
+        let object = documents::plain_deployment("direct", revision);
         let params = PatchParams::apply("bench").force();
-        api.patch("latency", &params, &Patch::Apply(&object))
-            .await?;
+        let begin = Instant::now();
+        let applies = clients.iter().map(|client| {
+            let (api, object, params) = (deployed::api(client), &object, &params);
+            async move { api.patch("direct", params, &Patch::Apply(object)).await }
+        });
+        futures::future::try_join_all(applies).await?;
         took.push(ms(begin.elapsed()));
     }
     Ok(took)

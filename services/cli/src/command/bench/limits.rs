@@ -9,12 +9,11 @@ use fleetcast_bus::streams::{self, Layout};
 use fleetcast_schemas::{Headers, Message};
 use fleetcast_simulator::Cluster;
 use futures::StreamExt;
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
-use kube::core::{ApiResource, GroupVersionKind};
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::documents;
 use super::rig::{self, Directory, round};
+use super::{deployed, documents};
 use crate::args::bench::Common;
 
 /// Messages that are published and read.
@@ -106,15 +105,8 @@ async fn read_all(bus: &Bus) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The Deployments of a simulated cluster of its own.
-pub(super) fn deployments() -> Api<DynamicObject> {
-    let client = Cluster::new("limits").client();
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", "Deployment"));
-    Api::namespaced_with(client, "default", &resource)
-}
-
 async fn apply_directly() -> anyhow::Result<()> {
-    let api = deployments();
+    let api = deployed::api(&Cluster::new("limits").client());
     let applies = (0..APPLIES).map(|index| {
         let api = api.clone();
         async move {
@@ -124,7 +116,7 @@ async fn apply_directly() -> anyhow::Result<()> {
             api.patch(&name, &params, &Patch::Apply(&object)).await
         }
     });
-    let mut applies = futures::stream::iter(applies).buffer_unordered(16);
+    let mut applies = futures::stream::iter(applies).buffer_unordered(deployed::AT_ONCE);
     while let Some(applied) = applies.next().await {
         applied?;
     }

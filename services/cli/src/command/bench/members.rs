@@ -29,7 +29,9 @@ pub(crate) async fn run(args: MembersArgs) -> Result<(), Failure> {
         let cluster = Cluster::new(&name);
         if let Some(directory) = &args.serve {
             let http = cluster.serve_http(([127, 0, 0, 1], 0).into())?;
-            std::fs::write(directory.join(&name), http.kubeconfig())?;
+            let unfinished = directory.join(format!("{name}.next"));
+            std::fs::write(&unfinished, http.kubeconfig())?;
+            std::fs::rename(unfinished, directory.join(&name))?;
             clusters.push(cluster);
             served.push(http);
             continue;

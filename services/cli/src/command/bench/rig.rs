@@ -1,5 +1,7 @@
 //! The processes of a run, started, killed and measured.
 
+mod agents;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -46,6 +48,8 @@ pub(super) struct Rig {
     pub(super) bus: Bus,
     /// Its clusters, in order.
     pub(super) clusters: Vec<ClusterName>,
+    /// Their kubeconfigs, where an agent process serves each.
+    pub(super) kubeconfigs: Vec<PathBuf>,
     pub(super) partitions: u16,
     server: Option<Server>,
     processes: BTreeMap<String, Process>,
@@ -87,42 +91,6 @@ impl Drop for Directory {
 }
 
 impl Rig {
-    /// Starts everything and registers `count` simulated clusters, cluster i with the label `group: g<i mod groups>`; all agents are heard when
-    /// it returns.
-    pub(super) async fn start(
-        common: &Common,
-        directory: Directory,
-        count: usize,
-        groups: usize,
-    ) -> anyhow::Result<Self> {
-        let mut rig = Self::start_hub(common, directory, count, groups).await?;
-        rig.start_members()?;
-        rig.wait_for_heartbeats(count).await?;
-        Ok(rig)
-    }
-
-    /// As [`Rig::start`], with the real clusters behind kubeconfigs: an agent process for each.
-    pub(super) async fn start_on(
-        common: &Common,
-        directory: Directory,
-        kubeconfigs: &[PathBuf],
-    ) -> anyhow::Result<Self> {
-        let mut rig = Self::start_hub(common, directory, kubeconfigs.len(), 1).await?;
-        for (cluster, kubeconfig) in rig.clusters.clone().iter().zip(kubeconfigs) {
-            let kubeconfig = kubeconfig.display().to_string();
-            let arguments = [
-                "agent",
-                "--cluster",
-                cluster.as_str(),
-                "--kubeconfig",
-                &kubeconfig,
-            ];
-            rig.spawn(&format!("agent of {cluster}"), &arguments, false)?;
-        }
-        rig.wait_for_heartbeats(kubeconfigs.len()).await?;
-        Ok(rig)
-    }
-
     async fn start_hub(
         common: &Common,
         directory: Directory,
@@ -137,6 +105,7 @@ impl Rig {
             url,
             bus,
             clusters,
+            kubeconfigs: Vec::new(),
             partitions: common.partitions,
             server,
             processes: BTreeMap::new(),
@@ -177,6 +146,7 @@ impl Rig {
             url,
             bus,
             clusters: Vec::new(),
+            kubeconfigs: Vec::new(),
             partitions: common.partitions,
             server: Some(server),
             processes: BTreeMap::new(),
@@ -188,63 +158,6 @@ impl Rig {
     /// Starts the aggregator, on what it kept.
     pub(super) fn start_aggregator(&mut self) -> anyhow::Result<()> {
         self.spawn("aggregator", &["aggregator", "--state"], true)
-    }
-
-    /// As [`Rig::start_on`], with one simulated cluster in a process of its own, so that its agent's process is an agent's alone.
-    pub(super) async fn start_one_agent(
-        common: &Common,
-        directory: Directory,
-    ) -> anyhow::Result<Self> {
-        let mut rig = Self::start_hub(common, directory, 0, 1).await?;
-        rig.add_agent("member", "agent").await?;
-        Ok(rig)
-    }
-
-    /// Registers one more simulated cluster, in a process `member` of its own, with an agent in a process `agent` of its own.
-    pub(super) async fn add_agent(&mut self, member: &str, agent: &str) -> anyhow::Result<()> {
-        let first = self.clusters.len().to_string();
-        let cluster = ClusterName::parse(&format!("bench-{:05}", self.clusters.len()))?;
-        let registration = documents::cluster(&cluster, "g0");
-        load::hand_in(&self.bus, vec![registration], 1, |_, _| {}).await?;
-        let folder = self.directory.path.display().to_string();
-        let arguments = [
-            "bench",
-            "members",
-            "--first",
-            &first,
-            "--clusters",
-            "1",
-            "--serve",
-            &folder,
-        ];
-        self.spawn(member, &arguments, false)?;
-        let kubeconfig = self.path(cluster.as_str());
-        let begin = Instant::now();
-        while !kubeconfig.exists() {
-            self.check(begin, PATIENCE, "the cluster")?;
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        let kubeconfig = kubeconfig.display().to_string();
-        let name = cluster.to_string();
-        let arguments = ["agent", "--cluster", &name, "--kubeconfig", &kubeconfig];
-        self.spawn(agent, &arguments, false)?;
-        self.clusters.push(cluster);
-        self.wait_for_heartbeats(self.clusters.len()).await?;
-        Ok(())
-    }
-
-    /// Stops the first `count` of the members' agents; their clusters stay.
-    pub(super) fn stop_agents(&mut self, count: usize) -> anyhow::Result<()> {
-        self.ask_members("members", &format!("stop {count}"))
-    }
-
-    fn ask_members(&mut self, name: &str, what: &str) -> anyhow::Result<()> {
-        let process = self.processes.get_mut(name).context("they run")?;
-        let input = process.child.stdin.as_mut().context("it listens")?;
-        Ok(std::io::Write::write_all(
-            input,
-            format!("{what}\n").as_bytes(),
-        )?)
     }
 
     /// What a process uses now.
@@ -273,16 +186,18 @@ impl Rig {
         }
     }
 
-    pub(super) fn start_members(&mut self) -> anyhow::Result<()> {
-        let count = self.clusters.len().to_string();
-        self.spawn(
-            "members",
-            &["bench", "members", "--clusters", &count],
-            false,
-        )
+    fn spawn(&mut self, name: &str, arguments: &[&str], with_state: bool) -> anyhow::Result<()> {
+        let url = self.url.clone();
+        self.spawn_on(&url, name, arguments, with_state)
     }
 
-    fn spawn(&mut self, name: &str, arguments: &[&str], with_state: bool) -> anyhow::Result<()> {
+    fn spawn_on(
+        &mut self,
+        url: &str,
+        name: &str,
+        arguments: &[&str],
+        with_state: bool,
+    ) -> anyhow::Result<()> {
         let mut arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         if with_state {
             arguments.push(self.path(name).display().to_string());
@@ -290,7 +205,7 @@ impl Rig {
         if name != "aggregator" {
             arguments.extend(["--partitions".to_owned(), self.partitions.to_string()]);
         }
-        arguments.extend(["--nats".to_owned(), self.url.clone()]);
+        arguments.extend(["--nats".to_owned(), url.to_owned()]);
         self.start_process(name, arguments)
     }
 
