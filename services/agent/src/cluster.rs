@@ -7,23 +7,25 @@
 mod answer;
 mod decide;
 mod ignore;
-mod kinds;
 pub mod lease;
 mod manifest;
 pub mod memory;
 mod observe;
 mod own;
 mod subset;
-pub(crate) mod watch;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fleetcast_core::ack::Outcome;
 use fleetcast_core::document::Document;
 use fleetcast_core::model::federated::OnDelete;
 use fleetcast_core::model::{ApplyPolicy, ObjectKey};
-use fleetcast_core::reconcile::{Pause, Sight};
+use fleetcast_core::reconcile::{Pause, Sight, WatchedKind};
 use fleetcast_core::work::{Body, Work};
+use fleetcast_kubernetes::kinds::{Kind, Kinds};
+use fleetcast_kubernetes::{path_step, split, version, watch};
+use futures::Stream;
 use kube::Client;
 use kube::api::{DeleteParams, GetParams, Patch, PatchParams, Preconditions};
 use kube::core::Request;
@@ -32,7 +34,6 @@ use serde_json::Value;
 
 use answer::No;
 use decide::{ToApply, ToRemove, ToWrite, Version};
-use kinds::{Kind, Kinds};
 use manifest::Manifest;
 
 pub use decide::{Report, Task};
@@ -50,7 +51,7 @@ const LOOKS: usize = 8;
 /// One member cluster.
 pub struct Cluster {
     client: Client,
-    kinds: Kinds,
+    kinds: Arc<Kinds>,
     reporting: Reporting,
 }
 
@@ -58,7 +59,7 @@ impl Cluster {
     /// The cluster that `client` speaks to.
     pub fn new(client: Client, reporting: Reporting) -> Self {
         Self {
-            kinds: Kinds::new(client.clone()),
+            kinds: Arc::new(Kinds::new(client.clone())),
             client,
             reporting,
         }
@@ -69,6 +70,21 @@ impl Cluster {
         observe::object(live)
     }
 
+    /// Watches our copies of a kind, known in `api_version`, without end.
+    pub(crate) fn watch(
+        &self,
+        kind: &WatchedKind,
+        api_version: String,
+    ) -> impl Stream<Item = watch::Shown> + Send + use<> {
+        let wanted = watch::Wanted {
+            kind: kind.kind.clone(),
+            api_version,
+            selector: Some(format!("{}=true", manifest::MANAGED)),
+            only_metadata: false,
+        };
+        watch::watch(self.client.clone(), Arc::clone(&self.kinds), wanted)
+    }
+
     /// What is seen of `live`, a copy of ours, by the work that it should carry out.
     pub fn sight(&self, work: &Work, live: &Value) -> Sight {
         observe::copy(work, live, &self.reporting)
@@ -76,7 +92,7 @@ impl Cluster {
 
     /// What is seen where a copy is gone; `live` is how it was last.
     pub fn sight_of_nothing(live: &Value) -> Sight {
-        observe::nothing(observe::version(live))
+        observe::nothing(version(live))
     }
 
     /// Attempts a task and says how that ended. Attempts may be repeated and cut off at any point.
@@ -191,7 +207,7 @@ impl Cluster {
     }
 
     async fn remove(&self, work: &Work, mode: OnDelete, api_version: &str) -> Result<Report, No> {
-        let (group, version) = manifest::split(api_version);
+        let (group, version) = split(api_version);
         if group != work.object.group() || !manifest::is_version(version) {
             return Ok(Report::refused(format!(
                 "the removal's apiVersion is {api_version:?}, the work is about {}",
@@ -347,17 +363,4 @@ impl<'a> Place<'a> {
 
 fn is_not_found(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
-}
-
-/// `name` as one step of a path: kube writes names into paths as they are.
-fn path_step(name: &str) -> String {
-    let mut step = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
-            step.push(char::from(byte));
-        } else {
-            step.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    step
 }

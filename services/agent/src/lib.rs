@@ -7,15 +7,13 @@
 //! | one item of work carried out: discovery, decision, server-side apply, deletion | [`cluster`] |
 //! | one agent acts per cluster | [`cluster::lease`] |
 //! | what an agent keeps in its cluster | [`cluster::memory`] |
-//! | what it applied is watched | `cluster/watch.rs`, `cluster/observe.rs` |
+//! | what it applied is watched | `run/session.rs`, `cluster/observe.rs` |
 //! | a local copy of what the cluster should hold | `local.rs` |
-//! | credentials that change on disk | [`credentials`] |
 //!
 //! **Invariant**: an agent publishes `fc.ack`, `fc.heartbeat` and `fc.sync` of its own cluster and subscribes `fc.live`, `fc.seen` and its
 //! own inboxes, and nothing else. **Invariant**: whether and what to write to the cluster is decided without IO, in `cluster/decide.rs`.
 
 pub mod cluster;
-pub mod credentials;
 mod local;
 mod run;
 mod sync;

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use fleetcast_agent::credentials;
 use fleetcast_bus::relay::Relay;
 use fleetcast_bus::server::{self, Server};
 use fleetcast_bus::streams::Layout;
 use fleetcast_bus::{Bus, Connect};
 use fleetcast_core::model::{ClusterName, ObjectKey};
+use fleetcast_kubernetes::credentials;
 use fleetcast_schemas::request::Answer;
 use fleetcast_simulator as simulator;
 use tokio::sync::watch;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::Refusal;
 use crate::change::{Change, Content, Origin};
 use crate::digest;
+use crate::hub::HubOrigin;
 use crate::model::ObjectKey;
 use crate::time::Time;
 
@@ -31,6 +32,9 @@ struct Newest {
     /// The dialect and kind of document that declared it: a second kind of source for the same target is refused.
     declared_by: Option<String>,
     time: Time,
+    /// The newest state of a hub's object that a change was made of.
+    #[serde(default)]
+    hub: Option<(String, u64)>,
 }
 
 /// Something handed in for one object.
@@ -99,16 +103,24 @@ impl Intake {
             };
         }
         let newest = self.objects.get(object);
+        if let Some(newest) = newest.filter(|newest| !anew && newest.is_ahead_of(origin)) {
+            return match content {
+                Content::Declared { .. } => Verdict::Known(newest.receipt(object)),
+                Content::Withdrawn { .. } => Verdict::Refused(Refusal::new(
+                    "id",
+                    format!(
+                        "a newer state of the hub's object is revision {} already",
+                        newest.revision
+                    ),
+                )),
+            };
+        }
         match newest {
             None if matches!(content, Content::Withdrawn { .. }) => {
                 return Verdict::Refused(Refusal::new("", format!("{object} was never declared")));
             }
             Some(newest) if !anew && newest.content_digest == content.digest() => {
-                return Verdict::Known(Receipt {
-                    object: object.clone(),
-                    revision: newest.revision,
-                    sequence: newest.sequence,
-                });
+                return Verdict::Known(newest.receipt(object));
             }
             Some(Newest {
                 withdrawn: false,
@@ -154,6 +166,8 @@ impl Intake {
             return;
         }
         let before = self.objects.remove(&change.object);
+        let hub = HubOrigin::of(&change.origin).map(|origin| (origin.hub, origin.version));
+        let hub = hub.or_else(|| before.as_ref().and_then(|newest| newest.hub.clone()));
         self.objects.insert(
             change.object.clone(),
             Newest {
@@ -163,8 +177,27 @@ impl Intake {
                 withdrawn: matches!(change.content, Content::Withdrawn { .. }),
                 declared_by: declared_by.or_else(|| before.and_then(|newest| newest.declared_by)),
                 time: change.time,
+                hub,
             },
         );
+    }
+}
+
+impl Newest {
+    fn receipt(&self, object: &ObjectKey) -> Receipt {
+        Receipt {
+            object: object.clone(),
+            revision: self.revision,
+            sequence: self.sequence,
+        }
+    }
+
+    /// Whether the same hub's object was in a newer state when it was taken in: whoever hands in this one was not up to date.
+    fn is_ahead_of(&self, origin: &Origin) -> bool {
+        let older = HubOrigin::of(origin);
+        older
+            .zip(self.hub.as_ref())
+            .is_some_and(|(older, (hub, version))| older.hub == *hub && older.version < *version)
     }
 }
 
@@ -308,6 +341,40 @@ mod tests {
         assert_eq!(
             hand_in(&mut late, &declared("1", "1"), 12),
             Err("known 1@10".into())
+        );
+    }
+
+    #[test]
+    fn an_older_state_of_a_hubs_object_never_comes_after_a_newer_one() {
+        let mut intake = Intake::default();
+        let state = |hub: &str, version: u64, text: &str| Submission {
+            origin: HubOrigin {
+                hub: hub.into(),
+                uid: "u".into(),
+                version,
+            }
+            .declared(),
+            ..declared("", text)
+        };
+        assert_eq!(hand_in(&mut intake, &state("h", 10, "a"), 1), Ok(1));
+        assert_eq!(hand_in(&mut intake, &state("h", 30, "c"), 2), Ok(2));
+        let late = state("h", 20, "b");
+        assert_eq!(hand_in(&mut intake, &late, 3), Err("known 2@2".into()));
+        assert_eq!(hand_in(&mut intake, &declared("cli", "x"), 3), Ok(3));
+        assert_eq!(hand_in(&mut intake, &late, 4), Err("known 3@3".into()));
+        let withdrawal = Submission {
+            content: Content::Withdrawn { orphan: false },
+            ..late.clone()
+        };
+        let refusal = hand_in(&mut intake, &withdrawal, 4).expect_err("refused");
+        assert!(refusal.contains("newer state"), "{refusal}");
+        let settled = Submission { anew: true, ..late };
+        assert_eq!(hand_in(&mut intake, &settled, 4), Ok(4), "a person says so");
+        assert_eq!(hand_in(&mut intake, &state("h", 25, "d"), 5), Ok(5));
+        assert_eq!(
+            hand_in(&mut intake, &state("other", 1, "e"), 6),
+            Ok(6),
+            "versions of two hubs say nothing about each other"
         );
     }
 

@@ -29,6 +29,7 @@ pub mod field;
 pub mod fold;
 pub mod health;
 pub mod history;
+pub mod hub;
 pub mod intake;
 pub mod log;
 pub mod model;

@@ -1,6 +1,6 @@
 //! A server that asks for a pause: API priority and fairness refuses an agent's requests with 429 and `Retry-After`.
 
-use fleetcast_agent::credentials;
+use fleetcast_kubernetes::credentials;
 use fleetcast_tests::harness::eventually;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use fleetcast_agent::credentials::{self, Source};
+use fleetcast_kubernetes::credentials::{self, Source};
 use fleetcast_tests::harness::control_plane::rights;
 use fleetcast_tests::harness::{control_plane, eventually, namespace};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};

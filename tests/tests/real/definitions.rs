@@ -4,7 +4,7 @@ use fleetcast_core::dialect;
 use fleetcast_core::dialect::native::crds;
 use fleetcast_tests::harness::{ControlPlane, control_plane, eventually};
 use kube::Client;
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind, Status};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -135,6 +135,11 @@ async fn a_real_api_server_takes_the_examples_as_they_are() {
             let live = live.unwrap_or_else(|status| panic!("{}: {document}", status.message));
             let live = serde_json::to_value(live).expect("it serializes");
             assert_eq!(live["spec"], document["spec"], "nothing is pruned");
+            // Another example may make something else of the same name.
+            let name = document["metadata"]["name"].as_str().expect("a name");
+            let api = of(&client, &document);
+            let deleted = api.delete(name, &DeleteParams::default()).await;
+            deleted.expect("deleted");
             taken += 1;
         }
     }
@@ -214,6 +219,59 @@ async fn a_real_api_server_refuses_what_fleetcast_would_refuse_and_names_the_fie
             [400, 422, 500].contains(&status.code) && status.message.contains(words),
             "{words}: {status:?}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_real_api_server_refuses_that_an_object_becomes_another_and_dry_runs_say_so_too() {
+    let test = "a_real_api_server_refuses_that_an_object_becomes_another_and_dry_runs_say_so_too";
+    let Some(client) = defined(test).await else {
+        return;
+    };
+    let first = json!({
+        "apiVersion": "fleetcast.dev/v1alpha1", "kind": "FederatedObject", "metadata": {"name": "same", "namespace": "shop"},
+        "spec": {"template": {"apiVersion": "apps/v1", "kind": "Deployment"}, "placement": {"clusters": ["eu-1"]}},
+    });
+    let api = of(&client, &first);
+    let dry = PatchParams::apply("test").force().dry_run();
+    api.patch("same", &dry, &Patch::Apply(&first))
+        .await
+        .expect("a dry run is answered");
+    let there = api.get_opt("same").await.expect("answered");
+    assert!(there.is_none(), "a dry run changes nothing");
+    apply(&api, &first).await.expect("taken");
+    for (template, refused) in [
+        (
+            json!({"apiVersion": "apps/v1beta1", "kind": "Deployment"}),
+            None,
+        ),
+        (
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "same", "labels": {"a": "b"}}}),
+            None,
+        ),
+        (
+            json!({"apiVersion": "apps/v1", "kind": "DaemonSet"}),
+            Some("spec.template.kind cannot change"),
+        ),
+        (
+            json!({"apiVersion": "v1", "kind": "Deployment"}),
+            Some("the group in spec.template.apiVersion cannot change"),
+        ),
+        (
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "other"}}),
+            Some("spec.template.metadata.name cannot change"),
+        ),
+    ] {
+        let mut next = first.clone();
+        next["spec"]["template"] = template;
+        let outcome = api.patch("same", &dry, &Patch::Apply(&next)).await;
+        match (outcome, refused) {
+            (Ok(_), None) => {}
+            (Err(kube::Error::Api(status)), Some(words)) => {
+                assert!(status.message.contains(words), "{words}: {status:?}");
+            }
+            (outcome, expected) => panic!("{next}: {outcome:?}, expected {expected:?}"),
+        }
     }
 }
 

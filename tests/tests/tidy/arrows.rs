@@ -1,4 +1,4 @@
-//! Who may use whom: `core ← schemas ← bus ← {ingest, agent, aggregator} ← cli ← tests`, and who may name which crate from outside.
+//! Who may use whom: `core ← schemas ← bus ← {ingest, hub, agent, aggregator} ← cli ← tests`, `kubernetes ← {hub, agent}`, and who may name which crate from outside.
 //!
 //! What a crate does not name in its `Cargo.toml` it cannot use, so that is where this looks. A new arrow is a page in
 //! `docs/decisions/` and a change here.
@@ -8,12 +8,14 @@ use std::collections::BTreeSet;
 use super::tree::Tree;
 
 /// Each crate of ours with the crates of ours that it may use.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("core", &[]),
     ("schemas", &["core"]),
     ("bus", &["core", "schemas"]),
     ("ingest", &["core", "schemas", "bus"]),
-    ("agent", &["core", "schemas", "bus"]),
+    ("agent", &["core", "schemas", "bus", "kubernetes"]),
+    ("hub", &["core", "schemas", "bus", "kubernetes"]),
+    ("kubernetes", &[]),
     ("aggregator", &["core", "schemas", "bus"]),
     ("simulator", &[]),
     (
@@ -24,6 +26,8 @@ const ARROWS: [(&str, &[&str]); 11] = [
             "bus",
             "ingest",
             "agent",
+            "hub",
+            "kubernetes",
             "aggregator",
             "simulator",
         ],
@@ -36,6 +40,8 @@ const ARROWS: [(&str, &[&str]); 11] = [
             "bus",
             "ingest",
             "agent",
+            "hub",
+            "kubernetes",
             "aggregator",
             "simulator",
             "cli",
@@ -51,9 +57,18 @@ const IN_TESTS: [(&str, &[&str]); 1] = [("agent", &["simulator"])];
 /// Crates from outside that only some of ours may use, so that only those change with them.
 const OWNED: [(&str, &[&str]); 4] = [
     ("async-nats", &["bus", "tests"]),
-    ("kube", &["agent", "simulator", "cli", "tests"]),
-    ("kube-core", &["agent", "simulator", "cli", "tests"]),
-    ("k8s-openapi", &["agent", "simulator", "cli", "tests"]),
+    (
+        "kube",
+        &["agent", "hub", "kubernetes", "simulator", "cli", "tests"],
+    ),
+    (
+        "kube-core",
+        &["agent", "hub", "kubernetes", "simulator", "cli", "tests"],
+    ),
+    (
+        "k8s-openapi",
+        &["agent", "hub", "kubernetes", "simulator", "cli", "tests"],
+    ),
 ];
 
 /// What has a clock, chance, IO, or a log: the core decides, and its edges do the rest.

@@ -6,11 +6,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use fleetcast_kubernetes::brief;
 use kube::Client;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::own::{Own, brief};
+use super::own::Own;
 
 /// How long a lease holds after it was renewed.
 const DURATION: Duration = Duration::from_secs(15);

@@ -9,6 +9,7 @@ use fleetcast_core::epoch::Epoch;
 use fleetcast_core::model::ObjectKey;
 use fleetcast_core::stated;
 use fleetcast_core::work::Work;
+use fleetcast_kubernetes::split;
 use serde_json::{Map, Value, json};
 
 use super::MANAGER;
@@ -196,11 +197,6 @@ pub(super) fn is_ours(live: &Value, object: &ObjectKey) -> bool {
         && metadata["annotations"][OBJECT]
             .as_str()
             .is_some_and(|text| text == object.to_string())
-}
-
-/// `apps/v1` as group and version.
-pub(super) fn split(api_version: &str) -> (&str, &str) {
-    api_version.rsplit_once('/').unwrap_or(("", api_version))
 }
 
 /// Whether `text` may be a version: it becomes a step of a path.

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use fleetcast_core::reconcile::Memory;
+use fleetcast_kubernetes::brief;
 use kube::Client;
 use serde_json::{Value, json};
 
-use super::own::{Own, brief};
+use super::own::Own;
 
 /// The first pause before a write that failed is repeated; doubled each time up to [`RETRY_MAX`].
 const RETRY: Duration = Duration::from_millis(500);

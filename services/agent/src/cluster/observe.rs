@@ -6,6 +6,7 @@ use fleetcast_core::health::{self, Rules, status};
 use fleetcast_core::model::ObjectKey;
 use fleetcast_core::reconcile::{Copied, Sight};
 use fleetcast_core::work::{Body, Work};
+use fleetcast_kubernetes::version;
 use serde_json::Value;
 
 use super::MANAGER;
@@ -63,12 +64,6 @@ pub(super) fn nothing(version: u64) -> Sight {
         version,
         copy: None,
     }
-}
-
-/// The resource version as a number (KEP-5504 has them so); 0 where it is none.
-pub(super) fn version(live: &Value) -> u64 {
-    let text = live["metadata"]["resourceVersion"].as_str();
-    text.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 /// The object that `live` is a copy of, where it is ours.

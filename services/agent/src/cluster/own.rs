@@ -119,14 +119,6 @@ impl Own {
     }
 }
 
-/// The text of an error without the server's whole answer.
-pub(super) fn brief(error: &Error) -> String {
-    match error {
-        Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
-    }
-}
-
 fn parameters() -> PostParams {
     PostParams {
         field_manager: Some(MANAGER.to_owned()),

@@ -9,6 +9,7 @@ use fleetcast_bus::{Bus, Subscription, bodies, now};
 use fleetcast_core::ack::Batch;
 use fleetcast_core::reconcile::{Agent, Effect, Fact, Memory, SyncAnswer, WatchNews, WatchedKind};
 use fleetcast_core::work::Work;
+use fleetcast_kubernetes::watch::Shown;
 use fleetcast_schemas::event::{self, Heartbeat};
 use fleetcast_schemas::subject::Lane;
 use fleetcast_schemas::{DecodeError, Message};
@@ -21,7 +22,6 @@ use tracing::{Instrument, Span};
 use super::told::Told;
 use crate::cluster::lease::Lease;
 use crate::cluster::memory::{Kept, Store};
-use crate::cluster::watch::{self, Shown};
 use crate::cluster::{self, Cluster, Report, Reporting, Task};
 use crate::local::{self, Copy};
 use crate::sync::{self, Asker};
@@ -368,7 +368,7 @@ impl Session {
     /// Reads what a watch shows; copies in nobody's work are passed over.
     fn read_shown(&mut self, kind: WatchedKind, shown: Shown) -> Option<Fact> {
         let news = match shown {
-            Shown::Copy(live) => {
+            Shown::Object(live) => {
                 let object = Cluster::object_of(&live)?;
                 let work = self.agent.held(&object)?;
                 let sight = self.cluster.sight(work, &live);
@@ -396,7 +396,7 @@ impl Session {
             // An attempt at the work says what is wrong with it.
             return;
         };
-        let shown = watch::watch(Arc::clone(&self.cluster), kind.clone(), api_version);
+        let shown = self.cluster.watch(&kind, api_version);
         let (handle, registration) = AbortHandle::new_pair();
         let of_kind = kind.clone();
         let shown = Abortable::new(shown, registration).map(move |shown| (of_kind.clone(), shown));

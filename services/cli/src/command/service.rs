@@ -4,10 +4,10 @@ use std::path::Path;
 
 use anyhow::Context;
 use fleetcast_agent::cluster::Reporting;
-use fleetcast_agent::credentials;
 use fleetcast_bus::Bus;
 use fleetcast_bus::streams::Layout;
 use fleetcast_core::health::{Rules, rules};
+use fleetcast_kubernetes::credentials;
 use tokio::sync::watch;
 use uuid::Uuid;
 

@@ -127,3 +127,9 @@ pub fn plan(
 
 #[cfg(test)]
 mod tests;
+
+/// Takes out of a hub's plain object what belongs to the hub's copy only.
+pub fn strip(live: &mut Value) {
+    let namespace = live["metadata"]["namespace"].as_str().map(str::to_owned);
+    prune::prune(live, namespace.as_deref());
+}

@@ -135,6 +135,13 @@ impl Cluster {
         }
     }
 
+    /// Whether `document` is a cluster's in KubeFed's or Karmada's words: those say in their status what ours say in their spec.
+    pub fn is_foreign(document: &Value) -> bool {
+        [foreign::KUBEFED, foreign::KARMADA]
+            .iter()
+            .any(|api_version| document["apiVersion"] == *api_version)
+    }
+
     /// Whether it serves `kind` in `api_version`, as far as is known.
     pub fn serves(&self, api_version: &str, kind: &str) -> bool {
         self.apis

@@ -229,7 +229,7 @@ fn scope(plain: &Plain<'_>) -> BTreeMap<(String, String), Scope> {
 }
 
 /// Which plain objects a policy may change something for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Concern {
     namespace: Option<String>,
     /// Whether it concerns objects of every kind where it selects none.
@@ -264,6 +264,12 @@ impl Concern {
             }
             _ => None,
         }
+    }
+
+    /// The kinds that it propagates, each with its apiVersion; none of an override policy.
+    pub fn propagates(&self) -> impl Iterator<Item = (&str, &str)> {
+        let selectors = self.selectors.iter().filter(|_| !self.or_all);
+        selectors.map(|selector| (selector.api_version.as_str(), selector.kind.as_str()))
     }
 
     /// Whether it waits for the override policy `key` before it propagates anything.

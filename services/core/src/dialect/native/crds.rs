@@ -10,7 +10,7 @@ mod schema;
 
 use serde_json::{Value, json};
 
-use schema::object;
+use schema::{object, with_rules};
 
 /// The group of the native kinds.
 pub const GROUP: &str = "fleetcast.dev";
@@ -29,6 +29,7 @@ pub fn definitions() -> Vec<(String, Value)> {
             spec: federated::spec(),
             status: federated::status(),
             columns: federated::columns(),
+            rules: federated::RULES,
         },
         Kind {
             kind: "ClusterFederatedObject",
@@ -39,6 +40,7 @@ pub fn definitions() -> Vec<(String, Value)> {
             spec: federated::spec(),
             status: federated::status(),
             columns: federated::columns(),
+            rules: federated::RULES,
         },
         Kind {
             kind: "MemberCluster",
@@ -49,6 +51,7 @@ pub fn definitions() -> Vec<(String, Value)> {
             spec: member::spec(),
             status: member::status(),
             columns: member::columns(),
+            rules: &[],
         },
     ]
     .into_iter()
@@ -65,6 +68,8 @@ struct Kind {
     spec: Value,
     status: Value,
     columns: Value,
+    /// What must hold of the whole object, in CEL.
+    rules: &'static [(&'static str, &'static str)],
 }
 
 impl Kind {
@@ -78,6 +83,7 @@ impl Kind {
             spec,
             status,
             columns,
+            rules,
         } = self;
         // A federated object says nothing without a template; a cluster without a spec is one with a name.
         let required: &[&str] = if kind == "MemberCluster" {
@@ -96,6 +102,10 @@ impl Kind {
                 ("status", status),
             ],
         );
+        let schema = match rules {
+            [] => schema,
+            rules => with_rules(schema, rules),
+        };
         json!({
             "apiVersion": "apiextensions.k8s.io/v1",
             "kind": "CustomResourceDefinition",

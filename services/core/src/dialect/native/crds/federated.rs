@@ -38,15 +38,35 @@ pub(super) fn spec() -> Value {
     )
 }
 
+/// What an object becomes in the clusters never changes: another template would leave the first one behind.
+pub(super) const RULES: &[(&str, &str)] = &[
+    (
+        "self.spec.template.kind == oldSelf.spec.template.kind",
+        "spec.template.kind cannot change: delete this object and make another",
+    ),
+    (
+        "(self.spec.template.apiVersion.contains('/') ? self.spec.template.apiVersion.split('/')[0] : '') == (oldSelf.spec.template.apiVersion.contains('/') ? oldSelf.spec.template.apiVersion.split('/')[0] : '')",
+        "the group in spec.template.apiVersion cannot change: delete this object and make another",
+    ),
+    (
+        "(has(self.spec.template.metadata) && has(self.spec.template.metadata.name) ? self.spec.template.metadata.name : self.metadata.name) == (has(oldSelf.spec.template.metadata) && has(oldSelf.spec.template.metadata.name) ? oldSelf.spec.template.metadata.name : oldSelf.metadata.name)",
+        "spec.template.metadata.name cannot change: delete this object and make another",
+    ),
+];
+
 fn template() -> Value {
     json!({
         "type": "object",
         "description": "The object as it should be in the clusters, before overrides. Its name defaults to this object's.",
         "required": ["apiVersion", "kind"],
         "properties": {
-            "apiVersion": {"type": "string", "minLength": 1},
+            "apiVersion": {"type": "string", "minLength": 1, "maxLength": 317},
             "kind": {"type": "string", "maxLength": 63, "pattern": "^[A-Za-z][A-Za-z0-9]*$"},
-            "metadata": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+            "metadata": {
+                "type": "object",
+                "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 253}},
+                "x-kubernetes-preserve-unknown-fields": true,
+            },
         },
         "x-kubernetes-preserve-unknown-fields": true,
     })
@@ -438,6 +458,13 @@ pub(super) fn status() -> Value {
                 "applied",
                 number("How many clusters have the newest revision.", 0),
             ),
+            (
+                "healthy",
+                number(
+                    "How many clusters have the newest revision, and it is healthy there.",
+                    0,
+                ),
+            ),
             ("conditions", conditions()),
             ("clusters", clusters),
         ],
@@ -446,10 +473,17 @@ pub(super) fn status() -> Value {
 
 pub(super) fn columns() -> Value {
     json!([
-        column("Kind", "string", ".spec.template.kind", 0),
         column("Placed", "integer", ".status.placed", 0),
         column("Applied", "integer", ".status.applied", 0),
-        column("Revision", "integer", ".status.revision", 0),
+        column("Healthy", "integer", ".status.healthy", 0),
+        column(
+            "Accepted",
+            "string",
+            ".status.conditions[?(@.type==\"Accepted\")].status",
+            1
+        ),
+        column("Kind", "string", ".spec.template.kind", 1),
+        column("Revision", "integer", ".status.revision", 1),
         column("Suspended", "boolean", ".spec.suspend", 1),
         column("Age", "date", ".metadata.creationTimestamp", 0),
     ])

@@ -84,9 +84,9 @@ pub(super) fn columns() -> Value {
             0
         ),
         column("Region", "string", ".spec.region", 0),
-        column("Provider", "string", ".spec.provider", 0),
-        column("Cordoned", "boolean", ".spec.cordoned", 0),
-        column("Zone", "string", ".spec.zone", 1),
+        column("Zone", "string", ".spec.zone", 0),
+        column("Provider", "string", ".spec.provider", 1),
+        column("Cordoned", "boolean", ".spec.cordoned", 1),
         column("Pods", "integer", ".status.capacity.pods", 1),
         column("Age", "date", ".metadata.creationTimestamp", 0),
     ])

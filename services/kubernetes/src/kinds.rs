@@ -1,4 +1,4 @@
-//! Which kinds the cluster serves, under which path and in which scope: asked once per group and version.
+//! Which kinds a cluster serves, under which path and in which scope: asked once per group and version.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,22 +8,24 @@ use kube::core::{ApiResource, DynamicObject, Request, Resource};
 use kube::error::DiscoveryError;
 use kube::{Client, Error};
 
-use super::manifest::split;
+use super::split;
 
 /// A kind as the cluster serves it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Kind {
+pub struct Kind {
     /// `apps/v1`.
-    pub(super) api_version: String,
-    kind: String,
-    plural: Arc<str>,
+    pub api_version: String,
+    /// `Deployment`.
+    pub kind: String,
+    /// `deployments`.
+    pub plural: Arc<str>,
     /// Whether its objects are in namespaces.
-    pub(super) namespaced: bool,
+    pub namespaced: bool,
 }
 
 impl Kind {
     /// Requests for objects of this kind.
-    pub(super) fn requests(&self, namespace: Option<&str>) -> Request {
+    pub fn requests(&self, namespace: Option<&str>) -> Request {
         let (group, version) = split(&self.api_version);
         let resource = ApiResource {
             group: group.to_owned(),
@@ -43,7 +45,7 @@ struct Served {
 }
 
 /// What is known about one cluster.
-pub(super) struct Kinds {
+pub struct Kinds {
     client: Client,
     known: Mutex<BTreeMap<String, Served>>,
     /// Held while the cluster is asked, so that many objects of one kind ask once.
@@ -51,7 +53,8 @@ pub(super) struct Kinds {
 }
 
 impl Kinds {
-    pub(super) fn new(client: Client) -> Self {
+    /// Nothing is known yet about the cluster that `client` speaks to.
+    pub fn new(client: Client) -> Self {
         Self {
             client,
             known: Mutex::default(),
@@ -63,7 +66,7 @@ impl Kinds {
     ///
     /// # Errors
     /// Where the cluster does not answer.
-    pub(super) async fn find(&self, api_version: &str, kind: &str) -> Result<Option<Kind>, Error> {
+    pub async fn find(&self, api_version: &str, kind: &str) -> Result<Option<Kind>, Error> {
         let begin = Instant::now();
         if let Some((_, found @ Some(_))) = self.lookup(api_version, kind) {
             return Ok(found);
@@ -82,7 +85,7 @@ impl Kinds {
     ///
     /// # Errors
     /// Where the cluster does not answer, or does not answer as a cluster does: an absence must be stated by one that is in order.
-    pub(super) async fn find_in_any_version(
+    pub async fn find_in_any_version(
         &self,
         api_version: &str,
         kind: &str,
@@ -122,7 +125,7 @@ impl Kinds {
     }
 
     /// Forgets what is known about a group and version: the cluster answered otherwise.
-    pub(super) fn forget(&self, api_version: &str) {
+    pub fn forget(&self, api_version: &str) {
         self.known().remove(api_version);
     }
 
@@ -136,6 +139,27 @@ impl Kinds {
             namespaced: *namespaced,
         });
         Some((served.asked, found))
+    }
+
+    /// The kinds of a group and version as the cluster serves them now, by kind; none where it does not serve that version.
+    ///
+    /// # Errors
+    /// Where the cluster does not answer.
+    pub async fn of(&self, api_version: &str) -> Result<Vec<Kind>, Error> {
+        let _asking = self.asking.lock().await;
+        self.ask(api_version).await?;
+        let known = self.known();
+        let served = known.get(api_version).map(|served| &served.kinds);
+        Ok(served
+            .into_iter()
+            .flatten()
+            .map(|(kind, (plural, namespaced))| Kind {
+                api_version: api_version.to_owned(),
+                kind: kind.clone(),
+                plural: Arc::clone(plural),
+                namespaced: *namespaced,
+            })
+            .collect())
     }
 
     async fn ask(&self, api_version: &str) -> Result<(), Error> {

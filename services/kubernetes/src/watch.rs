@@ -1,4 +1,4 @@
-//! Shows the copies of one kind as they change: a list in pages, then a watch by our label from where the list stood.
+//! Shows the objects of one kind as they change: a list in pages, then a watch from where the list stood.
 //!
 //! A watch that ends is taken up where it ended. One that is silent for longer than the server lets it live is given up: bookmarks keep a living
 //! one from that. What was forgotten (410) is listed anew.
@@ -7,16 +7,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetcast_core::reconcile::WatchedKind;
 use futures::stream::{self, BoxStream, Stream, StreamExt};
-use kube::Error;
 use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::{Client, Error};
 use serde_json::{Value, json};
 
-use super::kinds::Kind;
-use super::manifest::MANAGED;
-use super::own::brief;
-use super::{Cluster, answer, observe};
+use super::kinds::{Kind, Kinds};
+use super::{brief, is_unserved, version};
 
 /// How many objects one page of a list has: a page is what a watch costs in memory at most.
 const PAGE: u32 = 50;
@@ -30,34 +27,49 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// The pause while the cluster does not serve the kind.
 const UNSERVED: Duration = Duration::from_secs(5);
-/// After so many failures in a row it is said that copies are not watched; before that a connection was merely renewed.
+/// How long one answer may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// After so many failures in a row it is said that the kind is not watched; before that a connection was merely renewed.
 const FAILURES: u32 = 3;
+
+/// What is watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The kind.
+    pub kind: String,
+    /// A version of its group; another is taken where this one is not served.
+    pub api_version: String,
+    /// Only objects with these labels; none for all.
+    pub selector: Option<String>,
+    /// Whether only the objects' metadata is asked for.
+    pub only_metadata: bool,
+}
 
 /// What a watch shows.
 #[derive(Debug)]
-pub(crate) enum Shown {
-    /// All copies are shown from here on.
+pub enum Shown {
+    /// All objects are shown from here on.
     Begins,
-    /// A copy as it stands.
-    Copy(Value),
-    /// A copy that is gone, or lost our label, as it was last; with the version at which that happened.
+    /// An object as it stands.
+    Object(Value),
+    /// An object that is gone, or lost the labels asked for, as it was last; with the version at which that happened.
     Gone(Value),
-    /// All copies that are there were shown.
+    /// All objects that are there were shown.
     Complete,
     /// It does not work; it is tried again.
     Fails(String),
 }
 
-/// Watches copies of `kind`, known in `api_version`, without end.
-pub(crate) fn watch(
-    cluster: Arc<Cluster>,
-    kind: WatchedKind,
-    api_version: String,
+/// Watches what is `wanted` of the cluster that `client` speaks to, without end.
+pub fn watch(
+    client: Client,
+    kinds: Arc<Kinds>,
+    wanted: Wanted,
 ) -> impl Stream<Item = Shown> + Send + use<> {
     let watcher = Watcher {
-        cluster,
-        kind,
-        api_version,
+        client,
+        kinds,
+        wanted,
         next: Next::List,
         shown: VecDeque::new(),
         failures: 0,
@@ -74,9 +86,9 @@ pub(crate) fn watch(
 }
 
 struct Watcher {
-    cluster: Arc<Cluster>,
-    kind: WatchedKind,
-    api_version: String,
+    client: Client,
+    kinds: Arc<Kinds>,
+    wanted: Wanted,
     next: Next,
     shown: VecDeque<Shown>,
     failures: u32,
@@ -114,9 +126,8 @@ impl Watcher {
 
     async fn list(&mut self) -> Next {
         let found = self
-            .cluster
             .kinds
-            .find_in_any_version(&self.api_version, &self.kind.kind)
+            .find_in_any_version(&self.wanted.api_version, &self.wanted.kind)
             .await;
         match found {
             Ok(Some(kind)) => {
@@ -133,12 +144,17 @@ impl Watcher {
 
     async fn page(&mut self, kind: Kind, token: Option<String>) -> Next {
         let params = ListParams {
-            label_selector: Some(selector()),
+            label_selector: self.wanted.selector.clone(),
             limit: Some(PAGE),
             continue_token: token,
             ..ListParams::default()
         };
-        let page: Value = match get(&self.cluster, kind.requests(None).list(&params)).await {
+        let requests = kind.requests(None);
+        let request = match self.wanted.only_metadata {
+            true => requests.list_metadata(&params),
+            false => requests.list(&params),
+        };
+        let page: Value = match get(&self.client, request).await {
             Ok(page) => page,
             Err(error) => return self.failed(&error),
         };
@@ -154,8 +170,8 @@ impl Watcher {
             // Items of a list do not say what they are.
             if item.is_object() {
                 item["apiVersion"] = json!(kind.api_version);
-                item["kind"] = json!(self.kind.kind);
-                self.shown.push_back(Shown::Copy(item));
+                item["kind"] = json!(kind.kind);
+                self.shown.push_back(Shown::Object(item));
             }
         }
         let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
@@ -171,16 +187,21 @@ impl Watcher {
 
     async fn open(&mut self, kind: Kind, version: String) -> Next {
         let params = WatchParams {
-            label_selector: Some(selector()),
+            label_selector: self.wanted.selector.clone(),
             bookmarks: true,
             timeout: Some(LIFE_S),
             ..WatchParams::default()
         };
-        let request = match kind.requests(None).watch(&params, &version) {
+        let requests = kind.requests(None);
+        let request = match self.wanted.only_metadata {
+            true => requests.watch_metadata(&params, &version),
+            false => requests.watch(&params, &version),
+        };
+        let request = match request {
             Ok(request) => request,
             Err(error) => return self.failed(&Error::BuildRequest(error)),
         };
-        match self.cluster.client.request_events::<Value>(request).await {
+        match self.client.request_events::<Value>(request).await {
             Ok(events) => {
                 let events: BoxStream<'static, _> = events.boxed();
                 Next::Event(kind, version, events)
@@ -216,9 +237,10 @@ impl Watcher {
         let (shown, version) = match event {
             WatchEvent::Added(live) | WatchEvent::Modified(live) => {
                 let version = resource_version(&live, version);
-                (Shown::Copy(live), version)
+                (Shown::Object(of_kind(live, &kind)), version)
             }
             WatchEvent::Deleted(live) => {
+                let live = of_kind(live, &kind);
                 let version = resource_version(&live, version);
                 (Shown::Gone(live), version)
             }
@@ -238,8 +260,8 @@ impl Watcher {
     /// Says so where it matters, and begins anew after a pause.
     fn failed(&mut self, error: &Error) -> Next {
         self.failures = self.failures.saturating_add(1);
-        if let answer::No::Unserved(_) = answer::read(error, false) {
-            self.cluster.kinds.forget(&self.api_version);
+        if is_unserved(error) {
+            self.kinds.forget(&self.wanted.api_version);
         }
         let doubled = 1 << (self.failures - 1).min(6);
         self.pause = match is_refusal(error) {
@@ -254,21 +276,26 @@ impl Watcher {
 }
 
 async fn get(
-    cluster: &Cluster,
+    client: &Client,
     request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
 ) -> Result<Value, Error> {
     let request = request.map_err(Error::BuildRequest)?;
-    tokio::time::timeout(super::PATIENCE, cluster.client.request(request))
+    tokio::time::timeout(PATIENCE, client.request(request))
         .await
         .unwrap_or_else(|_| Err(Error::Service("no answer in time".into())))
 }
 
-fn selector() -> String {
-    format!("{MANAGED}=true")
+/// An object that says what it is: where only metadata is asked for it does not.
+fn of_kind(mut live: Value, kind: &Kind) -> Value {
+    if live.is_object() {
+        live["apiVersion"] = json!(kind.api_version);
+        live["kind"] = json!(kind.kind);
+    }
+    live
 }
 
 fn resource_version(live: &Value, before: String) -> String {
-    match observe::version(live) {
+    match version(live) {
         0 => before,
         version => version.to_string(),
     }

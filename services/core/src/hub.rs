@@ -1,0 +1,473 @@
+//! What is to be done about each object of a Kubernetes hub: facts in, effects out, without IO.
+//!
+//! Two things are compared for each object: how it was seen last, and the newest change that this hub made of it in the log ([`HubOrigin`]). So nothing depends on
+//! what was seen in between: watches may break, processes may start again, and two of them may overlap.
+//!
+//! | seen on the hub | in the log | what is done |
+//! |---|---|---|
+//! | an object that we do not hold | anything | our finalizer is put on it |
+//! | another document than the hub's newest change | older than what is seen | it is handed in |
+//! | another document than the hub's newest change | made of a newer state | nothing: the hub went back, a person settles it |
+//! | the same document | the newest change is somebody else's | nothing: a rollback stays, and is shown |
+//! | being deleted, held by us | declared | withdrawn |
+//! | being deleted, held by us | declared, and its kind's definition is being deleted too | let go, and nothing is withdrawn |
+//! | being deleted, held by us | withdrawn | let go once the clusters that can be reached have answered |
+//! | nothing | declared by the hub | nothing: it vanished, a person settles it |
+//!
+//! | what | file |
+//! |---|---|
+//! | which state a change was made of | [`origin`] |
+//! | what a live object declares | [`sighting`] |
+//! | what the log says | `hub/logged.rs` |
+//! | what is to be done about one object | `hub/step.rs` |
+//!
+//! **Invariant**: only an object that is being deleted and that we hold is ever withdrawn.
+
+mod logged;
+pub mod origin;
+pub mod sighting;
+mod step;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::Refusal;
+use crate::change::{Change, Origin};
+use crate::dialect::is_plain;
+use crate::dialect::karmada::live::Concern;
+use crate::document::Document;
+use crate::model::ObjectKey;
+
+use self::logged::Logged;
+pub use self::origin::HubOrigin;
+pub use self::sighting::{Sighting, What};
+pub use self::step::Standing;
+use self::step::{Step, step};
+
+/// What is known about a hub, and what is to be done.
+#[derive(Debug, Clone)]
+pub struct Hub {
+    id: String,
+    rows: BTreeMap<ObjectKey, Row>,
+    logged: Logged,
+    /// Karmada's policies by place: which plain objects are handed in.
+    policies: BTreeMap<ObjectKey, Concern>,
+    /// Plain kinds to be watched, or to be listed again because a policy changed.
+    to_watch: BTreeSet<(String, String)>,
+    /// Kinds whose definition is being deleted.
+    leaving: BTreeSet<(String, String)>,
+    dirty: BTreeSet<ObjectKey>,
+}
+
+/// What is known of one object of the hub.
+#[derive(Debug, Clone, Default)]
+struct Row {
+    seen: Option<Sighting>,
+    /// Not shown yet by the list that is under way.
+    unlisted: bool,
+    /// Something is being done about it.
+    busy: bool,
+    /// The digest of the document that was answered last, with the refusal, where it was none.
+    answered: Option<(String, Option<Refusal>)>,
+    /// Whether all clusters that can be reached have answered its withdrawal.
+    removed: bool,
+    /// What was reported last.
+    reported: Option<Report>,
+}
+
+/// Something to do. Each but [`Effect::Watch`] and [`Effect::Report`] is answered: nothing else is asked about that object meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Watch a plain kind, or list it again where it is watched.
+    Watch {
+        /// Its apiVersion.
+        api_version: String,
+        /// The kind.
+        kind: String,
+    },
+    /// Read the whole object: answer with [`Hub::seen`] or [`Hub::gone`], then [`Hub::done`].
+    Fetch {
+        /// Which object of the hub.
+        place: ObjectKey,
+    },
+    /// Set these finalizers where the object still has this version: answer with [`Hub::seen`], then [`Hub::done`].
+    Finalizers {
+        /// Which object of the hub.
+        place: ObjectKey,
+        /// In which state.
+        version: u64,
+        /// All of them.
+        finalizers: Vec<String>,
+    },
+    /// Note on a cluster object what was registered: answer with [`Hub::done`].
+    Note {
+        /// Which object of the hub.
+        place: ObjectKey,
+        /// What the annotation says.
+        digest: String,
+    },
+    /// Hand a document in: answer with [`Hub::answered`].
+    Submit {
+        /// Which object of the hub.
+        place: ObjectKey,
+        /// What the document is about.
+        target: ObjectKey,
+        /// Which change it is; none for a cluster.
+        origin: Origin,
+        /// The document.
+        document: Document,
+        /// Its digest.
+        digest: String,
+    },
+    /// Withdraw what an object declared, unless its definition is being deleted too ([`Hub::leaves`]): answer with [`Hub::withdrawn`], then
+    /// [`Hub::done`].
+    Withdraw {
+        /// Which object of the hub.
+        place: ObjectKey,
+        /// What is withdrawn.
+        target: ObjectKey,
+        /// Which change it is.
+        origin: Origin,
+    },
+    /// Wait until all clusters that can be reached have answered: answer with [`Hub::removed`], then [`Hub::done`].
+    AwaitRemoval {
+        /// Which object of the hub.
+        place: ObjectKey,
+        /// What was withdrawn.
+        target: ObjectKey,
+        /// The withdrawal's sequence in the log.
+        sequence: u64,
+    },
+    /// Tell a person.
+    Report {
+        /// Which object of the hub.
+        place: ObjectKey,
+        /// Its uid; empty where it vanished.
+        uid: String,
+        /// Its generation.
+        generation: u64,
+        /// What is to be told.
+        report: Report,
+    },
+}
+
+/// What a person is told about an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// It is taken in, after it was refused.
+    Accepted,
+    /// It is refused.
+    Refused(Refusal),
+    /// It vanished without a withdrawal.
+    Vanished,
+    /// The log holds a newer state of it: the hub went back.
+    Older,
+}
+
+/// One object as `hub diff` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// Which object of the hub.
+    pub place: ObjectKey,
+    /// What it is about, where that is known.
+    pub target: Option<ObjectKey>,
+    /// How it stands.
+    pub standing: Standing,
+}
+
+impl Hub {
+    /// Nothing is known yet about the hub `id` (the uid of its namespace `kube-system`).
+    pub fn new(id: impl Into<String>) -> Self {
+        let id = id.into();
+        Self {
+            logged: Logged::new(id.clone()),
+            id,
+            rows: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            to_watch: BTreeSet::new(),
+            leaving: BTreeSet::new(),
+            dirty: BTreeSet::new(),
+        }
+    }
+
+    /// A change stands in the log.
+    pub fn logged(&mut self, sequence: u64, change: &Change) {
+        for place in self.logged.take(sequence, change) {
+            // Whoever was in the way may be gone.
+            if let Some(row) = self.rows.get_mut(&place)
+                && let Some((_, Some(_))) = row.answered
+            {
+                row.answered = None;
+            }
+            self.dirty.insert(place);
+        }
+    }
+
+    /// An object was seen as a whole.
+    pub fn seen(&mut self, live: &Value) {
+        let Some((place, sighting)) = Sighting::read(live) else {
+            return;
+        };
+        self.learn_policy(&place, (!sighting.deleting).then_some(live));
+        if self.concerns(&place, live) {
+            self.note(place, sighting);
+        }
+    }
+
+    /// The metadata of a plain object were seen.
+    pub fn seen_metadata(&mut self, live: &Value) {
+        let Some((place, mut sighting)) = Sighting::read_metadata(live) else {
+            return;
+        };
+        if !self.concerns(&place, live) {
+            return;
+        }
+        let before = self.rows.get(&place).and_then(|row| row.seen.as_ref());
+        if let Some(before) = before
+            && before.uid == sighting.uid
+            && before.metadata == sighting.metadata
+            && (before.version == sighting.version
+                || (sighting.generation > 0 && before.generation == sighting.generation))
+        {
+            sighting.what = before.what.clone();
+        }
+        self.note(place, sighting);
+    }
+
+    fn note(&mut self, place: ObjectKey, sighting: Sighting) {
+        let row = self.rows.entry(place.clone()).or_default();
+        row.unlisted = false;
+        if row
+            .seen
+            .as_ref()
+            .is_some_and(|seen| seen.version > sighting.version)
+        {
+            return;
+        }
+        if row
+            .seen
+            .as_ref()
+            .is_none_or(|seen| seen.uid != sighting.uid)
+        {
+            row.removed = false;
+            row.answered = None;
+        }
+        row.seen = Some(sighting);
+        self.dirty.insert(place);
+    }
+
+    /// An object is gone; `version` is that at which it went, none where it is simply not there.
+    pub fn gone(&mut self, place: &ObjectKey, version: Option<u64>) {
+        let Some(row) = self.rows.get_mut(place) else {
+            return;
+        };
+        if let (Some(seen), Some(version)) = (&row.seen, version)
+            && seen.version > version
+        {
+            return;
+        }
+        row.seen = None;
+        row.answered = None;
+        self.learn_policy(place, None);
+        self.dirty.insert(place.clone());
+    }
+
+    /// A list of all objects of a kind begins.
+    pub fn list_begins(&mut self, group: &str, kind: &str) {
+        let rows = self.rows.iter_mut();
+        for (_, row) in rows.filter(|(place, _)| is_of(place, group, kind)) {
+            row.unlisted = true;
+        }
+    }
+
+    /// All objects of a kind were shown, or the hub does not serve it: what was not shown is not there.
+    pub fn listed(&mut self, group: &str, kind: &str) {
+        let rows = self.rows.iter();
+        let unlisted = rows.filter(|(place, row)| row.unlisted && is_of(place, group, kind));
+        for place in unlisted.map(|(place, _)| place.clone()).collect::<Vec<_>>() {
+            self.gone(&place, None);
+        }
+        let places = self.logged.places();
+        for place in places.filter(|place| is_of(place, group, kind)) {
+            self.rows.entry(place.clone()).or_default();
+            self.dirty.insert(place.clone());
+        }
+    }
+
+    /// Kinds of which the log holds objects that this hub declared.
+    pub fn declared_kinds(&self) -> BTreeSet<(String, String)> {
+        let places = self.logged.places();
+        places
+            .map(|place| (place.group().to_owned(), place.kind().to_owned()))
+            .collect()
+    }
+
+    /// Whether the definition of a kind is being deleted: its objects then go without being withdrawn.
+    pub fn leaves(&mut self, group: &str, kind: &str, leaves: bool) {
+        let kind = (group.to_owned(), kind.to_owned());
+        match leaves {
+            true => self.leaving.insert(kind),
+            false => self.leaving.remove(&kind),
+        };
+    }
+
+    /// What was handed in was answered: a refusal, or none.
+    pub fn answered(&mut self, place: &ObjectKey, digest: String, refusal: Option<Refusal>) {
+        if let Some(row) = self.rows.get_mut(place) {
+            row.answered = Some((digest, refusal));
+        }
+        self.done(place);
+    }
+
+    /// A withdrawal stands in the log at `sequence`, or there was nothing to withdraw.
+    pub fn withdrawn(&mut self, place: &ObjectKey, sequence: u64) {
+        self.logged.withdrawn(place, sequence);
+    }
+
+    /// All clusters that can be reached have answered the withdrawal.
+    pub fn removed(&mut self, place: &ObjectKey) {
+        if let Some(row) = self.rows.get_mut(place) {
+            row.removed = true;
+        }
+    }
+
+    /// Nothing is being done about an object any more.
+    pub fn done(&mut self, place: &ObjectKey) {
+        if let Some(row) = self.rows.get_mut(place) {
+            row.busy = false;
+            self.dirty.insert(place.clone());
+        }
+    }
+
+    /// The next thing to do; none until there is another fact.
+    pub fn poll(&mut self) -> Option<Effect> {
+        if let Some((api_version, kind)) = self.to_watch.pop_first() {
+            return Some(Effect::Watch { api_version, kind });
+        }
+        while let Some(place) = self.dirty.pop_first() {
+            if let Some(effect) = self.act(place) {
+                return Some(effect);
+            }
+        }
+        None
+    }
+
+    fn act(&mut self, place: ObjectKey) -> Option<Effect> {
+        let row = self.rows.get(&place)?;
+        if row.busy {
+            return None;
+        }
+        let leaves = self
+            .leaving
+            .contains(&(place.group().to_owned(), place.kind().to_owned()));
+        let next = step(&self.id, &place, row, &self.logged, leaves);
+        let row = self.rows.get_mut(&place)?;
+        match next {
+            Step::Do(effect) => {
+                row.busy = true;
+                Some(effect)
+            }
+            Step::Rest(standing) => {
+                let report = standing.report(row.seen.as_ref(), row.reported.as_ref());
+                let (uid, generation) = match &row.seen {
+                    Some(seen) => (seen.uid.clone(), seen.generation),
+                    None => (String::new(), 0),
+                };
+                if row.seen.is_none() && standing == Standing::Gone {
+                    self.rows.remove(&place);
+                    return None;
+                }
+                if report == row.reported {
+                    return None;
+                }
+                row.reported.clone_from(&report);
+                Some(Effect::Report {
+                    place,
+                    uid,
+                    generation,
+                    report: report?,
+                })
+            }
+        }
+    }
+
+    /// Everything that is not as the log has it, by place.
+    pub fn differences(&self) -> Vec<Difference> {
+        let standings = self.rows.iter().map(|(place, row)| {
+            let target = match row.seen.as_ref().map(|seen| &seen.what) {
+                Some(What::Change { target, .. } | What::Cluster { target, .. }) => {
+                    Some(target.clone())
+                }
+                _ => self.logged.target_of(place).cloned(),
+            };
+            Difference {
+                place: place.clone(),
+                target,
+                standing: Standing::of(row, &self.logged, place),
+            }
+        });
+        standings
+            .filter(|one| !matches!(one.standing, Standing::Taken | Standing::Gone))
+            .collect()
+    }
+
+    /// How many objects of the hub are as the log has them.
+    pub fn taken(&self) -> usize {
+        let rows = self.rows.iter();
+        rows.filter(|(place, row)| Standing::of(row, &self.logged, place) == Standing::Taken)
+            .count()
+    }
+
+    /// Takes note of one of Karmada's policies, or that it is gone: what it selects is looked at again.
+    fn learn_policy(&mut self, place: &ObjectKey, live: Option<&Value>) {
+        if place.group() != "policy.karmada.io" {
+            return;
+        }
+        let after = live.and_then(Concern::of);
+        let kinds = |concern: &Concern| -> Vec<(String, String)> {
+            let kinds = concern.propagates();
+            kinds
+                .map(|(api_version, kind)| (api_version.to_owned(), kind.to_owned()))
+                .collect()
+        };
+        match after {
+            Some(concern) if self.policies.get(place) == Some(&concern) => {}
+            Some(concern) => {
+                self.to_watch.extend(kinds(&concern));
+                self.policies.insert(place.clone(), concern);
+            }
+            None => drop(self.policies.remove(place)),
+        }
+    }
+
+    /// Whether an object of the hub is handed in: all but plain objects that no policy selects and that were never handed in.
+    fn concerns(&self, place: &ObjectKey, live: &Value) -> bool {
+        let api_version = live["apiVersion"].as_str().unwrap_or_default();
+        if !is_plain(api_version) {
+            return true;
+        }
+        let is_held = |row: &Row| row.seen.as_ref().is_some_and(Sighting::is_held);
+        self.rows.get(place).is_some_and(is_held)
+            || self.logged.target_of(place).is_some()
+            || (!is_reserved(place.namespace().unwrap_or_default())
+                && self.policies.values().any(|policy| {
+                    policy.propagates().next().is_some() && policy.includes(place, live)
+                }))
+    }
+}
+
+fn is_of(place: &ObjectKey, group: &str, kind: &str) -> bool {
+    place.group() == group && place.kind() == kind
+}
+
+/// Namespaces of which Karmada propagates nothing (its `--skipped-propagating-namespaces` by default, and its own), and ours.
+fn is_reserved(namespace: &str) -> bool {
+    ["kube-", "karmada-es-"]
+        .iter()
+        .any(|prefix| namespace.starts_with(prefix))
+        || ["karmada-system", "karmada-cluster", "fleetcast-system"].contains(&namespace)
+}
+
+#[cfg(test)]
+mod tests;
