@@ -9,6 +9,7 @@
 //! | whether ids fit the content | [`evidence`] |
 //! | the list of events with their JSON Schemas | [`catalog`] |
 //! | requests and their answers | [`request`] |
+//! | the same over HTTP, as an OpenAPI document | [`http`] |
 //!
 //! A new event is a function pair in [`event`], a line in [`catalog`] and a frozen sample; a changed one is a new version beside the old,
 //! with an upcaster. No sample that was ever written may stop being readable.
@@ -18,6 +19,7 @@ pub mod codec;
 pub mod envelope;
 pub mod event;
 pub mod evidence;
+pub mod http;
 pub mod request;
 pub mod subject;
 

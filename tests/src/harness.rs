@@ -6,6 +6,8 @@
 mod bed;
 mod binary;
 pub mod control_plane;
+mod http;
+mod python;
 mod three;
 
 use std::io::Write;
@@ -14,6 +16,8 @@ use std::path::PathBuf;
 pub use bed::{Bed, Service, apply_as, config_map, eventually, held, request};
 pub use binary::{Binary, Output, Up, held_at};
 pub use control_plane::{ControlPlane, client_of, control_plane, control_planes, namespace};
+pub use http::{Http, token_file};
+pub use python::{Python, python, python_with_nats};
 pub use three::Three;
 
 /// The NATS server that `cargo xtask` brought; none (said so) where there is none, and the test has nothing to show then.

@@ -1,10 +1,27 @@
 //! `fleetcast schema` prints what stands in `schemas/`.
 //!
-//! `FLEETCAST_RENEW=1` writes the files under `schemas/crds` anew.
+//! `FLEETCAST_RENEW=1` writes the files under `schemas/crds` and `schemas/http` anew.
 
 use std::path::{Path, PathBuf};
 
 use fleetcast_tests::harness::Binary;
+
+/// Shows that the OpenAPI document's file is what the binary prints.
+#[test]
+fn the_openapi_document_is_that_of_the_binary() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/http/openapi.json");
+    let binary = Binary::new(Path::new(env!("CARGO_MANIFEST_DIR")), PathBuf::new());
+    let printed = binary.done(&["schema", "openapi"]).out;
+    if std::env::var_os("FLEETCAST_RENEW").is_some() {
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(&path, &printed).expect("written");
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == printed,
+        "schemas/http/openapi.json is not what the binary prints; FLEETCAST_RENEW=1 writes it anew"
+    );
+}
 
 /// Shows that each definition's file is what the binary prints, and that there is no file besides.
 #[test]

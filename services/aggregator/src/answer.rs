@@ -63,6 +63,9 @@ pub struct Request {
     /// Only what concerns this cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<ClusterName>,
+    /// Only objects that this means, as a person types it: `deployment/shop/web` (`objects`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matching: Option<String>,
     /// How long to wait for `min_log`, milliseconds; 5,000 where it is not given, 60,000 at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u64>,

@@ -7,6 +7,7 @@ use fleetcast_bus::{Bus, Delivery, Error, Subscription};
 use fleetcast_core::Refusal;
 use fleetcast_core::fold::View;
 use fleetcast_core::model::ObjectKey;
+use fleetcast_core::model::object::ObjectQuery;
 use fleetcast_schemas::codec::JSON;
 use fleetcast_schemas::envelope::DATACONTENTTYPE;
 use fleetcast_schemas::request::Answer;
@@ -144,7 +145,13 @@ impl Question {
     fn answer(&self, view: &View, request: &Request) -> Result<Built, Refusal> {
         let cluster = request.cluster.as_ref();
         Ok(match self {
-            Self::Objects(object) => Built::Objects(build::objects(view, object.as_ref(), cluster)),
+            Self::Objects(object) => {
+                let meant = request.matching.as_deref().map(str::parse::<ObjectQuery>);
+                let meant = meant.transpose()?;
+                let is_meant = |key: &ObjectKey| meant.as_ref().is_none_or(|one| one.matches(key));
+                let objects = build::objects(view, object.as_ref(), cluster, is_meant);
+                Built::Objects(objects)
+            }
             Self::Explain(object) => {
                 Built::Explanation(Box::new(explain::explain(view, object, cluster)?))
             }

@@ -11,6 +11,7 @@
 //! | reading a part that has an end | [`range`] |
 //! | bodies over the message limit, by digest | [`bodies`] |
 //! | requests and answers over the message limit, in parts | [`parts`] |
+//! | handing in, until somebody answers | [`submit`](Bus::submit) |
 //! | who leads | [`lease`] |
 //! | fold positions on disk | [`checkpoint`] |
 //! | a NATS server as a child process | [`server`] |
@@ -31,6 +32,7 @@ pub mod relay;
 pub mod restore;
 pub mod server;
 pub mod streams;
+mod submit;
 
 pub use connect::{Bus, Connect, Credentials, Delivery, Subscription};
 pub use error::Error;

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 mod recovery;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -56,6 +57,9 @@ pub(crate) enum Command {
     /// Show a change travel through a fleet of simulated clusters
     Demo(DemoArgs),
     /// Run the service that takes changes in, places them and writes work
+    #[command(
+        after_help = "Examples:\n  fleetcast ingest --nats nats://127.0.0.1:4222\n  fleetcast ingest --http 127.0.0.1:8480 --http-tokens tokens     and take changes in over HTTP (docs/publishing.md)"
+    )]
     Ingest(IngestArgs),
     /// Run the agent of one cluster
     Agent(AgentArgs),
@@ -188,6 +192,27 @@ pub(crate) struct IngestArgs {
     /// How many NATS servers hold each stream, on a new bus
     #[arg(long, env = "FLEETCAST_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
     pub(crate) replicas: u8,
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
+}
+
+/// Where a service listens for HTTP, and who may ask.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct HttpArgs {
+    /// Listen for HTTP here, such as 127.0.0.1:8480 (docs/publishing.md) [default: not at all]
+    #[arg(
+        long,
+        env = "FLEETCAST_HTTP",
+        value_name = "ADDRESS",
+        requires = "http_tokens"
+    )]
+    pub(crate) http: Option<SocketAddr>,
+    /// Who may ask over HTTP: a line each, `NAME publisher|reader sha256:HASH-OF-THE-TOKEN`; read again when it changes
+    #[arg(long, env = "FLEETCAST_HTTP_TOKENS", value_name = "FILE")]
+    pub(crate) http_tokens: Option<PathBuf>,
+    /// Listen for HTTP beyond this machine although it is not encrypted: behind a proxy that speaks TLS, or in a network that is
+    #[arg(long, env = "FLEETCAST_HTTP_PLAIN_TEXT")]
+    pub(crate) http_plain_text: bool,
 }
 
 #[derive(Debug, Clone, ClapArgs)]
@@ -476,6 +501,8 @@ pub(crate) enum SchemaCommand {
         #[arg(short, long, value_enum, default_value = "yaml")]
         output: Manifests,
     },
+    /// The OpenAPI document of what `fleetcast ingest --http` serves
+    Openapi,
 }
 
 /// How manifests are printed.

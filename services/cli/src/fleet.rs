@@ -109,6 +109,7 @@ impl Fleet {
             directory: self.state.join("state"),
             identity: IDENTITY.to_owned(),
             layout: LAYOUT,
+            http: None,
         };
         let aggregator = fleetcast_aggregator::Options {
             bus: Connect::new(&self.url, "aggregator"),

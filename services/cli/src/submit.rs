@@ -5,7 +5,6 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use backon::{ConstantBuilder, Retryable};
 use fleetcast_bus::{Bus, Error};
 use fleetcast_core::dialect::karmada::live::Scopes;
 use fleetcast_core::dialect::{self, Submitted};
@@ -21,12 +20,8 @@ use uuid::Uuid;
 
 use crate::failure::Failure;
 
-/// How long one attempt may take before the same submission is repeated.
-const ATTEMPT: Duration = Duration::from_secs(2);
-/// Nobody listens yet, or nobody leads: that is not worth waiting a whole attempt for.
-const PAUSE: Duration = Duration::from_millis(300);
-/// How often a submission is repeated: long enough for another ingest process to take over.
-const REPEATS: usize = 20;
+/// How long a submission is repeated: long enough for another ingest process to take over.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A document with its place.
 pub(crate) struct Document {
@@ -205,15 +200,5 @@ async fn request(
         headers,
         payload,
     };
-    let answer = (|| bus.request(message.clone(), codec::BODY_LIMIT, ATTEMPT))
-        .retry(
-            ConstantBuilder::default()
-                .with_delay(PAUSE)
-                .with_max_times(REPEATS),
-        )
-        .when(Error::is_worth_retrying)
-        .notify(|error, _| tracing::debug!(%error, "nobody answered, repeating"))
-        .await?;
-    serde_json::from_slice(&answer.payload)
-        .map_err(|error| Error::Refused(format!("the answer cannot be read: {error}")))
+    bus.submit(message, PATIENCE).await
 }

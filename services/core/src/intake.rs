@@ -117,7 +117,7 @@ impl Intake {
         }
         match newest {
             None if matches!(content, Content::Withdrawn { .. }) => {
-                return Verdict::Refused(Refusal::new("", format!("{object} was never declared")));
+                return Verdict::Refused(never_declared(object));
             }
             Some(newest) if !anew && newest.content_digest == content.digest() => {
                 return Verdict::Known(newest.receipt(object));
@@ -199,6 +199,11 @@ impl Newest {
             .zip(self.hub.as_ref())
             .is_some_and(|(older, (hub, version))| older.hub == *hub && older.version < *version)
     }
+}
+
+/// The refusal of a withdrawal of what is not known.
+pub fn never_declared(object: &ObjectKey) -> Refusal {
+    Refusal::new("", format!("{object} was never declared"))
 }
 
 fn origin_digest(origin: &Origin) -> String {

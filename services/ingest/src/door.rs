@@ -1,5 +1,6 @@
 //! What is handed in on `fc.in.>`: from a message to something to take in, or to a refusal that names the field.
 
+use fleetcast_core::Refusal;
 use fleetcast_core::change::{Content, Origin};
 use fleetcast_core::dialect::Submitted;
 use fleetcast_core::dialect::karmada::live;
@@ -10,13 +11,14 @@ use fleetcast_core::model::{ClusterName, Dialect, FederatedObject, ObjectKey};
 use fleetcast_core::placement::Exclusion;
 use fleetcast_core::placer::Placer;
 use fleetcast_core::plan::Verdict;
-use fleetcast_core::{Refusal, digest};
 use fleetcast_schemas::envelope::{ANEW, DATACONTENTTYPE, Headers, ID, SOURCE};
 use fleetcast_schemas::request::{Warning, Withdrawal};
 use fleetcast_schemas::subject::{self, Parsed};
 use fleetcast_schemas::{Message, codec};
 use serde_json::Value;
+use uuid::Uuid;
 
+use crate::cloud_event::CloudEvent;
 use crate::documents::DOCUMENT_LIMIT;
 use crate::state::document_name;
 
@@ -71,15 +73,23 @@ pub(crate) fn read(message: &Message) -> Result<HandedIn, Refusal> {
 fn read_apply(target: &ObjectKey, message: &Message) -> Result<HandedIn, Refusal> {
     let bytes = codec::decompress(&message.payload, &message.headers, DOCUMENT_LIMIT)
         .map_err(|error| Refusal::new("", error.to_string()))?;
-    let value: Value = match message.headers.get(DATACONTENTTYPE) {
-        None | Some(codec::JSON) => serde_json::from_slice(&bytes)
-            .map_err(|error| Refusal::new("", format!("the body is no JSON: {error}")))?,
+    let value: Value = match message.headers.get(DATACONTENTTYPE).map(media_type) {
+        None | Some(codec::JSON) => read_json(&bytes)?,
         Some(other) => {
             return Err(Refusal::new(
                 DATACONTENTTYPE,
                 format!("{other:?} is not taken here: send the document as application/json"),
             ));
         }
+    };
+    let (value, bytes, origin) = match CloudEvent::read(value)? {
+        Ok(event) => {
+            let bytes = serde_json::to_vec(&event.data);
+            let bytes = bytes.expect("a JSON value has only string keys, so it always serializes");
+            let origin = origin(Some(&event.source), Some(&event.id))?;
+            (event.data, bytes, origin)
+        }
+        Err(document) => (document, bytes, origin_in(&message.headers)?),
     };
     let submitted = Submitted::read(&value)?;
     let found = match &submitted {
@@ -109,7 +119,7 @@ fn read_apply(target: &ObjectKey, message: &Message) -> Result<HandedIn, Refusal
     Ok(HandedIn::Change {
         submission: Submission {
             object: found,
-            origin: origin(&message.headers, &bytes)?,
+            origin,
             declared_by: Some(document_name(&value)),
             anew: message.headers.get(ANEW).is_some(),
             content: Content::Declared {
@@ -136,7 +146,7 @@ fn read_delete(target: ObjectKey, message: &Message) -> Result<HandedIn, Refusal
     }
     Ok(HandedIn::Change {
         submission: Submission {
-            origin: origin(&message.headers, &message.payload)?,
+            origin: origin_in(&message.headers)?,
             object: target,
             declared_by: None,
             anew: message.headers.get(ANEW).is_some(),
@@ -148,19 +158,35 @@ fn read_delete(target: ObjectKey, message: &Message) -> Result<HandedIn, Refusal
     })
 }
 
-/// Who handed it in, under which id. Without an id the content is the id, so that a repeat is still one.
-fn origin(headers: &Headers, bytes: &[u8]) -> Result<Origin, Refusal> {
-    let text = |header: &'static str, default: &dyn Fn() -> String| match headers.get(header) {
-        None | Some("") => Ok(default()),
+/// `application/json; charset=utf-8` without its parameters.
+pub(crate) fn media_type(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
+}
+
+/// Reads a body that should be JSON.
+pub(crate) fn read_json(bytes: &[u8]) -> Result<Value, Refusal> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Refusal::new("", format!("the body is no JSON: {error}")))
+}
+
+fn origin_in(headers: &Headers) -> Result<Origin, Refusal> {
+    origin(headers.get(SOURCE), headers.get(ID))
+}
+
+/// Who handed it in, under which id. What comes without an id is a change of its own: an id made from the content would take the way back to an earlier
+/// content for a repeat of that.
+fn origin(source: Option<&str>, id: Option<&str>) -> Result<Origin, Refusal> {
+    let text = |header: &'static str, value: Option<&str>| match value {
+        None | Some("") => Ok(None),
         Some(value) if value.len() > ORIGIN_LIMIT => Err(Refusal::new(
             header,
             format!("is longer than {ORIGIN_LIMIT} bytes"),
         )),
-        Some(value) => Ok(value.to_owned()),
+        Some(value) => Ok(Some(value.to_owned())),
     };
     Ok(Origin {
-        source: text(SOURCE, &|| "unknown".to_owned())?,
-        id: text(ID, &|| digest::short(bytes))?,
+        source: text(SOURCE, source)?.unwrap_or_else(|| "unknown".to_owned()),
+        id: text(ID, id)?.unwrap_or_else(|| Uuid::now_v7().to_string()),
     })
 }
 
@@ -262,16 +288,37 @@ mod tests {
         assert_eq!(read(&long).expect_err("refused").field, ID);
     }
 
+    fn origin_of(message: &Message) -> Origin {
+        match read(message).expect("valid") {
+            HandedIn::Change { submission, .. } => submission.origin,
+            HandedIn::Cluster { .. } => unreachable!("a Secret was handed in"),
+        }
+    }
+
     #[test]
-    fn without_an_id_a_repeat_is_still_a_repeat() {
+    fn what_comes_without_an_id_repeats_nothing() {
         let mut message = apply("Secret/shop/db", &secret());
         message.headers.remove(ID);
-        let ids: Vec<String> = (0..2)
-            .map(|_| match read(&message).expect("valid") {
-                HandedIn::Change { submission, .. } => submission.origin.id,
-                HandedIn::Cluster { .. } => unreachable!("a Secret was handed in"),
-            })
-            .collect();
-        assert_eq!(ids[0], ids[1]);
+        assert_ne!(origin_of(&message).id, origin_of(&message).id);
+    }
+
+    #[test]
+    fn an_event_in_structured_mode_is_its_data_under_its_own_id() {
+        let data: Value = serde_json::from_slice(&secret()).expect("JSON");
+        let event = json!({"specversion": "1.0", "type": "shop.changed", "source": "/shop", "id": "e1", "data": data});
+        let mut message = apply("Secret/shop/db", event.to_string().as_bytes());
+        message.headers = Headers::default();
+        let origin = origin_of(&message);
+        assert_eq!(
+            (origin.source.as_str(), origin.id.as_str()),
+            ("/shop", "e1")
+        );
+        let HandedIn::Change { submission, .. } = read(&message).expect("valid") else {
+            panic!("a change");
+        };
+        let Content::Declared { document, .. } = submission.content else {
+            panic!("a declaration");
+        };
+        assert_eq!(document.value().expect("JSON"), data);
     }
 }

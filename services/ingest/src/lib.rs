@@ -4,6 +4,8 @@
 //! |---|---|
 //! | one process: standing by, leading, its checkpoint | [`run`] |
 //! | what is handed in: parts, JSON, dialects, the answer | `door` |
+//! | CloudEvents in structured mode | `cloud_event` |
+//! | the same over HTTP | `http` |
 //! | taking over a partition's work stream, and writing to it | `lanes` |
 //! | what an agent asks for when it lacks something | `sync` |
 //! | which clusters are heard | `liveness` |
@@ -11,8 +13,10 @@
 //!
 //! Decisions are the core's ([`fleetcast_core::intake`], [`fleetcast_core::placer`]); here they are carried out.
 
+mod cloud_event;
 pub mod documents;
 mod door;
+mod http;
 mod lanes;
 mod liveness;
 pub mod run;

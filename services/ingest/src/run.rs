@@ -8,6 +8,7 @@ mod taking;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fleetcast_bus::append::Expected;
@@ -21,6 +22,7 @@ use fleetcast_core::Refusal;
 use fleetcast_core::epoch::{Beginning, Epoch};
 use fleetcast_core::intake::{Receipt, Submission};
 use fleetcast_core::model::{ClusterName, ObjectKey};
+use fleetcast_endpoint::Listener;
 use fleetcast_schemas::event::DeadLetter;
 use fleetcast_schemas::request::{Answer, Warning};
 use fleetcast_schemas::subject::{self};
@@ -28,11 +30,13 @@ use fleetcast_schemas::{DecodeError, Message, codec, event};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
 use self::outbox::Outbox;
 use crate::documents::DOCUMENT_LIMIT;
+use crate::http;
 use crate::liveness::Liveness;
 use crate::state::State;
 use crate::sync;
@@ -59,6 +63,8 @@ pub struct Options {
     pub identity: String,
     /// Over how many partitions work is spread, where the log does not say so yet.
     pub layout: Layout,
+    /// Where it listens for HTTP; none where it does not.
+    pub http: Option<Arc<Listener>>,
 }
 
 /// Runs an ingest process until `stop` says so.
@@ -67,6 +73,9 @@ pub struct Options {
 /// Where the bus is unfit; what passes by itself is waited for.
 pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
     let bus = Bus::connect_patiently(&options.bus).await?;
+    let http = options
+        .http
+        .map(|listener| tokio::spawn(http::serve(listener, bus.clone(), stop.clone())));
     let beginning = begin(&bus, options.layout).await?;
     let checkpoint = Checkpoint::new(&options.directory, "ingest");
     let mut ingest = Ingest::new(
@@ -84,7 +93,22 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
     if let Some(lease) = ingest.lease.take() {
         lease.release().await;
     }
+    if let Some(http) = http {
+        end_http(http, &outcome).await;
+    }
     outcome
+}
+
+/// Lets answers that are under way go out, where it was asked to end; else nobody else ends it.
+async fn end_http(http: JoinHandle<()>, outcome: &Result<(), Error>) {
+    match outcome {
+        Ok(()) => {
+            if let Err(error) = http.await {
+                tracing::warn!(%error, "HTTP did not end well");
+            }
+        }
+        Err(_) => http.abort(),
+    }
 }
 
 /// Makes the streams and the first epoch, where they are not there.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fleetcast_aggregator::answer::{ObjectSummary, Objects, Request};
@@ -12,6 +13,7 @@ use fleetcast_bus::{Bus, Connect, Credentials};
 use fleetcast_core::dialect::{self, Input};
 use fleetcast_core::fold::Condition;
 use fleetcast_core::model::{ClusterName, ObjectKey};
+use fleetcast_endpoint::Listener;
 use fleetcast_schemas::envelope::{DATACONTENTTYPE, ID, SOURCE};
 use fleetcast_schemas::request::Answer;
 use fleetcast_schemas::{Headers, Message, codec, subject};
@@ -128,6 +130,11 @@ impl Bed {
 
     /// Starts an ingest process with a state folder of its own.
     pub fn ingest(&self, identity: &str) -> Service {
+        self.ingest_listening(identity, None)
+    }
+
+    /// Starts an ingest process that also listens for HTTP.
+    pub fn ingest_listening(&self, identity: &str, http: Option<Arc<Listener>>) -> Service {
         let options = fleetcast_ingest::Options {
             bus: self.connect_as(&format!("ingest {identity}")),
             directory: self.directory.path().join(identity),
@@ -136,6 +143,7 @@ impl Bed {
                 partitions: 1,
                 replicas: self.replicas,
             },
+            http,
         };
         spawn(|stop| async move { Ok(fleetcast_ingest::run(options, stop).await?) })
     }

@@ -26,11 +26,12 @@ pub(crate) fn as_of(view: &View) -> AsOf {
     }
 }
 
-/// All objects or the one named, all their rows or those of one cluster.
+/// The one object named, or all that are meant; all their rows, or those of one cluster.
 pub(crate) fn objects(
     view: &View,
     named: Option<&ObjectKey>,
     cluster: Option<&ClusterName>,
+    is_meant: impl Fn(&ObjectKey) -> bool,
 ) -> Objects {
     let objects = match named {
         Some(key) => view
@@ -40,6 +41,7 @@ pub(crate) fn objects(
             .collect(),
         None => view
             .objects()
+            .filter(|(key, _)| is_meant(key))
             .map(|(key, object)| summary(view, key, object, cluster))
             .filter(|summary| {
                 let is_gone = summary.withdrawn && summary.rows.is_empty();

@@ -54,7 +54,7 @@ fn an_object_is_counted_by_condition() {
         as_of,
         objects,
         policies,
-    } = objects(&fleet().view, None, None);
+    } = objects(&fleet().view, None, None, |_| true);
     assert!(policies.is_empty());
     assert_eq!(
         serde_json::to_value(as_of).unwrap(),
@@ -99,7 +99,7 @@ fn an_object_is_counted_by_condition() {
 #[test]
 fn answers_are_json_that_reads_back() {
     let view = fleet().view;
-    let all = objects(&view, None, None);
+    let all = objects(&view, None, None, |_| true);
     let text = serde_json::to_string(&all).unwrap();
     assert!(text.contains(r#""condition":"applied""#) && text.contains(r#""answered_at":"1970"#));
     assert!(!text.contains("apiVersion"), "no documents in lists");
@@ -128,6 +128,7 @@ fn what_is_gone_is_listed_only_by_name_and_a_cluster_lists_only_its_own() {
             &story.view,
             named.map(key).as_ref(),
             cluster.map(name).as_ref(),
+            |_| true,
         )
         .objects
         .into_iter()
@@ -299,11 +300,17 @@ fn a_removal_is_a_chain_of_its_own() {
             .starts_with("eu-2: removal is due")
     );
     assert_eq!(
-        objects(&story.view, None, None).objects[0].counts.removing,
+        objects(&story.view, None, None, |_| true).objects[0]
+            .counts
+            .removing,
         1
     );
     story.answer("eu-2", WEB, 2, Outcome::Removed);
-    assert!(objects(&story.view, None, None).objects.is_empty());
+    assert!(
+        objects(&story.view, None, None, |_| true)
+            .objects
+            .is_empty()
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `fleetcast schema`: what travels, and what a hub's API server must know.
 
 use fleetcast_core::dialect::native::crds;
-use fleetcast_schemas::catalog;
+use fleetcast_schemas::{catalog, http};
 use serde_json::{Value, json};
 
 use crate::args::{Manifests, SchemaCommand};
@@ -12,6 +12,7 @@ pub(crate) fn run(command: &SchemaCommand) -> Result<(), Failure> {
     match command {
         SchemaCommand::Events { name } => events(name.as_deref()),
         SchemaCommand::Crds { name, output } => definitions(name.as_deref(), *output),
+        SchemaCommand::Openapi => output::print_json(&http::openapi()),
     }
 }
 

@@ -1,21 +1,24 @@
 //! `fleetcast ingest | agent | aggregator`: one service alone, against any bus.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use fleetcast_agent::cluster::Reporting;
 use fleetcast_bus::Bus;
 use fleetcast_bus::streams::Layout;
 use fleetcast_core::health::{Rules, rules};
+use fleetcast_endpoint::Listener;
 use fleetcast_kubernetes::credentials;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::args::{AgentArgs, AggregatorArgs, BusArgs, IngestArgs};
+use crate::args::{AgentArgs, AggregatorArgs, BusArgs, HttpArgs, IngestArgs};
 use crate::connection;
 use crate::failure::Failure;
 
 pub(crate) async fn ingest(bus: &BusArgs, args: IngestArgs) -> Result<(), Failure> {
+    let http = listen(&args.http)?;
     let options = fleetcast_ingest::Options {
         bus: connection::options(bus, "ingest"),
         directory: args.state,
@@ -24,6 +27,7 @@ pub(crate) async fn ingest(bus: &BusArgs, args: IngestArgs) -> Result<(), Failur
             partitions: args.partitions,
             replicas: usize::from(args.replicas),
         },
+        http,
     };
     Ok(fleetcast_ingest::run(options, stop()).await?)
 }
@@ -65,6 +69,20 @@ pub(crate) async fn aggregator(bus: &BusArgs, args: AggregatorArgs) -> Result<()
     fleetcast_aggregator::run(options, stop())
         .await
         .map_err(|error| Failure::Refused(error.to_string()))
+}
+
+/// Listens for HTTP, where that is asked for.
+fn listen(args: &HttpArgs) -> Result<Option<Arc<Listener>>, Failure> {
+    let (Some(address), Some(tokens)) = (args.http, args.http_tokens.clone()) else {
+        return Ok(None);
+    };
+    let options = fleetcast_endpoint::Options {
+        address,
+        tokens,
+        plain_text: args.http_plain_text,
+    };
+    let listener = Listener::bind(&options).map_err(|error| Failure::Usage(error.to_string()))?;
+    Ok(Some(Arc::new(listener)))
 }
 
 /// Reads a file of health rules.
