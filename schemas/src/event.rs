@@ -34,6 +34,12 @@ pub struct Heartbeat {
     /// Whose history it follows; none before the first work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<Epoch>,
+    /// How often the cluster's lease was taken, by this agent now and by others before: whose word counts where two agents speak for a cluster.
+    #[serde(default)]
+    pub transitions: u64,
+    /// Why it cannot do its work; none where it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// An agent is to go through all its work again; the message's id says which call it is, so that a repeat is none.

@@ -105,7 +105,7 @@ mod tests {
             event::cluster(&ClusterEvent {
                 cluster: ClusterName::parse("eu-1").expect("valid"),
                 time: Time(time),
-                news: ClusterNews::Online {},
+                news: ClusterNews::READY,
             })
         };
         let epoch = |number| {

@@ -308,7 +308,13 @@ fn clusters() -> Vec<Sample> {
         ("registered", ClusterNews::Registered(Box::new(registered))),
         ("registered-plain", ClusterNews::Registered(Box::new(plain))),
         ("removed", ClusterNews::Removed {}),
-        ("online", ClusterNews::Online {}),
+        ("online", ClusterNews::READY),
+        (
+            "degraded",
+            ClusterNews::Online {
+                trouble: Some("the API server does not answer".to_owned()),
+            },
+        ),
         ("offline", ClusterNews::Offline {}),
     ]
     .into_iter()
@@ -503,10 +509,17 @@ fn others() -> Vec<Sample> {
         n: 41,
         open: 2,
         epoch: None,
+        transitions: 0,
+        trouble: None,
     };
     let following = Heartbeat {
         epoch: Some(beginning.epoch.clone()),
         ..heartbeat.clone()
+    };
+    let struggling = Heartbeat {
+        transitions: 7,
+        trouble: Some("the API server does not answer".to_owned()),
+        ..following.clone()
     };
     let seen = Seen {
         transitions: 2,
@@ -554,6 +567,12 @@ fn others() -> Vec<Sample> {
             "following",
             event::heartbeat(&following, &lane, time(2_250)),
             &following,
+        ),
+        sample(
+            "heartbeat",
+            "struggling",
+            event::heartbeat(&struggling, &lane, time(2_260)),
+            &struggling,
         ),
         sample(
             "replay",

@@ -8,6 +8,7 @@
 //! | one agent acts per cluster | [`cluster::lease`] |
 //! | what an agent keeps in its cluster | [`cluster::memory`] |
 //! | what it applied is watched | `run/session.rs`, `cluster/observe.rs` |
+//! | what keeps the agent from its work | [`trouble`] |
 //! | a local copy of what the cluster should hold | `local.rs` |
 //!
 //! **Invariant**: an agent publishes `fc.ack`, `fc.heartbeat` and `fc.sync` of its own cluster and subscribes `fc.live`, `fc.seen` and its
@@ -17,5 +18,6 @@ pub mod cluster;
 mod local;
 mod run;
 mod sync;
+pub mod trouble;
 
 pub use run::{Error, Options, run};

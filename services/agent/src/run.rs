@@ -3,10 +3,14 @@
 mod session;
 mod told;
 
+use std::convert::Infallible;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use fleetcast_bus::{Bus, Connect};
 use fleetcast_core::model::ClusterName;
+use fleetcast_core::reconcile::HEARTBEAT_MS;
+use fleetcast_schemas::event::{self, Heartbeat};
 use fleetcast_schemas::subject::Lane;
 use tokio::sync::watch;
 
@@ -14,7 +18,11 @@ use crate::cluster::Reporting;
 use crate::cluster::lease::Lease;
 use crate::cluster::memory::{Kept, Store};
 use crate::local;
+use crate::trouble::Trouble;
 use session::{End, Session};
+
+/// Between two heartbeats.
+const HEARTBEAT: Duration = Duration::from_millis(HEARTBEAT_MS.unsigned_abs());
 
 /// What an agent is told.
 pub struct Options {
@@ -65,14 +73,22 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
     bus.inbox_prefix = Some(lane.inbox_prefix());
     let bus = Bus::connect_in_background(&bus).await?;
     let store = Store::new(client.clone());
+    let trouble = Trouble::default();
+    let mut transitions = 0;
     loop {
-        let Some((lease, kept)) = until_stopped(&mut stop, begin(&client, &store, &identity)).await
-        else {
+        let begun = async {
+            tokio::select! {
+                begun = begin(&client, &store, &identity, &trouble) => begun,
+                never = tell(&bus, &lane, &trouble, transitions) => match never {},
+            }
+        };
+        let Some((lease, kept)) = until_stopped(&mut stop, begun).await else {
             return Ok(());
         };
+        transitions = kept.transitions;
         let (reporting, state) = (reporting.clone(), state.as_deref());
         let session = Session::new(&bus, &lane, &client, &store, kept, reporting, state)?;
-        match session.run(lease, &mut stop).await? {
+        match session.run(lease, &trouble, &mut stop).await? {
             End::Stopped => return Ok(()),
             End::Lost(reason) => {
                 tracing::warn!(cluster = %lane.cluster, reason, "the cluster's lease is lost");
@@ -82,15 +98,42 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
 }
 
 /// Waits for the cluster's lease, then reads what the holder before us kept.
-async fn begin(client: &kube::Client, store: &Store, identity: &str) -> (Lease, Kept) {
-    let floor = store.load_patiently().await.transitions;
-    let lease = Lease::take(client.clone(), identity, floor).await;
+async fn begin(
+    client: &kube::Client,
+    store: &Store,
+    identity: &str,
+    trouble: &Trouble,
+) -> (Lease, Kept) {
+    let floor = store.load_patiently(trouble).await.transitions;
+    let lease = Lease::take(client.clone(), identity, floor, trouble).await;
     let kept = Kept {
-        memory: store.load_patiently().await.memory,
+        memory: store.load_patiently(trouble).await.memory,
         transitions: lease.transitions,
     };
-    store.save_patiently(&kept).await;
+    store.save_telling(&kept, trouble).await;
     (lease, kept)
+}
+
+/// While there is no session: tells of trouble, where there is any. An agent that only waits for another one's lease says nothing, since the other one does.
+async fn tell(bus: &Bus, lane: &Lane, trouble: &Trouble, transitions: u64) -> Infallible {
+    loop {
+        tokio::time::sleep(HEARTBEAT).await;
+        let Some(trouble) = trouble.get() else {
+            continue;
+        };
+        let heartbeat = Heartbeat {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            n: 0,
+            open: 0,
+            epoch: None,
+            transitions,
+            trouble: Some(trouble),
+        };
+        let message = event::heartbeat(&heartbeat, lane, fleetcast_bus::now());
+        if let Ok(Err(error)) = tokio::time::timeout(HEARTBEAT, bus.publish(message)).await {
+            tracing::debug!(cluster = %lane.cluster, %error, "a heartbeat was not published");
+        }
+    }
 }
 
 /// The outcome of `what`, unless the agent is stopped before.

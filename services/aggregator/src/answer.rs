@@ -50,6 +50,7 @@ use fleetcast_core::fold::Condition;
 use fleetcast_core::model::federated::OnDelete;
 use fleetcast_core::model::{Cluster, ClusterName, Dialect, ObjectKey, Taint};
 use fleetcast_core::placement::Exclusion;
+use fleetcast_core::readiness::Readiness;
 use fleetcast_core::time::Time;
 use serde::{Deserialize, Serialize};
 
@@ -419,6 +420,12 @@ pub struct ClusterSummary {
     pub registered: bool,
     /// Whether its agent is heard; none before it was heard of.
     pub online: Option<bool>,
+    /// How it stands.
+    #[serde(default = "unknown")]
+    pub readiness: Readiness,
+    /// Why it is degraded; absent where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// Since when that is so.
     #[serde(with = "moment")]
     pub since: Time,
@@ -435,6 +442,10 @@ pub struct ClusterSummary {
     /// When the oldest change was taken in that it is behind with.
     #[serde(with = "moment::optional")]
     pub oldest_pending_since: Option<Time>,
+}
+
+fn unknown() -> Readiness {
+    Readiness::Unknown
 }
 
 fn yes() -> bool {

@@ -22,8 +22,8 @@ pub const PLACER: &str = "placer";
 
 /// How long a lease holds after it was last renewed.
 pub const LEASE: Duration = Duration::from_secs(6);
-/// After how long without a heartbeat a cluster is offline.
-pub const HEARTBEAT_AGE: Duration = Duration::from_secs(25);
+/// How long the stream keeps a heartbeat.
+const HEARTBEAT_AGE: Duration = Duration::from_secs(15);
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long acknowledgements are kept (DESIGN, section 4).

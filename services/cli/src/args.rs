@@ -192,6 +192,9 @@ pub(crate) struct IngestArgs {
     /// How many NATS servers hold each stream, on a new bus
     #[arg(long, env = "FLEETCAST_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
     pub(crate) replicas: u8,
+    /// Within how many seconds it is noticed that a cluster is not heard any more; agents are heard every 5
+    #[arg(long, env = "FLEETCAST_OFFLINE_AFTER", default_value_t = fleetcast_ingest::OFFLINE_AFTER.as_secs(), value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(10..=86_400))]
+    pub(crate) offline_after: u64,
     #[command(flatten)]
     pub(crate) http: HttpArgs,
 }

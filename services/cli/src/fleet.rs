@@ -109,6 +109,7 @@ impl Fleet {
             directory: self.state.join("state"),
             identity: IDENTITY.to_owned(),
             layout: LAYOUT,
+            offline_after: fleetcast_ingest::OFFLINE_AFTER,
             http: None,
         };
         let aggregator = fleetcast_aggregator::Options {

@@ -17,6 +17,7 @@ use crate::document::Document;
 use crate::epoch::{Beginning, Epoch};
 use crate::log::{ClusterNews, Entry, Event};
 use crate::model::{Cluster, ClusterName, Dialect, ObjectKey};
+use crate::readiness::Readiness;
 use crate::time::Time;
 
 pub use rows::{CanonicalRow, Condition, Row};
@@ -159,8 +160,27 @@ pub struct ClusterView {
     pub registered: Option<Cluster>,
     /// Whether its agent is heard; none before it was heard of.
     pub online: Option<bool>,
+    /// Why its agent, which is heard, cannot do its work; none where it can, or is not heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// Since when that is so.
     pub since: Time,
+}
+
+impl ClusterView {
+    /// How it stands.
+    pub fn readiness(&self) -> Readiness {
+        Readiness::of(self.online, self.trouble.is_some())
+    }
+
+    /// Takes note of how it stands at `time`; since when, only where that is new.
+    fn stands(&mut self, online: bool, trouble: Option<&String>, time: Time) {
+        let before = self.readiness();
+        (self.online, self.trouble) = (Some(online), trouble.cloned());
+        if self.readiness() != before {
+            self.since = time;
+        }
+    }
 }
 
 impl ChangeView {
@@ -293,6 +313,7 @@ impl View {
                     .or_insert(ClusterView {
                         registered: None,
                         online: None,
+                        trouble: None,
                         since: event.time,
                     });
                 match &event.news {
@@ -300,12 +321,10 @@ impl View {
                         cluster.registered = Some(Cluster::clone(registered))
                     }
                     ClusterNews::Removed {} => cluster.registered = None,
-                    ClusterNews::Online {} => {
-                        (cluster.online, cluster.since) = (Some(true), event.time)
+                    ClusterNews::Online { trouble } => {
+                        cluster.stands(true, trouble.as_ref(), event.time)
                     }
-                    ClusterNews::Offline {} => {
-                        (cluster.online, cluster.since) = (Some(false), event.time)
-                    }
+                    ClusterNews::Offline {} => cluster.stands(false, None, event.time),
                 }
             }
         }

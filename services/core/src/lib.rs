@@ -38,6 +38,7 @@ pub mod placement;
 pub mod placer;
 pub mod plan;
 pub mod planning;
+pub mod readiness;
 pub mod reconcile;
 pub mod refusal;
 pub mod replicas;

@@ -55,7 +55,16 @@ pub enum ClusterNews {
     /// It left the fleet; copies in it stay.
     Removed {},
     /// Its agent is heard.
-    Online {},
+    Online {
+        /// Why the agent cannot make the cluster true all the same: the cluster is degraded. None where it can.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trouble: Option<String>,
+    },
     /// Its agent is no longer heard; nothing is removed because of that.
     Offline {},
+}
+
+impl ClusterNews {
+    /// Its agent is heard and can do its work.
+    pub const READY: Self = Self::Online { trouble: None };
 }

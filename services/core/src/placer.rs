@@ -194,7 +194,7 @@ impl Placer {
                         self.look_again(&event.cluster, &entry.id);
                     }
                 }
-                ClusterNews::Online {} | ClusterNews::Offline {} => {}
+                ClusterNews::Online { trouble: _ } | ClusterNews::Offline {} => {}
             },
         }
     }

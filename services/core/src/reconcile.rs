@@ -37,8 +37,8 @@ use queue::{Ended, Queue};
 
 /// How many objects are worked on at the same time in one cluster.
 const CONCURRENCY: usize = 16;
-/// Between two heartbeats.
-const HEARTBEAT_MS: i64 = 10_000;
+/// Between two heartbeats: one may be late or lost within the 15 seconds after which a silent cluster is said to be offline.
+pub const HEARTBEAT_MS: i64 = 5_000;
 /// Between two periodic syncs: this much, and up to as much again, so that clusters do not ask together.
 const SYNC_MS: i64 = 30_000;
 /// How long an answer to a sync request may take in all; that it stopped coming, the edge notices much sooner.

@@ -23,4 +23,4 @@ pub mod run;
 mod state;
 mod sync;
 
-pub use run::{Options, run};
+pub use run::{OFFLINE_AFTER, Options, run};

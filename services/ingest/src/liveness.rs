@@ -1,20 +1,32 @@
-//! Which clusters are heard: only transitions are written to the log, and nothing is ever removed because of them.
+//! How clusters stand by their heartbeats: only transitions are written to the log, and nothing is ever removed because of them.
 
 use std::collections::BTreeMap;
 
 use fleetcast_core::log::ClusterNews;
 use fleetcast_core::model::ClusterName;
+use fleetcast_core::readiness::Readiness;
 use fleetcast_core::time::Time;
 
-/// When each cluster was heard last.
+/// When each cluster was heard last, and what it said.
 #[derive(Debug, Clone)]
 pub(crate) struct Liveness {
-    heard: BTreeMap<ClusterName, Time>,
+    heard: BTreeMap<ClusterName, Heard>,
     /// What was told already and is not in the log yet.
-    told: BTreeMap<ClusterName, bool>,
+    told: BTreeMap<ClusterName, Readiness>,
     /// Nobody is called offline for what was missed before.
     since: Time,
     patience_ms: i64,
+}
+
+/// A heartbeat, as far as it counts here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Heard {
+    /// When it was heard.
+    pub(crate) at: Time,
+    /// The lease transitions of the agent.
+    pub(crate) transitions: u64,
+    /// Why the agent cannot do its work; none where it can.
+    pub(crate) trouble: Option<String>,
 }
 
 impl Liveness {
@@ -28,15 +40,37 @@ impl Liveness {
         }
     }
 
-    /// A cluster was heard at `now`.
-    pub(crate) fn heard(&mut self, cluster: &ClusterName, now: Time) {
-        self.heard.insert(cluster.clone(), now);
+    /// An agent of the cluster was heard. Of two agents, the one that took the cluster's lease later has the word while it is heard: another one that
+    /// waits for the lease may not reach the cluster, which does not concern it.
+    pub(crate) fn heard(&mut self, cluster: &ClusterName, heartbeat: Heard) {
+        let outranked = self.heard.get(cluster).is_some_and(|before| {
+            before.transitions > heartbeat.transitions && self.is_fresh(before.at, heartbeat.at)
+        });
+        if !outranked {
+            self.heard.insert(cluster.clone(), heartbeat);
+        }
+    }
+
+    fn is_fresh(&self, heard: Time, now: Time) -> bool {
+        now.ms_since(heard) <= self.patience_ms
+    }
+
+    /// How the cluster stands at `now`; none where that cannot be known yet.
+    fn stands(&self, cluster: &ClusterName, now: Time) -> Option<Readiness> {
+        match self.heard.get(cluster) {
+            Some(heard) if self.is_fresh(heard.at, now) => {
+                Some(Readiness::of(Some(true), heard.trouble.is_some()))
+            }
+            // Not heard since the start: unknown for one interval, then silent.
+            None if self.is_fresh(self.since, now) => None,
+            Some(_) | None => Some(Readiness::Offline),
+        }
     }
 
     /// What is to be written about `clusters`, each with what the log says about it; each transition is told once.
     pub(crate) fn news<'a>(
         &mut self,
-        clusters: impl Iterator<Item = (&'a ClusterName, Option<bool>)>,
+        clusters: impl Iterator<Item = (&'a ClusterName, Option<Readiness>)>,
         now: Time,
     ) -> Vec<(ClusterName, ClusterNews)> {
         let mut news = Vec::new();
@@ -45,23 +79,23 @@ impl Liveness {
                 self.told.remove(cluster);
             }
             let known = self.told.get(cluster).copied().or(logged);
-            let heard = self.heard.get(cluster).copied();
-            let is_fresh = |time: Time| now.ms_since(time) <= self.patience_ms;
-            let online = match heard {
-                Some(time) => is_fresh(time),
-                // Not heard since the start: unknown for one interval, then silent.
-                None if is_fresh(self.since) => continue,
-                None => false,
+            let Some(stands) = self.stands(cluster, now) else {
+                continue;
             };
-            match (online, known) {
-                (true, Some(true)) | (false, Some(false) | None) => {}
-                (true, Some(false) | None) => news.push((cluster.clone(), ClusterNews::Online {})),
-                (false, Some(true)) => news.push((cluster.clone(), ClusterNews::Offline {})),
-            }
-        }
-        for (cluster, what) in &news {
-            self.told
-                .insert(cluster.clone(), *what == ClusterNews::Online {});
+            let what = match (stands, known) {
+                (stands, Some(known)) if stands == known => continue,
+                // Never heard: there is nothing to say.
+                (Readiness::Offline, None) | (Readiness::Unknown, _) => continue,
+                (Readiness::Offline, Some(_)) => ClusterNews::Offline {},
+                (Readiness::Ready | Readiness::Degraded, _) => ClusterNews::Online {
+                    trouble: self
+                        .heard
+                        .get(cluster)
+                        .and_then(|heard| heard.trouble.clone()),
+                },
+            };
+            self.told.insert(cluster.clone(), stands);
+            news.push((cluster.clone(), what));
         }
         news
     }
@@ -70,39 +104,109 @@ impl Liveness {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Readiness::{Degraded, Offline, Ready};
+
+    const PATIENCE_MS: i64 = 100;
+
+    fn name() -> ClusterName {
+        ClusterName::parse("eu").expect("valid")
+    }
+
+    fn heartbeat(at: i64, transitions: u64, trouble: Option<&str>) -> Heard {
+        Heard {
+            at: Time(at),
+            transitions,
+            trouble: trouble.map(str::to_owned),
+        }
+    }
+
+    fn news(liveness: &mut Liveness, logged: Option<Readiness>, now: i64) -> Option<ClusterNews> {
+        let news = liveness.news([(&name(), logged)].into_iter(), Time(now));
+        news.into_iter().map(|(_, news)| news).next()
+    }
 
     #[test]
     fn only_transitions_are_news_and_a_restart_is_no_silence() {
-        let cluster = ClusterName::parse("eu").expect("valid");
-        let mut liveness = Liveness::new(Time(1_000), 100);
-        let news = |liveness: &mut Liveness, logged, now| {
-            let news = liveness.news([(&cluster, logged)].into_iter(), Time(now));
-            news.into_iter().map(|(_, news)| news).next()
+        let mut liveness = Liveness::new(Time(1_000), PATIENCE_MS);
+        for (logged, now, why) in [
+            (Some(Ready), 1_100, "heard before the restart, perhaps"),
+            (Some(Degraded), 1_100, "as well"),
+            (None, 1_200, "never heard: there is nothing to say"),
+        ] {
+            assert_eq!(news(&mut liveness, logged, now), None, "{why}");
+        }
+        assert_eq!(
+            news(&mut liveness, Some(Ready), 1_101),
+            Some(ClusterNews::Offline {})
+        );
+        assert_eq!(
+            news(&mut liveness, Some(Ready), 1_102),
+            None,
+            "told already"
+        );
+        liveness.heard(&name(), heartbeat(2_000, 1, None));
+        assert_eq!(
+            news(&mut liveness, Some(Offline), 2_000),
+            Some(ClusterNews::READY)
+        );
+        assert_eq!(news(&mut liveness, Some(Ready), 2_100), None);
+        assert_eq!(
+            news(&mut liveness, Some(Ready), 2_101),
+            Some(ClusterNews::Offline {})
+        );
+    }
+
+    #[test]
+    fn an_agent_in_trouble_makes_its_cluster_degraded_until_it_is_out_of_it() {
+        let mut liveness = Liveness::new(Time(0), PATIENCE_MS);
+        let degraded = |why: &str| ClusterNews::Online {
+            trouble: Some(why.to_owned()),
         };
+        liveness.heard(&name(), heartbeat(10, 1, Some("refused")));
+        assert_eq!(news(&mut liveness, None, 10), Some(degraded("refused")));
+        liveness.heard(&name(), heartbeat(20, 1, Some("silent")));
         assert_eq!(
-            news(&mut liveness, Some(true), 1_100),
+            news(&mut liveness, Some(Degraded), 20),
             None,
-            "heard before the restart, perhaps"
+            "another reason is no transition"
+        );
+        liveness.heard(&name(), heartbeat(30, 2, None));
+        assert_eq!(
+            news(&mut liveness, Some(Degraded), 30),
+            Some(ClusterNews::READY)
+        );
+        liveness.heard(&name(), heartbeat(40, 2, Some("silent")));
+        assert_eq!(
+            news(&mut liveness, Some(Ready), 40),
+            Some(degraded("silent"))
         );
         assert_eq!(
-            news(&mut liveness, None, 1_200),
-            None,
-            "never heard: there is nothing to say"
-        );
-        assert_eq!(
-            news(&mut liveness, Some(true), 1_101),
+            news(&mut liveness, Some(Degraded), 141),
             Some(ClusterNews::Offline {})
         );
-        assert_eq!(news(&mut liveness, Some(true), 1_102), None, "told already");
-        liveness.heard(&cluster, Time(2_000));
-        assert_eq!(
-            news(&mut liveness, Some(false), 2_000),
-            Some(ClusterNews::Online {})
+    }
+
+    #[test]
+    fn the_agent_that_took_the_lease_last_has_the_word_while_it_is_heard() {
+        let mut liveness = Liveness::new(Time(0), PATIENCE_MS);
+        liveness.heard(&name(), heartbeat(0, 5, None));
+        liveness.heard(&name(), heartbeat(10, 0, Some("cannot reach it from here")));
+        assert_eq!(news(&mut liveness, Some(Ready), 10), None, "does not act");
+        liveness.heard(
+            &name(),
+            heartbeat(101, 0, Some("cannot reach it from here")),
         );
-        assert_eq!(news(&mut liveness, Some(true), 2_100), None);
+        assert!(
+            matches!(
+                news(&mut liveness, Some(Ready), 101),
+                Some(ClusterNews::Online { trouble: Some(_) })
+            ),
+            "nobody else is heard"
+        );
+        liveness.heard(&name(), heartbeat(102, 6, None));
         assert_eq!(
-            news(&mut liveness, Some(true), 2_101),
-            Some(ClusterNews::Offline {})
+            news(&mut liveness, Some(Degraded), 102),
+            Some(ClusterNews::READY)
         );
     }
 }

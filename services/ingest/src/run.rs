@@ -52,6 +52,9 @@ const CHECKPOINT: Duration = Duration::from_secs(10);
 /// How often a submission that somebody else was faster than is decided anew, before the publisher is left to repeat it.
 const ATTEMPTS: u32 = 8;
 
+/// Within which time a silent cluster is offline, where nothing else is wanted.
+pub const OFFLINE_AFTER: Duration = Duration::from_secs(15);
+
 /// What an ingest process needs to know.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -63,6 +66,9 @@ pub struct Options {
     pub identity: String,
     /// Over how many partitions work is spread, where the log does not say so yet.
     pub layout: Layout,
+    /// Within which time it is noticed and written that a cluster is not heard any more: [`OFFLINE_AFTER`] where nothing else is wanted. Agents are heard
+    /// every 5 seconds.
+    pub offline_after: Duration,
     /// Where it listens for HTTP; none where it does not.
     pub http: Option<Arc<Listener>>,
 }
@@ -86,6 +92,7 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
         },
         load(&checkpoint, &beginning),
         options.identity,
+        options.offline_after,
     );
     let outcome = ingest.serve(&checkpoint, &mut stop).await;
     ingest.settle().await;
@@ -155,6 +162,12 @@ async fn begin(bus: &Bus, layout: Layout) -> Result<Beginning, Error> {
             outcome => return outcome,
         }
     }
+}
+
+/// How long a cluster may be silent so that it is written within `offline_after`: who is silent is looked for with the lease.
+fn patience_ms(offline_after: Duration) -> i64 {
+    let patience = offline_after.saturating_sub(LEASE_TICK + RETRY);
+    i64::try_from(patience.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Ends when `stop` says so.
@@ -257,15 +270,23 @@ struct Ingest {
     until_folded: BTreeMap<u64, Vec<Handed>>,
     assembler: Assembler,
     liveness: Liveness,
+    /// How long a cluster may be silent, milliseconds.
+    patience_ms: i64,
     /// Clusters that follow another hub, each said once.
     refused_by: BTreeSet<ClusterName>,
     saved: u64,
 }
 
 impl Ingest {
-    fn new(bus: Bus, layout: Layout, state: State, identity: String) -> Self {
+    fn new(
+        bus: Bus,
+        layout: Layout,
+        state: State,
+        identity: String,
+        offline_after: Duration,
+    ) -> Self {
         let state = state.equipped();
-        let patience = i64::try_from(streams::HEARTBEAT_AGE.as_millis()).unwrap_or(i64::MAX);
+        let patience_ms = patience_ms(offline_after);
         Self {
             bus,
             layout,
@@ -284,7 +305,8 @@ impl Ingest {
             busy: BTreeMap::new(),
             until_folded: BTreeMap::new(),
             assembler: Assembler::new(DOCUMENT_LIMIT + 64 * 1024),
-            liveness: Liveness::new(fleetcast_bus::now(), patience),
+            liveness: Liveness::new(fleetcast_bus::now(), patience_ms),
+            patience_ms,
             refused_by: BTreeSet::new(),
         }
     }

@@ -7,6 +7,7 @@ use fleetcast_core::intake::Intake;
 use fleetcast_core::log::{ClusterNews, Entry, Event};
 use fleetcast_core::model::ClusterName;
 use fleetcast_core::placer::Placer;
+use fleetcast_core::readiness::Readiness;
 use fleetcast_core::time::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -32,14 +33,15 @@ pub(crate) struct State {
 pub(crate) struct KnownCluster {
     /// The sequence of its newest registration or removal.
     pub(crate) sequence: u64,
-    /// Whether its agent is heard; none before it was.
-    pub(crate) online: Option<bool>,
+    /// How it stands; none before its agent was heard.
+    #[serde(default)]
+    pub(crate) heard: Option<Readiness>,
 }
 
 impl State {
-    /// Whether the log says that the cluster's agent is heard; none where it says nothing.
-    pub(crate) fn is_online(&self, cluster: &ClusterName) -> Option<bool> {
-        self.clusters.get(cluster).and_then(|known| known.online)
+    /// How the cluster stands by the log; none where it says nothing.
+    pub(crate) fn readiness(&self, cluster: &ClusterName) -> Option<Readiness> {
+        self.clusters.get(cluster).and_then(|known| known.heard)
     }
 
     /// What the core needs and has not: a reader of YAML inside strings.
@@ -67,8 +69,10 @@ impl State {
                     ClusterNews::Registered(_) | ClusterNews::Removed {} => {
                         known.sequence = entry.sequence
                     }
-                    ClusterNews::Online {} => known.online = Some(true),
-                    ClusterNews::Offline {} => known.online = Some(false),
+                    ClusterNews::Online { ref trouble } => {
+                        known.heard = Some(Readiness::of(Some(true), trouble.is_some()))
+                    }
+                    ClusterNews::Offline {} => known.heard = Some(Readiness::Offline),
                 }
             }
             Event::Epoch(_) => {}

@@ -143,6 +143,7 @@ impl Bed {
                 partitions: 1,
                 replicas: self.replicas,
             },
+            offline_after: fleetcast_ingest::OFFLINE_AFTER,
             http,
         };
         spawn(|stop| async move { Ok(fleetcast_ingest::run(options, stop).await?) })

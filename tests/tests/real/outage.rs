@@ -45,6 +45,11 @@ async fn an_api_server_that_stops_and_starts_during_an_update_of_200_objects_con
         })
         .await;
     }
+    eventually("the stopped one is degraded, and says why", async || {
+        let c2 = standing(&fleet, "c2");
+        c2["readiness"] == "degraded" && c2["trouble"].is_string()
+    })
+    .await;
     let away = fleet.done(&["get", "-o", "json"]).json();
     let open = away["objects"].as_array().expect("a list").iter();
     assert!(
@@ -55,6 +60,10 @@ async fn an_api_server_that_stops_and_starts_during_an_update_of_200_objects_con
     );
     fleet.planes[1].start().await;
     update.await.expect("it does not panic");
+    eventually("the started one is ready", async || {
+        standing(&fleet, "c2")["readiness"] == "ready"
+    })
+    .await;
 
     for client in &fleet.clients {
         let maps = of(client, "v1", "ConfigMap");
@@ -68,6 +77,14 @@ async fn an_api_server_that_stops_and_starts_during_an_update_of_200_objects_con
             "{object}"
         );
     }
+}
+
+/// How a cluster stands.
+fn standing(fleet: &Fleet, cluster: &str) -> Value {
+    let listed = fleet.done(&["cluster", "list", "-o", "json"]).json();
+    let clusters = listed["clusters"].as_array().expect("a list");
+    let found = clusters.iter().find(|one| one["cluster"] == cluster);
+    found.expect("it is registered").clone()
 }
 
 /// Cut off from the bus an agent's process heals what it was told last; so does one that is started meanwhile, from its local copy; and what was put right is told

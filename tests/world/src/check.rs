@@ -153,7 +153,7 @@ fn told(world: &World) -> Told {
                 ClusterNews::Removed {} => {
                     told.clusters.remove(&event.cluster);
                 }
-                ClusterNews::Online {} | ClusterNews::Offline {} => {}
+                ClusterNews::Online { trouble: _ } | ClusterNews::Offline {} => {}
             },
             Event::Decision(decision) => {
                 let standings = told.standings.entry(decision.object.clone()).or_default();

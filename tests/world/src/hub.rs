@@ -321,7 +321,7 @@ impl Hub {
                     let nothing_new = match &news {
                         ClusterNews::Registered(new) => known == Some(new),
                         ClusterNews::Removed {} => known.is_none(),
-                        ClusterNews::Online {} | ClusterNews::Offline {} => false,
+                        ClusterNews::Online { trouble: _ } | ClusterNews::Offline {} => false,
                     };
                     if !nothing_new {
                         let time = self.time(now);

@@ -196,7 +196,7 @@ pub(super) fn cluster_news(salt: &mut Salt) -> (ClusterName, ClusterNews) {
     let name = cluster_name(salt.below(CLUSTERS.len()));
     let news = match salt.below(8) {
         0 => ClusterNews::Removed {},
-        1 => ClusterNews::Online {},
+        1 => ClusterNews::READY,
         2 => ClusterNews::Offline {},
         _ => ClusterNews::Registered(Box::new(registration(&name, salt))),
     };

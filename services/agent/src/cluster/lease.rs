@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::own::Own;
+use crate::trouble::Trouble;
 
 /// How long a lease holds after it was renewed.
 const DURATION: Duration = Duration::from_secs(15);
@@ -33,12 +34,13 @@ pub struct Lease {
 
 impl Lease {
     /// Waits until the lease is ours. `transitions` become more than `floor`, also where somebody deleted the lease.
-    pub async fn take(client: Client, identity: &str, floor: u64) -> Self {
+    pub async fn take(client: Client, identity: &str, floor: u64, trouble: &Trouble) -> Self {
         let own = Own::new(client, "coordination.k8s.io", "Lease", "fleetcast-agent");
         let mut seen = Seen::default();
         let mut said = String::new();
         loop {
-            let why = match Self::try_take(&own, identity, floor, &mut seen).await {
+            let taken = Self::try_take(&own, identity, floor, &mut seen);
+            let why = match trouble.watch_over(taken).await {
                 Ok(Ok(lease)) => return lease,
                 Ok(Err(holder)) => format!("{holder} acts for this cluster"),
                 Err(error) => format!("the cluster's lease cannot be taken: {}", brief(&error)),
@@ -94,13 +96,13 @@ impl Lease {
         })
     }
 
-    /// Renews the lease until it is lost; returns why.
-    pub async fn hold(&mut self) -> String {
+    /// Renews the lease until it is lost; returns why. Until then it tells what hinders it.
+    pub async fn hold(&mut self, trouble: &Trouble) -> String {
         loop {
             tokio::time::sleep(RENEW).await;
             let begin = Instant::now();
             let left = DURATION.saturating_sub(self.renewed.elapsed());
-            match tokio::time::timeout(left.max(LOOK), self.renew()).await {
+            match tokio::time::timeout(left.max(LOOK), trouble.watch_over(self.renew())).await {
                 Ok(Ok(true)) => self.renewed = begin,
                 Ok(Ok(false)) => return "another took it".to_owned(),
                 Ok(Err(error)) => {

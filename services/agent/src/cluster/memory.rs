@@ -8,6 +8,7 @@ use kube::Client;
 use serde_json::{Value, json};
 
 use super::own::Own;
+use crate::trouble::Trouble;
 
 /// The first pause before a write that failed is repeated; doubled each time up to [`RETRY_MAX`].
 const RETRY: Duration = Duration::from_millis(500);
@@ -69,10 +70,10 @@ impl Store {
     }
 
     /// Reads what was kept, however often that takes.
-    pub(crate) async fn load_patiently(&self) -> Kept {
+    pub(crate) async fn load_patiently(&self, trouble: &Trouble) -> Kept {
         let mut pause = RETRY;
         loop {
-            match self.load().await {
+            match trouble.watch_over(self.load()).await {
                 Ok(kept) => return kept,
                 Err(error) => {
                     tracing::warn!(
@@ -88,8 +89,13 @@ impl Store {
 
     /// Keeps `kept`, however often that takes.
     pub(crate) async fn save_patiently(&self, kept: &Kept) {
+        self.save_telling(kept, &Trouble::default()).await;
+    }
+
+    /// As [`Store::save_patiently`], and tells what hinders it.
+    pub(crate) async fn save_telling(&self, kept: &Kept, trouble: &Trouble) {
         let mut pause = RETRY;
-        while let Err(error) = self.save(kept).await {
+        while let Err(error) = trouble.watch_over(self.save(kept)).await {
             tracing::warn!(
                 error = brief(&error),
                 "cannot write the agent's memory to the cluster, trying again"

@@ -25,6 +25,7 @@ use crate::cluster::memory::{Kept, Store};
 use crate::cluster::{self, Cluster, Report, Reporting, Task};
 use crate::local::{self, Copy};
 use crate::sync::{self, Asker};
+use crate::trouble::Trouble;
 
 /// Between two ticks of the machine.
 const TICK: Duration = Duration::from_millis(200);
@@ -94,6 +95,8 @@ pub(super) struct Session {
     replayed: String,
     /// The lease transitions of an agent that answered later than this one, as far as the lease knows.
     outlived: Option<u64>,
+    /// What keeps it from its work, for its heartbeats.
+    trouble: Trouble,
 }
 
 impl Session {
@@ -143,6 +146,7 @@ impl Session {
             told: Told::new(lane.cluster.clone()),
             replayed: String::new(),
             outlived: None,
+            trouble: Trouble::default(),
         })
     }
 
@@ -150,11 +154,13 @@ impl Session {
     pub(super) async fn run(
         mut self,
         mut lease: Lease,
+        trouble: &Trouble,
         stop: &mut Receiver<bool>,
     ) -> Result<End, super::Error> {
+        self.trouble = trouble.clone();
         let mut outlived_by = None;
         let end = {
-            let lost = lease.hold();
+            let lost = lease.hold(trouble);
             tokio::pin!(lost);
             tokio::select! {
                 biased;
@@ -447,6 +453,8 @@ impl Session {
                     n,
                     open: u64::try_from(open).unwrap_or(u64::MAX),
                     epoch: self.agent.epoch().cloned(),
+                    transitions: self.transitions,
+                    trouble: self.trouble.get(),
                 };
                 self.publish(event::heartbeat(&heartbeat, &self.lane, now()))
                     .await;

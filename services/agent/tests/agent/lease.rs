@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fleetcast_agent::cluster::lease::Lease;
+use fleetcast_agent::trouble::Trouble;
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -14,7 +15,9 @@ const SHORT: Duration = Duration::from_millis(1_500);
 #[tokio::test]
 async fn a_lease_is_handed_over() {
     let world = World::bare();
-    let take = |identity: &'static str| Lease::take(world.simulated.client(), identity, 0);
+    let trouble = Trouble::default();
+    let take =
+        |identity: &'static str| Lease::take(world.simulated.client(), identity, 0, &trouble);
     let first = take("a").await;
     let begun = first.transitions;
     assert!(begun > 1, "not what a wiped cluster counted before");
@@ -30,11 +33,12 @@ async fn a_lease_is_handed_over() {
 #[tokio::test(start_paused = true)]
 async fn whoever_was_taken_over_loses_the_lease() {
     let world = World::bare();
-    let mut first = Lease::take(world.simulated.client(), "a", 0).await;
-    let mut second = Lease::take(world.simulated.client(), "a", 0).await;
-    assert_eq!(first.hold().await, "another took it");
+    let trouble = Trouble::default();
+    let mut first = Lease::take(world.simulated.client(), "a", 0, &trouble).await;
+    let mut second = Lease::take(world.simulated.client(), "a", 0, &trouble).await;
+    assert_eq!(first.hold(&trouble).await, "another took it");
     assert!(
-        timeout(Duration::from_secs(60), second.hold())
+        timeout(Duration::from_secs(60), second.hold(&trouble))
             .await
             .is_err()
     );
@@ -44,13 +48,17 @@ async fn whoever_was_taken_over_loses_the_lease() {
 #[tokio::test(start_paused = true)]
 async fn a_cluster_that_is_cut_off_loses_its_agent() {
     let world = World::bare();
-    let mut lease = Lease::take(world.simulated.client(), "a", 0).await;
+    let trouble = Trouble::default();
+    let mut lease = Lease::take(world.simulated.client(), "a", 0, &trouble).await;
     let begun = lease.transitions;
     world.simulated.faults().cut_off(true);
-    assert_eq!(lease.hold().await, "it could not be renewed in time");
+    assert_eq!(
+        lease.hold(&trouble).await,
+        "it could not be renewed in time"
+    );
     world.simulated.faults().cut_off(false);
     assert_eq!(
-        Lease::take(world.simulated.client(), "a", 0)
+        Lease::take(world.simulated.client(), "a", 0, &trouble)
             .await
             .transitions,
         begun + 1
@@ -61,7 +69,8 @@ async fn a_cluster_that_is_cut_off_loses_its_agent() {
 #[tokio::test(start_paused = true)]
 async fn an_abandoned_lease_runs_out() {
     let world = World::bare();
-    Lease::take(world.simulated.client(), "a", 0).await;
+    let trouble = Trouble::default();
+    Lease::take(world.simulated.client(), "a", 0, &trouble).await;
     let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "fleetcast-agent", "namespace": "fleetcast-system"}});
     for renewed in ["2020-01-01T00:00:00.000000Z", "2100-01-01T00:00:00.000000Z"] {
         world
@@ -72,7 +81,7 @@ async fn an_abandoned_lease_runs_out() {
             .await;
         timeout(
             Duration::from_secs(30),
-            Lease::take(world.simulated.client(), "b", 0),
+            Lease::take(world.simulated.client(), "b", 0, &trouble),
         )
         .await
         .unwrap();
@@ -82,6 +91,6 @@ async fn an_abandoned_lease_runs_out() {
         .delete("fleetcast-agent", &kube::api::DeleteParams::default())
         .await
         .unwrap();
-    let anew = Lease::take(world.simulated.client(), "b", 41).await;
+    let anew = Lease::take(world.simulated.client(), "b", 41, &trouble).await;
     assert_eq!(anew.transitions, 42);
 }

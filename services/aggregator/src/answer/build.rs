@@ -229,6 +229,7 @@ fn empty_summary(name: &ClusterName, known: &fold::ClusterView) -> ClusterSummar
     let fold::ClusterView {
         registered,
         online,
+        trouble,
         since,
     } = known;
     let Cluster {
@@ -260,6 +261,8 @@ fn empty_summary(name: &ClusterName, known: &fold::ClusterView) -> ClusterSummar
         pods,
         registered: registered.is_some(),
         online: *online,
+        readiness: known.readiness(),
+        trouble: trouble.clone(),
         since: *since,
         objects: 0,
         applied: 0,

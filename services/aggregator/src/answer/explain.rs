@@ -188,12 +188,17 @@ impl Chain<'_> {
             Some(ClusterView {
                 registered,
                 online,
+                trouble,
                 since,
             }) => {
-                let agent = match online {
-                    None => "its agent was never heard of".to_owned(),
-                    Some(true) => format!("its agent is online since {}", format_time(*since)),
-                    Some(false) => format!("its agent is offline since {}", format_time(*since)),
+                let since = format_time(*since);
+                let agent = match (online, trouble) {
+                    (None, _) => "its agent was never heard of".to_owned(),
+                    (Some(true), None) => format!("its agent is online since {since}"),
+                    (Some(true), Some(trouble)) => {
+                        format!("the cluster is degraded since {since}: {trouble}")
+                    }
+                    (Some(false), _) => format!("its agent is offline since {since}"),
                 };
                 match registered {
                     Some(_) => agent,

@@ -21,7 +21,7 @@ fn fleet() -> Story {
     for cluster in ["eu-1", "eu-2", "eu-3", "eu-4", "us-1", "us-9"] {
         story.register(cluster);
     }
-    story.cluster("eu-3", ClusterNews::Online {});
+    story.cluster("eu-3", ClusterNews::READY);
     story.cluster("eu-4", ClusterNews::Offline {});
     story.cluster("us-9", ClusterNews::Removed {});
     story.declare(

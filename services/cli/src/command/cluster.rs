@@ -4,6 +4,7 @@ use fleetcast_aggregator::answer::{ClusterSummary, Clusters, Request};
 use fleetcast_aggregator::client;
 use fleetcast_bus::Bus;
 use fleetcast_core::model::{Cluster, ClusterName, ObjectKey};
+use fleetcast_core::readiness::Readiness;
 use fleetcast_schemas::request::Answer;
 
 use crate::args::{BusArgs, ClusterCommand, Format};
@@ -67,7 +68,7 @@ pub(crate) fn table(clusters: &[ClusterSummary], wide: bool) -> String {
     let paint = Paint::stdout();
     let mut header = vec![
         "CLUSTER",
-        "AGENT",
+        "STATUS",
         "SINCE",
         "OBJECTS",
         "APPLIED",
@@ -80,11 +81,11 @@ pub(crate) fn table(clusters: &[ClusterSummary], wide: bool) -> String {
     }
     let mut table = Table::new(&header);
     for summary in clusters {
-        let agent = match (summary.registered, summary.online) {
+        let agent = match (summary.registered, summary.readiness) {
             (false, _) => paint.dim("not registered"),
-            (true, None) => paint.waiting("never heard"),
-            (true, Some(true)) => paint.good("online"),
-            (true, Some(false)) => paint.bad("offline"),
+            (true, Readiness::Unknown) => paint.waiting("never heard"),
+            (true, ready @ Readiness::Ready) => paint.good(ready.word()),
+            (true, down @ (Readiness::Degraded | Readiness::Offline)) => paint.bad(down.word()),
         };
         let agent = if summary.cordoned {
             format!("{agent},cordoned")
@@ -127,7 +128,12 @@ pub(crate) fn table(clusters: &[ClusterSummary], wide: bool) -> String {
         }
         table.row(cells);
     }
-    table.text("")
+    let told = clusters.iter().filter_map(|summary| {
+        let trouble = summary.trouble.as_ref()?;
+        Some(format!("{} is degraded: {trouble}\n", summary.cluster))
+    });
+    let told: String = told.collect();
+    table.text("") + &told
 }
 
 async fn register(bus: &Bus, cluster: &Cluster, what: &str) -> Result<(), Failure> {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use fleetcast_agent::cluster::Reporting;
@@ -27,6 +28,7 @@ pub(crate) async fn ingest(bus: &BusArgs, args: IngestArgs) -> Result<(), Failur
             partitions: args.partitions,
             replicas: usize::from(args.replicas),
         },
+        offline_after: Duration::from_secs(args.offline_after),
         http,
     };
     Ok(fleetcast_ingest::run(options, stop()).await?)

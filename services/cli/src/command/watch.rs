@@ -198,7 +198,8 @@ pub(crate) fn news(news: &fleetcast_core::log::ClusterNews) -> &'static str {
     match news {
         ClusterNews::Registered(_) => "is registered",
         ClusterNews::Removed {} => "left the fleet",
-        ClusterNews::Online {} => "is heard",
+        ClusterNews::Online { trouble: None } => "is heard",
+        ClusterNews::Online { trouble: Some(_) } => "is degraded",
         ClusterNews::Offline {} => "is not heard any more",
     }
 }

@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Object, View};
+use super::{Answer, ClusterView, Object, View};
 use crate::ack::{Observed, Outcome};
 use crate::decision::{Place, Standing};
 use crate::digest;
 use crate::health::Health;
 use crate::model::{ClusterName, ObjectKey};
+use crate::readiness::Readiness;
 use crate::time::Time;
 
 /// One object in one cluster.
@@ -252,20 +253,20 @@ impl View {
         Some(row)
     }
 
-    /// What was seen of a copy; how it does nobody knows while its cluster is not heard.
+    /// What was seen of a copy; how it does nobody knows while its cluster is not heard, or not seen by its agent.
     fn observed(&self, answer: Option<&Answer>, cluster: &ClusterName) -> Observed {
         let mut observed = answer
             .map(|answer| answer.observed.clone())
             .unwrap_or_default();
-        let is_silent = self
-            .clusters
-            .get(cluster)
-            .is_some_and(|cluster| cluster.online == Some(false));
-        if let Some(health) = observed.health.as_mut().filter(|_| is_silent) {
+        let readiness = self.clusters.get(cluster).map(ClusterView::readiness);
+        let why = match readiness {
+            Some(Readiness::Offline) => "its agent is offline",
+            Some(Readiness::Degraded) => "its agent cannot see it",
+            Some(Readiness::Ready | Readiness::Unknown) | None => return observed,
+        };
+        if let Some(health) = observed.health.as_mut() {
             let last = health.state.word();
-            *health = Health::unknown(format!(
-                "its agent is offline; {last} when it was heard last"
-            ));
+            *health = Health::unknown(format!("{why}; {last} when it was heard last"));
         }
         observed
     }

@@ -325,7 +325,7 @@ fn the_digest_is_of_what_stands_and_not_of_when() {
             steps.push(Step::Log(Box::new(Event::Cluster(ClusterEvent {
                 cluster: name(&format!("c{cluster}")),
                 time: Time(time),
-                news: ClusterNews::Online {},
+                news: ClusterNews::READY,
             }))));
         }
         let mut answer = ack(1, 1, Outcome::Applied);
@@ -369,14 +369,14 @@ fn clusters_come_and_go() {
         ("registered", vec![news(1, registered())], (true, None, 1)),
         (
             "heard",
-            vec![news(1, registered()), news(2, ClusterNews::Online {})],
+            vec![news(1, registered()), news(2, ClusterNews::READY)],
             (true, Some(true), 2),
         ),
         (
             "no longer heard",
             vec![
                 news(1, registered()),
-                news(2, ClusterNews::Online {}),
+                news(2, ClusterNews::READY),
                 news(3, ClusterNews::Offline {}),
             ],
             (true, Some(false), 3),
@@ -388,7 +388,7 @@ fn clusters_come_and_go() {
         ),
         (
             "heard before it is registered",
-            vec![news(4, ClusterNews::Online {})],
+            vec![news(4, ClusterNews::READY)],
             (false, Some(true), 4),
         ),
     ] {

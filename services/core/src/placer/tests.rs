@@ -52,7 +52,7 @@ fn nothing_is_written_where_nothing_differs() {
     let mut scene = Scene::with(&["eu-1", "us-1"]);
     scene.declare(WEB, 1, everywhere());
     scene.told();
-    scene.news("eu-1", ClusterNews::Online {});
+    scene.news("eu-1", ClusterNews::READY);
     scene.news("us-1", registered("us-1", false));
     scene.news("us-1", registered("us-1", true));
     let told = scene.told();

@@ -5,13 +5,17 @@ use fleetcast_bus::{Error, streams};
 use fleetcast_core::epoch::Epoch;
 use fleetcast_core::log::{ClusterEvent, ClusterNews};
 use fleetcast_core::model::{ClusterName, ObjectKey};
+use fleetcast_schemas::event::Heartbeat;
 use fleetcast_schemas::subject::{self, Parsed};
 use fleetcast_schemas::{Message, event};
 
 use super::outbox::{Letter, Outbox};
 use super::{Ingest, Lane, Logged};
 use crate::lanes;
-use crate::liveness::Liveness;
+use crate::liveness::{Heard, Liveness};
+
+/// How much of an agent's trouble is written, characters: it is kept for as long as the log.
+const TROUBLE_LIMIT: usize = 512;
 
 impl Ingest {
     pub(super) async fn keep_lease(&mut self) {
@@ -65,9 +69,8 @@ impl Ingest {
     async fn lead(&mut self) {
         match self.take_over().await {
             Ok(()) => {
-                let patience =
-                    i64::try_from(streams::HEARTBEAT_AGE.as_millis()).unwrap_or(i64::MAX);
-                self.liveness = Liveness::new(fleetcast_bus::now(), patience);
+                // What was said before may have been missed, here or by a bus that was away.
+                self.liveness = Liveness::new(fleetcast_bus::now(), self.patience_ms);
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot lead yet, trying again");
@@ -120,10 +123,20 @@ impl Ingest {
         {
             self.note_refusal(&lane.cluster, heartbeat.epoch.as_ref());
             let now = fleetcast_bus::now();
-            self.liveness.heard(&lane.cluster, now);
+            let Heartbeat {
+                transitions,
+                trouble,
+                ..
+            } = heartbeat;
+            let heard = Heard {
+                at: now,
+                transitions,
+                trouble: trouble.map(|trouble| trouble.chars().take(TROUBLE_LIMIT).collect()),
+            };
+            self.liveness.heard(&lane.cluster, heard);
             // Only this one: with all of them each heartbeat would cost as much as the fleet is large.
             if self.term.is_some() && self.state.placer.clusters().contains_key(&lane.cluster) {
-                let known = (&lane.cluster, self.state.is_online(&lane.cluster));
+                let known = (&lane.cluster, self.state.readiness(&lane.cluster));
                 let news = self.liveness.news(std::iter::once(known), now);
                 self.write_news(news);
             }
@@ -156,16 +169,21 @@ impl Ingest {
             return;
         }
         let clusters = self.state.placer.clusters().keys();
-        let clusters = clusters.map(|cluster| (cluster, self.state.is_online(cluster)));
+        let clusters = clusters.map(|cluster| (cluster, self.state.readiness(cluster)));
         let news = self.liveness.news(clusters, fleetcast_bus::now());
         self.write_news(news);
     }
 
     fn write_news(&mut self, news: Vec<(ClusterName, ClusterNews)>) {
         for (cluster, news) in news {
-            match news {
+            match &news {
                 ClusterNews::Offline {} => {
                     tracing::warn!(%cluster, "its agent is not heard any more; nothing is removed because of that")
+                }
+                ClusterNews::Online {
+                    trouble: Some(trouble),
+                } => {
+                    tracing::warn!(%cluster, trouble, "its agent cannot do its work; nothing is removed because of that")
                 }
                 _ => tracing::info!(%cluster, "its agent is heard"),
             }

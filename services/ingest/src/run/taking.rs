@@ -65,7 +65,9 @@ impl Ingest {
                 let refusal = Refusal::new("metadata.name", format!("{cluster} is not registered"));
                 return self.answer(reply, Answer::refused(refusal));
             }
-            ClusterNews::Removed {} | ClusterNews::Online {} | ClusterNews::Offline {} => false,
+            ClusterNews::Removed {}
+            | ClusterNews::Online { trouble: _ }
+            | ClusterNews::Offline {} => false,
         };
         if nothing_new {
             let receipt = Receipt {
