@@ -107,6 +107,17 @@ impl Bus {
         Ok(stream.cached_info().state.last_sequence)
     }
 
+    /// How many messages a stream holds, and in how many bytes, headers and subjects included.
+    ///
+    /// # Errors
+    /// Where the stream does not answer.
+    pub async fn size(&self, stream: &str) -> Result<(u64, u64), Error> {
+        let stream = self.jetstream.get_stream(stream).await;
+        let stream = stream.map_err(Error::unavailable)?;
+        let state = &stream.cached_info().state;
+        Ok((state.messages, state.bytes))
+    }
+
     /// The last sequence of a stream; 0 where there is no such stream.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleetcast_bus::append::Expected;
-use fleetcast_bus::checkpoint::Checkpoint;
+use fleetcast_bus::checkpoint::{Checkpoint, Saving};
 use fleetcast_bus::lease::Lease;
 use fleetcast_bus::parts::Assembler;
 use fleetcast_bus::read::Stored;
@@ -96,7 +96,9 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
     );
     let outcome = ingest.serve(&checkpoint, &mut stop).await;
     ingest.settle().await;
+    ingest.finish_saving();
     ingest.save(&checkpoint);
+    ingest.finish_saving();
     if let Some(lease) = ingest.lease.take() {
         lease.release().await;
     }
@@ -275,6 +277,8 @@ struct Ingest {
     /// Clusters that follow another hub, each said once.
     refused_by: BTreeSet<ClusterName>,
     saved: u64,
+    /// What is being stored of it.
+    saving: Option<Saving>,
 }
 
 impl Ingest {
@@ -293,6 +297,7 @@ impl Ingest {
             partitions: layout.partitions,
             looked_at: 0,
             saved: state.placer.sequence(),
+            saving: None,
             folded: state.placer.sequence(),
             state,
             identity,
@@ -516,15 +521,37 @@ impl Ingest {
         self.stop_leading();
     }
 
+    /// Begins to keep what is known, unless that is kept already or the last is still being stored.
     fn save(&mut self, checkpoint: &Checkpoint) {
+        if self
+            .saving
+            .as_ref()
+            .is_some_and(|saving| !saving.is_finished())
+        {
+            return;
+        }
+        self.finish_saving();
         if self.state.placer.sequence() == self.saved {
             return;
         }
-        match checkpoint.save(&self.state) {
-            Ok(()) => self.saved = self.state.placer.sequence(),
-            Err(error) => {
-                tracing::warn!(%error, "the checkpoint could not be written; the next start folds more")
+        match checkpoint.begin(&self.state) {
+            Ok(saving) => {
+                self.saved = self.state.placer.sequence();
+                self.saving = Some(saving);
             }
+            Err(error) => not_kept(&error),
         }
     }
+
+    /// Waits until what is being kept is stored.
+    fn finish_saving(&mut self) {
+        if let Some(Err(error)) = self.saving.take().map(Saving::finish) {
+            self.saved = 0;
+            not_kept(&error);
+        }
+    }
+}
+
+fn not_kept(error: &std::io::Error) {
+    tracing::warn!(%error, "the checkpoint could not be written; the next start folds more");
 }

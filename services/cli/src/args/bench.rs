@@ -41,6 +41,13 @@ pub(crate) enum Workload {
     Members(MembersArgs),
 }
 
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: Result<f64, _> = text.parse();
+    rate.ok()
+        .filter(|rate| (0.001..=1e6).contains(rate))
+        .ok_or_else(|| "a number between 0.001 and 1000000 is needed".to_owned())
+}
+
 /// What every workload understands.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Common {
@@ -99,7 +106,7 @@ pub(crate) enum Form {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  fleetcast bench fanout --clusters 100 --placements 100 --per-placement 10\n  fleetcast bench fanout -o json > fanout.json"
+    after_help = "Examples:\n  fleetcast bench fanout --clusters 100 --placements 100 --per-placement 10\n  fleetcast bench fanout --rate 12           12 placements a second\n  fleetcast bench fanout -o json > fanout.json"
 )]
 pub(crate) struct FanoutArgs {
     /// Simulated clusters
@@ -111,6 +118,9 @@ pub(crate) struct FanoutArgs {
     /// Clusters that a placement goes to
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) per_placement: u32,
+    /// Placements handed in a second, so that none waits for all others [default: all at once]
+    #[arg(long, value_parser = rate)]
+    pub(crate) rate: Option<f64>,
     #[command(flatten)]
     pub(crate) common: Common,
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use fleetcast_bus::streams;
 use fleetcast_core::model::ClusterName;
 use serde_json::{Value, json};
 
@@ -22,8 +23,10 @@ pub(super) async fn run(args: &FanoutArgs) -> anyhow::Result<Value> {
         clusters,
         placements,
         per_placement,
+        rate,
         common,
     } = args;
+    let pace = rate.map(|rate| Duration::from_secs_f64(1.0 / (rate * OBJECTS as f64)));
     let (clusters, placements) = (*clusters as usize, *placements as usize);
     let per_placement = (*per_placement as usize).min(clusters);
     let groups = (clusters / per_placement).max(1);
@@ -32,17 +35,19 @@ pub(super) async fn run(args: &FanoutArgs) -> anyhow::Result<Value> {
     let mut rig = Rig::start(common, directory, clusters, groups).await?;
     let mut phases = Vec::new();
     for revision in [1, 2] {
-        let phase = phase(&mut rig, placements, groups, revision).await?;
+        let phase = phase(&mut rig, placements, groups, revision, pace).await?;
         phases.push(phase);
     }
     let usage = rig.usage();
+    let stored = stored(&rig).await?;
     let (update, create) = (phases.pop(), phases.pop().unwrap_or_default());
     let share = limits::shares(&create, &limits);
     let mut figures = json!({
         "bench": "fanout",
         "members": "simulated",
-        "clusters": clusters, "placements": placements, "per_placement": per_placement,
+        "clusters": clusters, "placements": placements, "per_placement": per_placement, "placements_per_s": rate,
         "update": update,
+        "stored": stored,
         "limits": limits,
         "share_of_limit": share,
         "machine": machine(),
@@ -52,12 +57,39 @@ pub(super) async fn run(args: &FanoutArgs) -> anyhow::Result<Value> {
     Ok(figures)
 }
 
-/// Hands every placement in as `revision` and waits until all of it is acknowledged and in the view.
+/// What the streams hold, a message: the body, its headers, its subject.
+async fn stored(rig: &Rig) -> anyhow::Result<Value> {
+    let partitions = || 0..rig.partitions;
+    let mut sizes = serde_json::Map::new();
+    for (what, names) in [
+        ("log", vec![streams::LOG.to_owned()]),
+        ("work", partitions().map(streams::work).collect()),
+        (
+            "acknowledgements",
+            partitions().map(streams::acks).collect(),
+        ),
+    ] {
+        let (mut messages, mut bytes) = (0, 0);
+        for name in names {
+            let (more, of) = rig.bus.size(&name).await?;
+            (messages, bytes) = (messages + more, bytes + of);
+        }
+        let each = bytes.checked_div(messages).unwrap_or(0);
+        sizes.insert(
+            what.to_owned(),
+            json!({"messages": messages, "bytes_per_message": each}),
+        );
+    }
+    Ok(Value::Object(sizes))
+}
+
+/// Hands every placement in as `revision`, all at once or each document `pace` after the one before it, and waits until all of it is acknowledged and in the view.
 pub(super) async fn phase(
     rig: &mut Rig,
     placements: usize,
     groups: usize,
     revision: u64,
+    pace: Option<Duration>,
 ) -> anyhow::Result<Value> {
     let members = |group: usize| -> Vec<ClusterName> {
         let of = |(index, cluster): (usize, &ClusterName)| {
@@ -96,7 +128,7 @@ pub(super) async fn phase(
     let mut finished = vec![None::<Instant>; placements];
     let patience = Duration::from_secs(600 + expected as u64 / 100);
     let bus = rig.bus.clone();
-    let submitting = load::hand_in(&bus, handed_in, AT_ONCE, |index, at| {
+    let submitting = load::hand_in_at(&bus, handed_in, AT_ONCE, pace, |index, at| {
         let first = &mut begun[index / OBJECTS];
         *first = Some(first.map_or(at, |first| first.min(at)));
     });

@@ -73,7 +73,7 @@ async fn cost(common: &Common, clusters: usize, placements: usize) -> anyhow::Re
     let before = rig.hub_cpu();
     let mut copies = 0.0;
     for revision in [1, 2] {
-        copies += copies_of(&fanout::phase(&mut rig, placements, groups, revision).await?);
+        copies += copies_of(&fanout::phase(&mut rig, placements, groups, revision, None).await?);
     }
     Ok(round((rig.hub_cpu() - before) * 1e6 / copies))
 }
@@ -99,7 +99,7 @@ async fn history(args: &GrowthArgs) -> anyhow::Result<(Curve, Curve)> {
     let mut rig = Rig::start(&args.common, directory, CLUSTERS, groups).await?;
     for revision in 1..=u64::from(args.rounds) {
         let before = rig.hub_cpu();
-        let phase = fanout::phase(&mut rig, PLACEMENTS, groups, revision).await?;
+        let phase = fanout::phase(&mut rig, PLACEMENTS, groups, revision, None).await?;
         let cost = round((rig.hub_cpu() - before) * 1e6 / copies_of(&phase));
         changes.points.push((events(&rig).await?, cost));
         if revision.is_power_of_two() {

@@ -20,6 +20,8 @@ use crate::args::bench::Common;
 const MESSAGES: usize = 50_000;
 /// Messages that are published each for itself.
 const SINGLE: usize = 1_000;
+/// Batches of so many messages, one after the other.
+const SIZES: [usize; 4] = [1, 10, 100, 500];
 /// Objects that are applied.
 const APPLIES: usize = 2_000;
 /// Publishes that wait for their acknowledgement.
@@ -35,7 +37,13 @@ pub(super) async fn measure(common: &Common, directory: &Directory) -> anyhow::R
     })
     .await?;
     let single = rate(SINGLE, publish_singly(&bus)).await?;
-    let batched = rate(MESSAGES, publish_in_batches(&bus)).await?;
+    let mut by_size = serde_json::Map::new();
+    for size in SIZES {
+        let publishing = publish_in_batches(&bus, SINGLE.max(20 * size), size);
+        let rate = rate(SINGLE.max(20 * size), publishing).await?;
+        by_size.insert(size.to_string(), json!(round(rate)));
+    }
+    let batched = rate(MESSAGES, publish_in_batches(&bus, MESSAGES, BATCH_MESSAGES)).await?;
     let read = rate(MESSAGES, read_all(&bus)).await?;
     let applies = rate(APPLIES, apply_directly()).await?;
     if server.is_none() {
@@ -44,6 +52,7 @@ pub(super) async fn measure(common: &Common, directory: &Directory) -> anyhow::R
     Ok(json!({
         "publish_per_s": round(single),
         "publish_in_batches_per_s": round(batched),
+        "publish_in_batches_of_per_s": by_size,
         "read_per_s": round(read),
         "simulated_apply_per_s": round(applies),
     }))
@@ -85,9 +94,9 @@ async fn publish_singly(bus: &Bus) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn publish_in_batches(bus: &Bus) -> anyhow::Result<()> {
-    let indices: Vec<usize> = (0..MESSAGES).collect();
-    for chunk in indices.chunks(BATCH_MESSAGES) {
+async fn publish_in_batches(bus: &Bus, messages: usize, size: usize) -> anyhow::Result<()> {
+    let indices: Vec<usize> = (0..messages).collect();
+    for chunk in indices.chunks(size) {
         let items = chunk
             .iter()
             .map(|index| (message(*index), Expected::Anything))

@@ -1,6 +1,6 @@
 //! Handing documents in, many at a time.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use fleetcast_bus::Bus;
@@ -15,17 +15,30 @@ pub(super) async fn hand_in(
     bus: &Bus,
     documents: Vec<Document>,
     at_once: usize,
+    sent: impl FnMut(usize, Instant),
+) -> anyhow::Result<()> {
+    hand_in_at(bus, documents, at_once, None, sent).await
+}
+
+/// As [`hand_in`], each no earlier than `pace` after the one before it.
+pub(super) async fn hand_in_at(
+    bus: &Bus,
+    documents: Vec<Document>,
+    at_once: usize,
+    pace: Option<Duration>,
     mut sent: impl FnMut(usize, Instant),
 ) -> anyhow::Result<()> {
-    let submissions =
-        documents
-            .into_iter()
-            .enumerate()
-            .map(|(index, (key, document))| async move {
-                let begin = Instant::now();
-                let answer = submit::apply(bus, &key, &document).await;
-                (index, begin, key, answer)
-            });
+    let start = Instant::now();
+    let submit = |(index, (key, document)): (usize, Document)| async move {
+        if let Some(pace) = pace {
+            let due = start + pace * u32::try_from(index).unwrap_or(u32::MAX);
+            tokio::time::sleep_until(due.into()).await;
+        }
+        let begin = Instant::now();
+        let answer = submit::apply(bus, &key, &document).await;
+        (index, begin, key, answer)
+    };
+    let submissions = documents.into_iter().enumerate().map(submit);
     let mut submissions = futures::stream::iter(submissions).buffer_unordered(at_once);
     while let Some((index, begin, key, answer)) = submissions.next().await {
         sent(index, begin);
