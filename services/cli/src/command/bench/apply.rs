@@ -1,4 +1,5 @@
-//! Deployments to three clusters, created and updated, beside direct server-side applies of the same Deployments to clusters of the same kind.
+//! Deployments to three clusters, created and updated, beside direct server-side applies of the same Deployments to the same clusters, watched
+//! meanwhile as an agent watches its copies.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,9 @@ pub(super) async fn run(args: &ApplyArgs) -> anyhow::Result<Value> {
     let clients = rig.clients().await?;
     let mut phases = serde_json::Map::new();
     for (name, revision) in [("create", 1), ("update", 2)] {
+        let watching = deployed::watch_all(&clients);
         let direct = direct(&clients, count, revision).await?;
+        drop(watching);
         let (hub, agents) = (rig.hub_cpu(), rig.agents_cpu());
         let ours = ours(&mut rig, count, revision).await?;
         // What one object in all clusters costs, at microseconds: two digits behind the point would hide it.

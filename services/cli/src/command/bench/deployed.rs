@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use futures::StreamExt;
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, WatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
+use tokio::task::JoinSet;
 
 /// Requests under way to one cluster; an agent has as many.
 pub(super) const AT_ONCE: usize = 16;
@@ -13,6 +14,21 @@ pub(super) const AT_ONCE: usize = 16;
 pub(super) fn api(client: &kube::Client) -> Api<DynamicObject> {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", "Deployment"));
     Api::namespaced_with(client.clone(), "default", &resource)
+}
+
+/// Watches the Deployments of each cluster until what is given back is dropped.
+pub(super) fn watch_all(clients: &[kube::Client]) -> JoinSet<()> {
+    let mut watches = JoinSet::new();
+    for client in clients {
+        let api = api(client);
+        watches.spawn(async move {
+            let params = WatchParams::default().timeout(290);
+            if let Ok(events) = api.watch(&params, "0").await {
+                events.for_each(|_| async {}).await;
+            }
+        });
+    }
+    watches
 }
 
 /// The resource version of each, by `<place of the cluster>/<name>`.

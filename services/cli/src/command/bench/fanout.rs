@@ -161,7 +161,7 @@ pub(super) async fn phase(
         }
     }
     let view = super::settle::view_reaches(&rig.bus, rig.partitions).await?;
-    let hops = super::hops::measure(&rig.bus, rig.partitions, revision).await?;
+    let hops = super::hops::measure(&rig.bus, rig.partitions, Some(revision)).await?;
     Ok(json!({
         "elapsed_s": round(elapsed.as_secs_f64()),
         "acknowledged": tracker.acknowledged,

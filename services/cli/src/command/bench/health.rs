@@ -73,10 +73,15 @@ async fn become_available(
     names: impl Iterator<Item = String>,
 ) -> anyhow::Result<()> {
     let api = deployed::api(client);
+    let condition = |name: &str, reason: &str| {
+        json!({
+            "type": name, "status": "True", "reason": reason, "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z", "lastUpdateTime": "2026-01-01T00:00:00Z",
+        })
+    };
     let status = json!({"status": {
         "observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2, "availableReplicas": 2,
-        "conditions": [{"type": "Available", "status": "True", "reason": "MinimumReplicasAvailable", "message": "",
-            "lastTransitionTime": "2026-01-01T00:00:00Z", "lastUpdateTime": "2026-01-01T00:00:00Z"}],
+        "conditions": [condition("Available", "MinimumReplicasAvailable"), condition("Progressing", "NewReplicaSetAvailable")],
     }});
     let writes = names.map(|name| {
         let (api, status) = (&api, &status);

@@ -34,6 +34,7 @@ pub(super) async fn run(args: &LatencyArgs) -> anyhow::Result<Value> {
         progress.at(revision);
     }
     progress.end();
+    let hops = super::hops::measure(&rig.bus, rig.partitions, None).await?;
     let direct = direct(&clients, args.changes).await?;
     let written = ["latency", "direct"].map(str::to_owned);
     deployed::remove(&clients, written.into_iter()).await;
@@ -48,6 +49,7 @@ pub(super) async fn run(args: &LatencyArgs) -> anyhow::Result<Value> {
         "clusters": rig.clusters.len(), "changes": args.changes,
         "accepted_ms": percentiles(accepted),
         "latency_ms": latency,
+        "hops_ms": hops,
         "direct_apply_ms": direct,
         "times_direct": {"at_p50": times("p50"), "at_p99": times("p99")},
         "machine": machine(),
