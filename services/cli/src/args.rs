@@ -10,6 +10,8 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use fleetcast_aggregator::answer::past::At;
 use fleetcast_core::model::ClusterName;
+use fleetcast_core::model::object::ObjectQuery;
+use fleetcast_hub::Address;
 use fleetcast_schemas::envelope::parse_time;
 
 pub(crate) use recovery::{BackupArgs, MirrorArgs, PromoteArgs, Rebuild, ReplayArgs, RestoreArgs};
@@ -140,6 +142,9 @@ pub(crate) enum Command {
     /// Look at clusters, register and remove them
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Hold a Kubernetes hub against the log
+    #[command(subcommand)]
+    Hub(HubCommand),
     /// Measure: workloads on a fleet of simulated clusters that the bench starts itself
     #[command(
         after_help = "Examples:\n  fleetcast bench fanout --clusters 100 --placements 100 --per-placement 10\n  fleetcast bench latency -o json\n\nMeasure with a release build: cargo build --release"
@@ -195,8 +200,39 @@ pub(crate) struct IngestArgs {
     /// Within how many seconds it is noticed that a cluster is not heard any more; agents are heard every 5
     #[arg(long, env = "FLEETCAST_OFFLINE_AFTER", default_value_t = fleetcast_ingest::OFFLINE_AFTER.as_secs(), value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(10..=86_400))]
     pub(crate) offline_after: u64,
+    /// A Kubernetes API server whose objects are changes: its kubeconfig, or in-cluster for the one that this pod runs in [default: none]
+    #[arg(long, env = "FLEETCAST_HUB", value_name = "KUBECONFIG[:CONTEXT]")]
+    pub(crate) hub: Option<Address>,
     #[command(flatten)]
     pub(crate) http: HttpArgs,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum HubCommand {
+    /// Show what a Kubernetes hub and the log do not agree about, and settle it
+    #[command(
+        after_help = "Examples:\n  fleetcast hub diff --hub hub.kubeconfig\n  fleetcast hub diff --hub hub.kubeconfig:prod -o json\n  fleetcast hub diff --hub hub.kubeconfig --withdraw deployment/shop/web     it vanished from the hub, and its copies are to go\n  fleetcast hub diff --hub hub.kubeconfig --take deployment/shop/web         what the hub says becomes a new change\n\nNothing is settled without --withdraw or --take. Exit status 1 where something differs and is not settled."
+    )]
+    Diff(HubDiffArgs),
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct HubDiffArgs {
+    /// The hub's kubeconfig, or in-cluster for the one that this pod runs in
+    #[arg(long, env = "FLEETCAST_HUB", value_name = "KUBECONFIG[:CONTEXT]")]
+    pub(crate) hub: Address,
+    /// Withdraw this object, which vanished from the hub; may be repeated
+    #[arg(long, value_name = "OBJECT", value_parser = object_query)]
+    pub(crate) withdraw: Vec<ObjectQuery>,
+    /// Take what the hub says about this object as a new change, whatever the log says; may be repeated
+    #[arg(long, value_name = "OBJECT", value_parser = object_query)]
+    pub(crate) take: Vec<ObjectQuery>,
+    /// Take what the hub says about every object that differs: after a hub was restored
+    #[arg(long, conflicts_with = "take")]
+    pub(crate) take_all: bool,
+    /// How it is printed
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Lines,
 }
 
 /// Where a service listens for HTTP, and who may ask.
@@ -552,6 +588,11 @@ pub(crate) enum Lines {
 
 fn cluster_name(text: &str) -> Result<ClusterName, String> {
     ClusterName::parse(text).map_err(|refusal| refusal.message)
+}
+
+fn object_query(text: &str) -> Result<ObjectQuery, String> {
+    text.parse()
+        .map_err(|refusal: fleetcast_core::Refusal| refusal.message)
 }
 
 fn label(text: &str) -> Result<(String, String), String> {

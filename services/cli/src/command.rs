@@ -13,6 +13,7 @@ mod events;
 mod explain;
 mod get;
 mod history;
+mod hub;
 mod mirror;
 mod plan;
 mod promote;
@@ -60,6 +61,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Watch(watch) => watch::run(&bus, &watch).await,
         Command::Events(events) => events::run(&bus, &events).await,
         Command::Cluster(cluster) => cluster::run(&bus, &cluster).await,
+        Command::Hub(hub) => hub::run(&bus, &hub).await,
         Command::Bench(bench) => bench::run(*bench).await,
         Command::Schema(schema) => schema::run(&schema),
         Command::Completions { shell } => {

@@ -5,21 +5,24 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use fleetcast_bus::relay::Relay;
 use fleetcast_bus::server::{self, Server};
 use fleetcast_bus::streams::Layout;
 use fleetcast_bus::{Bus, Connect};
+use fleetcast_core::dialect::native::crds;
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_kubernetes::credentials;
 use fleetcast_schemas::request::Answer;
 use fleetcast_simulator as simulator;
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::core::{ApiResource, GroupVersionKind};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::connection::Running;
 use crate::submit;
-use crate::workspace::{Member, Workspace};
+use crate::workspace::{HUB, Hub, Member, Workspace};
 
 /// One machine needs one partition.
 const LAYOUT: Layout = Layout {
@@ -39,6 +42,7 @@ pub(crate) struct Fleet {
     pub(crate) url: String,
     /// Its clusters, in the order of the workspace.
     pub(crate) members: Vec<RunningMember>,
+    simulated_hub: Option<simulator::HttpServer>,
     tasks: JoinSet<anyhow::Result<()>>,
     stop: watch::Sender<bool>,
     state: PathBuf,
@@ -84,6 +88,7 @@ impl Fleet {
             running: Running::path(&workspace.directory),
             url: url.clone(),
             members: Vec::new(),
+            simulated_hub: None,
             tasks: JoinSet::new(),
             stop,
             state,
@@ -98,6 +103,10 @@ impl Fleet {
                 .with_context(|| format!("cluster {}", member.name))?;
         }
         fleet.register(&workspace.clusters).await?;
+        if let Some(hub) = &workspace.hub {
+            let started = fleet.start_hub(hub, &workspace.directory, &stopped).await;
+            started.context("the hub")?;
+        }
         let running = serde_json::to_vec(&Running { nats: url })?;
         std::fs::write(&fleet.running, running)?;
         Ok(fleet)
@@ -172,6 +181,38 @@ impl Fleet {
             kubeconfig,
             line,
             simulated,
+        });
+        Ok(())
+    }
+
+    /// Watches the hub; a simulated one serves the native kinds.
+    async fn start_hub(
+        &mut self,
+        hub: &Hub,
+        directory: &Path,
+        stopped: &watch::Receiver<bool>,
+    ) -> anyhow::Result<()> {
+        let client = match &hub.kubeconfig {
+            Some(path) => client_of(&directory.join(path), hub.context.as_deref()).await?,
+            None => {
+                let name = ClusterName::parse(HUB).map_err(|refusal| anyhow!("{refusal}"))?;
+                let (cluster, http, _) = self.simulate(&name, directory, stopped)?;
+                self.simulated_hub = Some(http);
+                let client = cluster.client();
+                serve_native_kinds(&client).await?;
+                client
+            }
+        };
+        let options = fleetcast_hub::Options {
+            bus: Connect::new(&self.url, "hub"),
+            client,
+            identity: IDENTITY.to_owned(),
+        };
+        let stopped = stopped.clone();
+        self.tasks.spawn(async move {
+            fleetcast_hub::run(options, stopped)
+                .await
+                .context("the hub's watch")
         });
         Ok(())
     }
@@ -267,6 +308,9 @@ impl Fleet {
                 }
             }
         }
+        if let Some(http) = self.simulated_hub.take() {
+            http.stop();
+        }
         for member in self.members.drain(..) {
             if let Some((_, http)) = member.simulated {
                 http.stop();
@@ -291,6 +335,19 @@ pub(crate) fn brought_server() -> Option<PathBuf> {
         .collect();
     brought.sort();
     brought.pop()
+}
+
+/// Makes a cluster serve the native kinds.
+async fn serve_native_kinds(client: &kube::Client) -> anyhow::Result<()> {
+    let kind = GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
+    let definitions: Api<DynamicObject> =
+        Api::all_with(client.clone(), &ApiResource::from_gvk(&kind));
+    let params = PatchParams::apply("fleetcast").force();
+    for (name, definition) in crds::definitions() {
+        let patch = Patch::Apply(definition);
+        definitions.patch(&name, &params, &patch).await?;
+    }
+    Ok(())
 }
 
 /// A client for the cluster behind a kubeconfig.

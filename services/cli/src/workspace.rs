@@ -7,6 +7,9 @@ use anyhow::{Context, bail};
 use fleetcast_core::model::{Cluster, ClusterName};
 use serde::Deserialize;
 
+/// What a simulated hub is called, and its kubeconfig (`.run/hub.kubeconfig`).
+pub(crate) const HUB: &str = "hub";
+
 /// The fleet that runs on this machine.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -14,6 +17,8 @@ pub(crate) struct Workspace {
     /// The NATS server.
     #[serde(default)]
     pub(crate) nats: Nats,
+    /// The Kubernetes API server whose objects are changes; none where there is no such hub.
+    pub(crate) hub: Option<Hub>,
     /// The clusters.
     #[serde(rename = "cluster")]
     pub(crate) clusters: Vec<Member>,
@@ -29,6 +34,19 @@ pub(crate) struct Nats {
     /// Its port on loopback; 0 for any free one, which is kept from then on.
     #[serde(default)]
     pub(crate) port: u16,
+}
+
+/// The hub of the fleet.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Hub {
+    /// Whether it is simulated in this process.
+    #[serde(default)]
+    pub(crate) simulated: bool,
+    /// Else the kubeconfig that leads to it, relative to the workspace.
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// The context in it.
+    pub(crate) context: Option<String>,
 }
 
 /// A cluster of the fleet.
@@ -103,6 +121,17 @@ impl Workspace {
                 ),
             }
         }
+        if let Some(hub) = &workspace.hub {
+            match (hub.simulated, &hub.kubeconfig) {
+                (true, None) | (false, Some(_)) => {}
+                (true, Some(_)) => bail!("the hub is both simulated and behind a kubeconfig"),
+                (false, None) => bail!("the hub needs `simulated = true` or a `kubeconfig`"),
+            }
+            let has_its_name = |name: &&ClusterName| name.as_str() == HUB;
+            if hub.simulated && names.iter().any(has_its_name) {
+                bail!("the simulated hub is called {HUB}: no cluster may be");
+            }
+        }
         if names.is_empty() {
             bail!("there is no [[cluster]]");
         }
@@ -135,6 +164,14 @@ mod tests {
             (
                 "[[cluster]]\nname = \"a\"\nsimulated = true\nkubeconfig = \"k\"",
                 "both",
+            ),
+            (
+                "[hub]\n[[cluster]]\nname = \"a\"\nsimulated = true",
+                "the hub needs",
+            ),
+            (
+                "[hub]\nsimulated = true\n[[cluster]]\nname = \"hub\"\nsimulated = true",
+                "no cluster may be",
             ),
         ] {
             let error = format!("{:#}", Workspace::parse(text).expect_err(text));

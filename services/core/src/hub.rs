@@ -72,6 +72,8 @@ struct Row {
     answered: Option<(String, Option<Refusal>)>,
     /// Whether all clusters that can be reached have answered its withdrawal.
     removed: bool,
+    /// The digest of what was once seen to be older than the log: whatever raises its version does not make it newer.
+    older: Option<String>,
     /// What was reported last.
     reported: Option<Report>,
 }
@@ -199,6 +201,9 @@ impl Hub {
                 && let Some((_, Some(_))) = row.answered
             {
                 row.answered = None;
+            }
+            if let Some(row) = self.rows.get_mut(&place) {
+                row.older = None;
             }
             self.dirty.insert(place);
         }
@@ -374,6 +379,11 @@ impl Hub {
                     Some(seen) => (seen.uid.clone(), seen.generation),
                     None => (String::new(), 0),
                 };
+                if let (Standing::Older, Some(What::Change { digest, .. })) =
+                    (&standing, row.seen.as_ref().map(|seen| &seen.what))
+                {
+                    row.older = Some(digest.clone());
+                }
                 if row.seen.is_none() && standing == Standing::Gone {
                     self.rows.remove(&place);
                     return None;
@@ -404,7 +414,7 @@ impl Hub {
             Difference {
                 place: place.clone(),
                 target,
-                standing: Standing::of(row, &self.logged, place),
+                standing: Standing::of(&self.id, row, &self.logged, place),
             }
         });
         standings
@@ -415,8 +425,10 @@ impl Hub {
     /// How many objects of the hub are as the log has them.
     pub fn taken(&self) -> usize {
         let rows = self.rows.iter();
-        rows.filter(|(place, row)| Standing::of(row, &self.logged, place) == Standing::Taken)
-            .count()
+        rows.filter(|(place, row)| {
+            Standing::of(&self.id, row, &self.logged, place) == Standing::Taken
+        })
+        .count()
     }
 
     /// Takes note of one of Karmada's policies, or that it is gone: what it selects is looked at again.

@@ -34,7 +34,7 @@ struct Newest {
     time: Time,
     /// The newest state of a hub's object that a change was made of.
     #[serde(default)]
-    hub: Option<(String, u64)>,
+    hub: Option<HubOrigin>,
 }
 
 /// Something handed in for one object.
@@ -166,7 +166,7 @@ impl Intake {
             return;
         }
         let before = self.objects.remove(&change.object);
-        let hub = HubOrigin::of(&change.origin).map(|origin| (origin.hub, origin.version));
+        let hub = HubOrigin::of(&change.origin);
         let hub = hub.or_else(|| before.as_ref().and_then(|newest| newest.hub.clone()));
         self.objects.insert(
             change.object.clone(),
@@ -197,7 +197,7 @@ impl Newest {
         let older = HubOrigin::of(origin);
         older
             .zip(self.hub.as_ref())
-            .is_some_and(|(older, (hub, version))| older.hub == *hub && older.version < *version)
+            .is_some_and(|(older, newer)| older.is_older_than(newer))
     }
 }
 
@@ -357,6 +357,7 @@ mod tests {
                 hub: hub.into(),
                 uid: "u".into(),
                 version,
+                generation: 0,
             }
             .declared(),
             ..declared("", text)

@@ -3,9 +3,20 @@
 //! | what | file |
 //! |---|---|
 //! | where a hub is, who it is, and what is asked of it | [`api`] |
+//! | one process at a time watches a hub: facts into the machine, effects out of it | [`run`] |
+//! | which kinds of a hub are watched | `run/watching.rs` |
+//! | effects carried out: finalizers, submissions, reports | `run/doing.rs`, `run/report.rs` |
+//! | handing in, at the door that every publisher uses | `submit.rs` |
+//! | a hub held against the log, once | [`survey`] |
 //!
 //! What is done about an object is decided without IO, in [`fleetcast_core::hub`].
+//!
+//! **Invariant**: what a hub says goes through `fc.in.>` like everybody's changes; nothing here writes to a stream.
 
 pub mod api;
+pub mod run;
+pub mod submit;
+pub mod survey;
 
 pub use api::{Address, Api};
+pub use run::{Options, run};

@@ -54,8 +54,8 @@ pub enum Shown {
     Object(Value),
     /// An object that is gone, or lost the labels asked for, as it was last; with the version at which that happened.
     Gone(Value),
-    /// All objects that are there were shown.
-    Complete,
+    /// All objects that are there in this version of the cluster were shown.
+    Complete(u64),
     /// It does not work; it is tried again.
     Fails(String),
 }
@@ -179,8 +179,10 @@ impl Watcher {
             token if !token.is_empty() => Next::Page(kind, token),
             _ => {
                 self.failures = 0;
-                self.shown.push_back(Shown::Complete);
-                Next::Watch(kind, text("resourceVersion"))
+                let version = text("resourceVersion");
+                let as_of = version.parse().unwrap_or(0);
+                self.shown.push_back(Shown::Complete(as_of));
+                Next::Watch(kind, version)
             }
         }
     }
@@ -264,10 +266,8 @@ impl Watcher {
             self.kinds.forget(&self.wanted.api_version);
         }
         let doubled = 1 << (self.failures - 1).min(6);
-        self.pause = match is_refusal(error) {
-            true => PAUSE_MAX,
-            false => (PAUSE * doubled).min(PAUSE_MAX),
-        };
+        // Also a refusal may pass soon: a server that just started knows no roles yet.
+        self.pause = (PAUSE * doubled).min(PAUSE_MAX);
         if self.failures >= FAILURES || is_refusal(error) {
             self.shown.push_back(Shown::Fails(brief(error)));
         }

@@ -149,6 +149,16 @@ impl Bed {
         spawn(|stop| async move { Ok(fleetcast_ingest::run(options, stop).await?) })
     }
 
+    /// Starts a process that watches the hub that a client speaks to.
+    pub fn hub(&self, identity: &str, client: kube::Client) -> Service {
+        let options = fleetcast_hub::Options {
+            bus: self.connect_as(&format!("hub {identity}")),
+            client,
+            identity: identity.to_owned(),
+        };
+        spawn(|stop| async move { Ok(fleetcast_hub::run(options, stop).await?) })
+    }
+
     /// Starts an aggregator.
     pub fn aggregator(&self) -> Service {
         let options = fleetcast_aggregator::Options {

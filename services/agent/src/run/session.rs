@@ -386,7 +386,7 @@ impl Session {
                 return Some(Fact::Observed { object, sight });
             }
             Shown::Begins => WatchNews::Begins,
-            Shown::Complete => WatchNews::Complete,
+            Shown::Complete(_) => WatchNews::Complete,
             Shown::Fails(mut why) => {
                 truncate(&mut why);
                 self.told.unwatched(&kind, &why);

@@ -31,7 +31,21 @@ pub(crate) async fn ingest(bus: &BusArgs, args: IngestArgs) -> Result<(), Failur
         offline_after: Duration::from_secs(args.offline_after),
         http,
     };
-    Ok(fleetcast_ingest::run(options, stop()).await?)
+    let stop = stop();
+    let Some(address) = args.hub else {
+        return Ok(fleetcast_ingest::run(options, stop).await?);
+    };
+    let client = address.client().await.map_err(anyhow::Error::from)?;
+    let hub = fleetcast_hub::Options {
+        bus: connection::options(bus, "hub"),
+        client,
+        identity: options.identity.clone(),
+    };
+    tokio::try_join!(
+        fleetcast_ingest::run(options, stop.clone()),
+        fleetcast_hub::run(hub, stop)
+    )?;
+    Ok(())
 }
 
 pub(crate) async fn agent(bus: &BusArgs, args: AgentArgs) -> Result<(), Failure> {

@@ -36,7 +36,7 @@ pub(super) struct Newest {
 /// The newest change that the hub made of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ByHub {
-    pub(super) version: u64,
+    pub(super) state: HubOrigin,
     /// The digest of what was declared; none for a withdrawal.
     pub(super) digest: Option<String>,
 }
@@ -68,7 +68,7 @@ impl Logged {
         };
         let by_hub = match HubOrigin::of(&change.origin).filter(|origin| origin.hub == self.hub) {
             Some(origin) => Some(ByHub {
-                version: origin.version,
+                state: origin,
                 digest: digest.clone(),
             }),
             None => before.and_then(|before| before.by_hub.clone()),

@@ -28,7 +28,7 @@ pub enum Standing {
 
 impl Standing {
     /// How the object at `place` stands.
-    pub(super) fn of(row: &Row, logged: &Logged, place: &ObjectKey) -> Self {
+    pub(super) fn of(hub: &str, row: &Row, logged: &Logged, place: &ObjectKey) -> Self {
         let Some(seen) = &row.seen else {
             let newest = logged
                 .target_of(place)
@@ -87,7 +87,8 @@ impl Standing {
             {
                 Self::Taken
             }
-            (_, Some(by_hub)) if by_hub.version > seen.version => Self::Older,
+            (_, Some(_)) if row.older.as_ref() == Some(digest) => Self::Older,
+            (_, Some(by_hub)) if state(hub, seen).is_older_than(&by_hub.state) => Self::Older,
             _ => Self::Changed,
         }
     }
@@ -127,7 +128,7 @@ pub(super) enum Step {
 /// What is to be done about the object at `place` of `hub`; its kind's definition may be being deleted (`leaves`).
 pub(super) fn step(hub: &str, place: &ObjectKey, row: &Row, logged: &Logged, leaves: bool) -> Step {
     let Some(seen) = &row.seen else {
-        return Step::Rest(Standing::of(row, logged, place));
+        return Step::Rest(Standing::of(hub, row, logged, place));
     };
     if seen.deleting {
         return match seen.is_held() {
@@ -135,7 +136,7 @@ pub(super) fn step(hub: &str, place: &ObjectKey, row: &Row, logged: &Logged, lea
             false => Step::Rest(Standing::Deleting),
         };
     }
-    let standing = Standing::of(row, logged, place);
+    let standing = Standing::of(hub, row, logged, place);
     match (&standing, &seen.what) {
         (Standing::Changed, What::Metadata) => Step::Do(Effect::Fetch {
             place: place.clone(),
@@ -216,7 +217,7 @@ fn delete(
     let is_older = newest
         .by_hub
         .as_ref()
-        .is_some_and(|by_hub| by_hub.version > seen.version);
+        .is_some_and(|by_hub| state(hub, seen).is_older_than(&by_hub.state));
     match newest.digest {
         Some(_) if leaves => let_go(),
         // Only a person knows whether the hub that went back is right.
@@ -245,5 +246,6 @@ fn state(hub: &str, seen: &Sighting) -> HubOrigin {
         hub: hub.to_owned(),
         uid: seen.uid.clone(),
         version: seen.version,
+        generation: seen.generation,
     }
 }

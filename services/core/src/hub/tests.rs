@@ -174,7 +174,7 @@ impl Scene {
 fn an_object_is_held_before_it_is_handed_in_and_handed_in_once() {
     let mut scene = Scene::new();
     assert_eq!(scene.sees(&live(1, "a", false, json!({}))), ["hold at 1"]);
-    assert_eq!(scene.sees(&live(2, "a", true, json!({}))), ["submit u/2"]);
+    assert_eq!(scene.sees(&live(2, "a", true, json!({}))), ["submit u/2/2"]);
     for version in 2..5 {
         assert_eq!(
             scene.sees(&live(version, "a", true, json!({}))),
@@ -182,7 +182,7 @@ fn an_object_is_held_before_it_is_handed_in_and_handed_in_once() {
             "{version}"
         );
     }
-    assert_eq!(scene.sees(&live(7, "b", true, json!({}))), ["submit u/7"]);
+    assert_eq!(scene.sees(&live(7, "b", true, json!({}))), ["submit u/7/7"]);
     assert_eq!(
         scene.sees(&live(6, "a", true, json!({}))),
         [""; 0],
@@ -202,7 +202,7 @@ fn what_was_overwritten_unseen_is_no_change_and_going_back_to_an_older_content_i
     let mut scene = Scene::new();
     scene.sees(&live(2, "a", true, json!({})));
     scene.sees(&live(3, "b", true, json!({})));
-    assert_eq!(scene.sees(&live(5, "a", true, json!({}))), ["submit u/5"]);
+    assert_eq!(scene.sees(&live(5, "a", true, json!({}))), ["submit u/5/5"]);
     assert_eq!(scene.log.len(), 3);
 }
 
@@ -212,7 +212,7 @@ fn a_deletion_is_withdrawn_and_held_until_the_clusters_have_answered() {
     scene.sees(&live(2, "a", true, json!({})));
     assert_eq!(
         scene.sees(&deleting(3, "a")),
-        ["withdraw u/3/withdrawn", "await removal"]
+        ["withdraw u/3/3/withdrawn", "await removal"]
     );
     let mut restarted = scene.restarted();
     assert_eq!(
@@ -236,17 +236,21 @@ fn an_object_is_let_go_at_once_where_copies_stay_or_somebody_says_so() {
     let mut scene = Scene::new();
     scene.sees(&orphan);
     orphan["metadata"]["resourceVersion"] = json!("3");
+    orphan["metadata"]["generation"] = json!(3);
     orphan["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     assert_eq!(
         scene.sees(&orphan),
-        ["withdraw u/3/withdrawn", "let go at 3"]
+        ["withdraw u/3/3/withdrawn", "let go at 3"]
     );
 
     let mut scene = Scene::new();
     scene.sees(&live(2, "a", true, json!({})));
     let mut gone = deleting(3, "a");
     gone["metadata"]["annotations"] = json!({LET_GO: "true"});
-    assert_eq!(scene.sees(&gone), ["withdraw u/3/withdrawn", "let go at 3"]);
+    assert_eq!(
+        scene.sees(&gone),
+        ["withdraw u/3/3/withdrawn", "let go at 3"]
+    );
 }
 
 #[test]
@@ -308,6 +312,19 @@ fn a_hub_that_went_back_changes_nothing_until_a_person_settles_it() {
         ["report Older"]
     );
     assert_eq!(restored.sees(&deleting(11, "a")), ["report Older"; 0]);
+    let mut written_to = live(21, "a", true, json!({"generation": 10}));
+    assert_eq!(
+        restored.sees(&written_to),
+        [""; 0],
+        "a status raises the version"
+    );
+    assert_eq!(scene.restarted().sees(&written_to), ["report Older"]);
+    written_to["metadata"]["generation"] = json!(0);
+    assert_eq!(
+        restored.sees(&written_to),
+        [""; 0],
+        "also where no generation is counted"
+    );
     assert_eq!(restored.log.len(), 1);
 }
 
@@ -324,7 +341,7 @@ fn a_rollback_stays_and_is_shown() {
     });
     assert_eq!(scene.sees(&live(3, "b", true, json!({}))), [""; 0]);
     assert_eq!(scene.standings(), ["Elsewhere(\"fleetcast/cli\")"]);
-    assert_eq!(scene.sees(&live(4, "c", true, json!({}))), ["submit u/4"]);
+    assert_eq!(scene.sees(&live(4, "c", true, json!({}))), ["submit u/4/4"]);
     assert_eq!(scene.standings(), [""; 0]);
 }
 
@@ -348,9 +365,10 @@ fn an_object_that_would_become_another_is_refused_and_deleting_it_withdraws_the_
     assert_eq!(scene.sees(&other), ["report refused spec.template"]);
     other["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     other["metadata"]["resourceVersion"] = json!("4");
+    other["metadata"]["generation"] = json!(4);
     assert_eq!(
         scene.sees(&other),
-        ["withdraw u/4/withdrawn", "await removal"]
+        ["withdraw u/4/4/withdrawn", "await removal"]
     );
     assert_eq!(scene.log[1].object, key(TARGET));
 }
@@ -367,7 +385,7 @@ fn a_refusal_is_tried_again_when_the_log_changes() {
     assert_eq!(scene.run(), ["report refused metadata.name"]);
     let mut fixed = live(3, "b", true, json!({}));
     fixed["status"] = json!({"conditions": [{"type": "Accepted", "status": "False"}]});
-    assert_eq!(scene.sees(&fixed), ["submit u/3", "report Accepted"]);
+    assert_eq!(scene.sees(&fixed), ["submit u/3/3", "report Accepted"]);
 }
 
 #[test]
@@ -390,7 +408,7 @@ fn plain_objects_are_handed_in_where_a_policy_selects_them() {
         .seen_metadata(&map("shop", 1, json!({"fleet": "yes"}), json!({})));
     assert_eq!(scene.run(), [""; 0], "no policy selects it");
     scene.hub.seen(&policy);
-    assert_eq!(scene.run(), ["watch ConfigMap", "submit p/1"]);
+    assert_eq!(scene.run(), ["watch ConfigMap", "submit p/1/0"]);
     for (namespace, labels) in [("shop", json!({})), ("other", json!({"fleet": "yes"}))] {
         scene
             .hub
@@ -412,7 +430,7 @@ fn plain_objects_are_handed_in_where_a_policy_selects_them() {
         .hub
         .seen(&map("shop", 2, json!({"fleet": "yes"}), held.clone()));
     scene.hub.done(&place);
-    assert_eq!(scene.run(), ["submit m/2"]);
+    assert_eq!(scene.run(), ["submit m/2/0"]);
     // The policy goes; what was handed in is followed on.
     scene
         .hub
@@ -423,7 +441,7 @@ fn plain_objects_are_handed_in_where_a_policy_selects_them() {
     scene
         .hub
         .seen_metadata(&map("shop", 4, json!({"fleet": "yes"}), gone));
-    assert_eq!(scene.run(), ["withdraw m/4/withdrawn", "await removal"]);
+    assert_eq!(scene.run(), ["withdraw m/4/0/withdrawn", "await removal"]);
 }
 
 #[test]

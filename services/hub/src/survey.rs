@@ -1,0 +1,200 @@
+//! A hub held against the log, once: what `fleetcast hub diff` shows, and what settles it.
+
+use std::collections::BTreeSet;
+
+use fleetcast_bus::{Bus, streams};
+use fleetcast_core::document::Document;
+use fleetcast_core::hub::sighting::{self, Sighting};
+use fleetcast_core::hub::{Difference, Effect, Hub, HubOrigin, What};
+use fleetcast_core::log::Event;
+use fleetcast_core::model::ObjectKey;
+use fleetcast_kubernetes::brief;
+use fleetcast_kubernetes::watch::Shown;
+use fleetcast_schemas::request::Answer;
+use futures::StreamExt;
+
+use crate::api::Api;
+use crate::run::watching::{self, Watched};
+use crate::submit::Submission;
+
+/// Why a hub cannot be held against the log.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bus does not answer.
+    #[error(transparent)]
+    Bus(#[from] fleetcast_bus::Error),
+    /// The hub does not answer.
+    #[error("the hub does not answer: {}", brief(.0))]
+    Hub(#[from] kube::Error),
+    /// One kind cannot be listed.
+    #[error("{kind} of {api_version} cannot be listed on the hub: {reason}")]
+    Unlisted {
+        /// The kind.
+        kind: String,
+        /// Its apiVersion.
+        api_version: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A hub held against the log.
+pub struct Survey {
+    api: Api,
+    id: String,
+    /// How many objects are as the log has them.
+    pub same: usize,
+    /// What is not, by place.
+    pub differences: Vec<Difference>,
+}
+
+/// Reads the log and lists the hub.
+///
+/// # Errors
+/// Where one of them does not answer: a list that fails is no absence.
+pub async fn survey(bus: &Bus, api: Api) -> Result<Survey, Error> {
+    let id = api.id().await?;
+    let mut hub = Hub::new(id.clone());
+    let last = bus.last_sequence(streams::LOG).await?;
+    let mut log = bus.follow(streams::LOG, &[], 0);
+    let mut folded = 0;
+    while folded < last {
+        let Some(stored) = log.recv().await else {
+            break;
+        };
+        folded = stored.sequence;
+        if let Some(Event::Change(change) | Event::Policy(change)) = crate::run::read(&stored) {
+            hub.logged(stored.sequence, &change);
+        }
+    }
+    let served = watching::discover(&api).await?;
+    let mut listed = BTreeSet::new();
+    for kind in &served.kinds {
+        list(
+            &mut hub,
+            &api,
+            &mut listed,
+            &kind.api_version,
+            &kind.kind,
+            false,
+        )
+        .await?;
+    }
+    for (group, kind) in hub.declared_kinds() {
+        if listed.contains(&(group.clone(), kind.clone())) {
+            continue;
+        }
+        match served
+            .groups
+            .get(&group)
+            .filter(|_| !watching::is_dialects(&group))
+        {
+            Some(api_version) => {
+                list(&mut hub, &api, &mut listed, api_version, &kind, true).await?
+            }
+            None => {
+                hub.list_begins(&group, &kind);
+                hub.listed(&group, &kind);
+            }
+        }
+    }
+    while let Some(effect) = hub.poll() {
+        match effect {
+            Effect::Watch { api_version, kind } => {
+                list(&mut hub, &api, &mut listed, &api_version, &kind, true).await?;
+            }
+            Effect::Fetch { place } => {
+                let version = served
+                    .groups
+                    .get(place.group())
+                    .cloned()
+                    .unwrap_or_default();
+                match api.get(&version, &place).await? {
+                    Some(live) => hub.seen(&live),
+                    None => hub.gone(&place, None),
+                }
+                hub.done(&place);
+            }
+            _ => {}
+        }
+    }
+    Ok(Survey {
+        same: hub.taken(),
+        differences: hub.differences(),
+        api,
+        id,
+    })
+}
+
+async fn list(
+    hub: &mut Hub,
+    api: &Api,
+    listed: &mut BTreeSet<(String, String)>,
+    api_version: &str,
+    kind: &str,
+    only_metadata: bool,
+) -> Result<(), Error> {
+    let (group, _) = fleetcast_kubernetes::split(api_version);
+    listed.insert((group.to_owned(), kind.to_owned()));
+    let watched = Watched {
+        group: group.to_owned(),
+        kind: kind.to_owned(),
+        api_version: api_version.to_owned(),
+        only_metadata,
+    };
+    let mut shown = std::pin::pin!(watched.shown(api));
+    while let Some(shown) = shown.next().await {
+        match shown {
+            Shown::Begins => hub.list_begins(group, kind),
+            Shown::Object(live) if only_metadata => hub.seen_metadata(&live),
+            Shown::Object(live) => hub.seen(&live),
+            Shown::Gone(_) => {}
+            Shown::Complete(_) => {
+                hub.listed(group, kind);
+                break;
+            }
+            Shown::Fails(reason) => {
+                return Err(Error::Unlisted {
+                    kind: kind.to_owned(),
+                    api_version: api_version.to_owned(),
+                    reason,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Survey {
+    /// Takes what the hub says about an object as a new change, whatever the log says. `once` tells this settlement from others.
+    ///
+    /// # Errors
+    /// Where the hub or the bus does not answer.
+    pub async fn take(
+        &self,
+        bus: &Bus,
+        place: &ObjectKey,
+        once: &str,
+    ) -> Result<Option<Answer>, Error> {
+        let version = format!("{}/v1", place.group());
+        let version = version.trim_start_matches('/');
+        let Some(live) = self.api.get(version, place).await? else {
+            return Ok(None);
+        };
+        let Some((_, sighting)) = Sighting::read(&live) else {
+            return Ok(None);
+        };
+        let (What::Change { target, .. } | What::Cluster { target, .. }) = &sighting.what else {
+            return Ok(None);
+        };
+        let origin = HubOrigin {
+            hub: self.id.clone(),
+            uid: sighting.uid.clone(),
+            version: sighting.version,
+            generation: sighting.generation,
+        };
+        let document = Document::from_value(&sighting::document(&live));
+        let submission = Submission::declare(target, &origin.settled(once), &document).anew();
+        Ok(Some(submission.send(bus).await?))
+    }
+}

@@ -1,0 +1,19 @@
+//! A Kubernetes hub as the source of changes: what is applied there lands on members, whatever breaks meanwhile.
+//!
+//! | what | file |
+//! |---|---|
+//! | a hub, a fleet, and what a person does on the hub | `hub/scene.rs` |
+//! | objects of ours: applied, changed, refused, deleted, gone without a deletion | `hub/native.rs` |
+//! | KubeFed's and Karmada's objects, from their own samples too | `hub/foreign.rs` |
+//! | the binary: `up` with a hub, `ingest --hub`, `hub diff` | `hub/binary.rs` |
+//! | two watchers, broken watches, versions that are gone, processes that are killed, and random changes | `hub/chaos.rs` |
+//! | the same on a real API server | `hub/real.rs` |
+
+mod hub {
+    mod binary;
+    mod chaos;
+    mod foreign;
+    mod native;
+    mod real;
+    pub(crate) mod scene;
+}
