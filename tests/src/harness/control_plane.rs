@@ -15,6 +15,7 @@ mod assets;
 pub mod pods;
 pub mod rights;
 mod slots;
+mod store;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -169,6 +170,12 @@ impl ControlPlane {
                 Some(kib * 1024)
             })
             .sum()
+    }
+
+    /// The processes that it consists of.
+    fn processes(&self) -> Vec<u32> {
+        let running = self.running.lock().expect("no test panicked here");
+        running.iter().map(Child::id).collect()
     }
 
     fn begin(&self) {

@@ -1,4 +1,4 @@
-//! A real API server as the hub: random changes while it is killed and started again, and with the least rights that work.
+//! A real API server as the hub: random changes while its etcd is compacted and it is killed and started again, and with the least rights that work.
 
 use fleetcast_tests::harness::control_plane::rights;
 use fleetcast_tests::harness::{client_of, control_plane, control_planes, eventually};
@@ -38,6 +38,20 @@ async fn random_changes_on_a_real_hub_lose_nothing_and_invent_nothing() {
     };
     let hub = plane.client().await;
     random_changes(test, hub.clone(), 2_000, async |_| {
+        // What etcd compacted nobody can look up any more.
+        let objects = api(
+            &hub,
+            "fleetcast.dev/v1alpha1",
+            "FederatedObject",
+            Some("default"),
+        );
+        let all = objects.list(&ListParams::default()).await.expect("listed");
+        let version = all.metadata.resource_version.as_deref().unwrap_or_default();
+        let compacted = plane.compact(version.parse().expect("a number")).await;
+        eprintln!("etcd is compacted up to {version}: {compacted}");
+        if plane.has_controllers() {
+            assert!(compacted, "the store of our own control plane can be asked");
+        }
         // A server that starts again remembers what is, not how it came: every version from before has expired.
         plane.kill();
         plane.start().await;
