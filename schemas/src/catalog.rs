@@ -12,7 +12,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 
 use fleetcast_core::placer::Fence;
 
-use crate::event::{DeadLetter, Heartbeat, Replay};
+use crate::event::{Base, DeadLetter, Heartbeat, Replay};
 use crate::request::{Answer, SyncAsk, SyncEnd, Withdrawal};
 
 /// One version of one event or request.
@@ -102,6 +102,12 @@ pub const ENTRIES: &[Entry] = &[
         "An agent is to go through all its work again.",
         "fc.live.<p>.<cluster>.replay",
         schema::<Replay>,
+    ),
+    event(
+        "base",
+        "The folded truth at a retention cut stands in the parts before this.",
+        "fc.base.head",
+        schema::<Base>,
     ),
     event(
         "dead",

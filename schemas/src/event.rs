@@ -1,5 +1,7 @@
 //! Events to and from messages: attributes in headers, the rest in the body.
 
+use std::collections::BTreeMap;
+
 use fleetcast_core::ack::{Batch, BatchBody, Seen};
 use fleetcast_core::change::{Change, Content, Origin};
 use fleetcast_core::decision::{self, Decision, Place};
@@ -56,9 +58,43 @@ pub struct DeadLetter {
     /// Why it could not be read.
     pub reason: String,
     /// Its headers.
-    pub headers: std::collections::BTreeMap<String, String>,
+    pub headers: BTreeMap<String, String>,
     /// Its payload, cut to 64 KiB, as bytes.
     pub payload: Vec<u8>,
+}
+
+/// The head of a base: the folded truth at a retention cut, whose parts stand right before it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Base {
+    /// The version of the form of its sections; raised when one changes so that an older build cannot read it.
+    pub format: u32,
+    /// The log sequence up to which it is folded: the cut.
+    pub log: u64,
+    /// A digest of the event there, so that a backup which ends at the cut is known to go on behind it.
+    pub log_digest: String,
+    /// The newest time in the log up to there.
+    pub time: Time,
+    /// The sequence up to which acknowledgements are folded, by partition.
+    pub acks: BTreeMap<u16, u64>,
+    /// When these were read: what was answered until then is known, but not when.
+    pub answered_by: Time,
+    /// Whose history the log told last, and over how many partitions acknowledgements are spread.
+    pub beginning: Beginning,
+    /// What it holds, in the order of the parts.
+    pub sections: Vec<Section>,
+}
+
+/// One section of a base: MessagePack, compressed with zstd, cut into parts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Section {
+    /// `view`, `ingest`, `audit` or `removals`.
+    pub name: String,
+    /// How many parts it has.
+    pub parts: u64,
+    /// How many bytes it has before compression.
+    pub bytes: u64,
+    /// The digest of its last part, which covers the digest of the part before, and so on.
+    pub digest: String,
 }
 
 fn headers(event: &str, id: impl Into<String>, source: &str, subject: &str, time: Time) -> Headers {
@@ -479,6 +515,45 @@ pub fn read_acks(message: &Message) -> Result<(u16, Batch), DecodeError> {
             body,
         },
     ))
+}
+
+/// One part of a section of a base as a message: a piece of a file, and no event. `before` is the digest of the part before it in its section, empty for
+/// the first. Returns its own digest, too.
+pub fn base_part(before: &str, payload: Vec<u8>) -> (String, Message) {
+    let digest = base_part_digest(before, &payload);
+    let message = Message {
+        subject: subject::BASE_PART.to_owned(),
+        headers: Headers::default().with(DIGEST, digest.clone()),
+        payload,
+    };
+    (digest, message)
+}
+
+/// The digest of a part behind the part with the digest `before`.
+pub fn base_part_digest(before: &str, payload: &[u8]) -> String {
+    digest::of_bytes(format!("{before}\n{}", digest::of_bytes(payload)).as_bytes())
+}
+
+/// The head of a base as a message.
+pub fn base(base: &Base, time: Time) -> Message {
+    let sections = base.sections.iter().map(|section| section.digest.as_str());
+    let content = sections.collect::<Vec<_>>().join(" ");
+    let id = digest::short(format!("base {} {content}", base.log).as_bytes());
+    let mut headers = headers("base", id.clone(), OURS, "base", time).with(MSG_ID, id);
+    Message {
+        subject: subject::BASE_HEAD.to_owned(),
+        payload: codec::encode(base, &mut headers),
+        headers,
+    }
+}
+
+/// Reads the head of a base.
+///
+/// # Errors
+/// Where the message is none or malformed.
+pub fn read_base(headers: &Headers, payload: &[u8]) -> Result<Base, DecodeError> {
+    expect(headers, "base")?;
+    codec::decode(payload, headers)
 }
 
 /// A heartbeat as a message.

@@ -8,6 +8,7 @@
 //! | `fc.ack.<p>.<cluster>` | `FC_ACK_<p>` |
 //! | `fc.heartbeat.<p>.<cluster>` | `FC_HEARTBEAT` |
 //! | `fc.dead.<service>.<…>` | `FC_DEAD` |
+//! | `fc.base.part`, `fc.base.head` | `FC_BASE` |
 //! | `fc.seen.<p>.<cluster>`, `fc.sync.<p>.<cluster>`, `fc.in.apply.<object>`, `fc.in.delete.<object>`, `fc.query.<what>.<object>` | – |
 //!
 //! `<object>` is four tokens: kind, group, namespace, name. Tokens keep `[A-Za-z0-9-]` and write every other byte as `=HH`; empty is `_`.
@@ -27,6 +28,12 @@ pub const LOG_CHANGES: &str = "fc.log.change.>";
 pub const LOG_POLICIES: &str = "fc.log.policy.>";
 /// The epochs in the log.
 pub const EPOCH: &str = "fc.log.epoch";
+/// Every message of a base.
+pub const BASE: &str = "fc.base.>";
+/// The parts of bases, each base's one behind the other.
+pub const BASE_PART: &str = "fc.base.part";
+/// The heads of bases, each behind its parts.
+pub const BASE_HEAD: &str = "fc.base.head";
 /// Every submission.
 pub const IN: &str = "fc.in.>";
 /// Every query.

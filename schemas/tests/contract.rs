@@ -18,7 +18,7 @@ use fleetcast_core::work::Work;
 use fleetcast_schemas::catalog::ENTRIES;
 use fleetcast_schemas::codec::{JSON, MSGPACK};
 use fleetcast_schemas::envelope::DATACONTENTTYPE;
-use fleetcast_schemas::event::{self, DeadLetter, Heartbeat};
+use fleetcast_schemas::event::{self, Base, DeadLetter, Heartbeat};
 use fleetcast_schemas::subject::{self, Parsed};
 use fleetcast_schemas::{DecodeError, Headers, Message};
 use serde_json::{Value, json};
@@ -93,6 +93,7 @@ enum Read {
     Seen(Seen),
     Replay(String),
     Dead(DeadLetter),
+    Base(Base),
 }
 
 fn read(event: &str, message: &Message) -> Result<Read, DecodeError> {
@@ -119,6 +120,7 @@ fn read(event: &str, message: &Message) -> Result<Read, DecodeError> {
         "heartbeat" => Read::Heartbeat(event::read_heartbeat(headers, payload)?),
         "seen" => Read::Seen(event::read_seen(headers, payload)?),
         "replay" => Read::Replay(event::read_replay(headers, payload)?),
+        "base" => Read::Base(event::read_base(headers, payload)?),
         "dead" => Read::Dead(event::read_dead(headers, payload)?),
         other => panic!("{other}: no decoder is listed here"),
     })

@@ -156,6 +156,8 @@ async fn every_other_subject_is_denied() {
         subject::decision(&object),
         subject::cluster(&eu.cluster),
         subject::EPOCH.to_owned(),
+        subject::BASE_PART.to_owned(),
+        subject::BASE_HEAD.to_owned(),
         subject::apply(&object),
         subject::delete(&object),
         subject::query("objects", None),
@@ -170,6 +172,7 @@ async fn every_other_subject_is_denied() {
     ];
     for stream in [
         streams::LOG.to_owned(),
+        streams::BASE.to_owned(),
         streams::work(0),
         streams::acks(0),
         streams::HEARTBEAT.to_owned(),

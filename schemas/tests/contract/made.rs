@@ -20,7 +20,7 @@ use fleetcast_core::work::{self, Stamp, Work};
 use fleetcast_schemas::Message;
 use fleetcast_schemas::codec::{self, BODY_LIMIT};
 use fleetcast_schemas::envelope::ENCODING;
-use fleetcast_schemas::event::{self, DeadLetter, Heartbeat, Replay};
+use fleetcast_schemas::event::{self, Base, DeadLetter, Heartbeat, Replay, Section};
 use fleetcast_schemas::subject::Lane;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -525,6 +525,21 @@ fn others() -> Vec<Sample> {
         transitions: 2,
         count: 17,
     };
+    let base = Base {
+        format: 1,
+        log: 12_000,
+        log_digest: "3f".repeat(32),
+        time: time(1_900),
+        acks: [(0, 4_100), (1, 0)].into(),
+        answered_by: time(2_450),
+        beginning: beginning.clone(),
+        sections: vec![Section {
+            name: "view".to_owned(),
+            parts: 2,
+            bytes: 900_000,
+            digest: "5a".repeat(32),
+        }],
+    };
     let letter = DeadLetter {
         subject: "fc.ack.p03.eu-1".to_owned(),
         sequence: 99,
@@ -586,6 +601,7 @@ fn others() -> Vec<Sample> {
             event::seen(seen, &lane, time(2_300)),
             &seen,
         ),
+        sample("base", "cut", event::base(&base, time(2_500)), &base),
         sample(
             "dead",
             "unreadable",

@@ -1,6 +1,6 @@
 //! Folds the log and the acknowledgements into the view as they come, and confirms acknowledgements.
 //!
-//! Folding begins at the checkpoint where that belongs to this log, else at the beginning. Where a stream turns out to be another one than
+//! Folding begins at the checkpoint where that belongs to this log, else at the base or the beginning. Where a stream turns out to be another one than
 //! was folded, all of it begins anew.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,20 +8,20 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fleetcast_bus::range::Bounds;
 use fleetcast_bus::{Bus, streams};
 use fleetcast_core::ack::Seen;
 use fleetcast_core::epoch::Beginning;
 use fleetcast_core::fold::View;
-use fleetcast_core::log::Event;
 use fleetcast_core::model::ClusterName;
 use fleetcast_schemas::event;
-use fleetcast_schemas::subject::{self, Lane};
+use fleetcast_schemas::subject::Lane;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::keeper::Keeper;
 use crate::reader::{Found, Reader, Source};
-use crate::shared::{Progress, Shared};
+use crate::shared::{Progress, Shared, VIEW};
 
 /// How much is read ahead of the fold.
 const AHEAD: usize = 1_024;
@@ -40,20 +40,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 pub(crate) async fn follow(bus: &Bus, shared: &Arc<Shared>, keeper: &mut Keeper) -> Infallible {
     let mut kept = keeper.load().await;
     loop {
-        let (beginning, ends) = wait_for_log(bus).await;
-        let view = kept
-            .take()
-            .filter(|view| {
-                let fits = fits(view, &beginning, &ends);
-                if !fits {
-                    tracing::warn!(
-                        log = view.log,
-                        "the checkpoint belongs to another log: folding anew"
-                    );
-                }
-                fits
-            })
-            .unwrap_or_default();
+        let (beginning, ends, view) = wait_for_log(bus, kept.take()).await;
         tracing::info!(log = view.log, end = ends[&Source::Log], epoch = %beginning.epoch, "folding");
         Fold::begin(bus, shared, view, beginning.partitions, &ends)
             .await
@@ -63,18 +50,27 @@ pub(crate) async fn follow(bus: &Bus, shared: &Arc<Shared>, keeper: &mut Keeper)
     }
 }
 
-/// Waits until the log, its epoch and all streams of acknowledgements are there: the newest epoch, and where each stream ends.
-async fn wait_for_log(bus: &Bus) -> (Beginning, BTreeMap<Source, u64>) {
+/// Where each stream ends.
+type Ends = BTreeMap<Source, u64>;
+
+/// Waits until the log, its epoch and all streams of acknowledgements are there: the newest epoch, where each stream ends, and the view to go on from:
+/// `kept` where that belongs to this log, else what the base says.
+async fn wait_for_log(bus: &Bus, kept: Option<View>) -> (Beginning, Ends, View) {
     let mut pause = PAUSE;
     loop {
-        match look_for_log(bus).await {
-            Ok(Some(found)) => return found,
+        match look_for_log(bus, kept.as_ref()).await {
+            Ok(Some((beginning, ends, view))) => {
+                // Else it was kept.
+                let view = view.or(kept).unwrap_or_default();
+                return (beginning, ends, view);
+            }
             Ok(None) if pause == PAUSE => {
                 tracing::info!("the log has no epoch yet: waiting for ingest");
             }
-            Err(error) if pause == PAUSE => {
+            Err(error) if pause == PAUSE && error.is_worth_retrying() => {
                 tracing::info!(%error, "the log is not there yet: waiting for ingest");
             }
+            Err(error) if pause == PAUSE => tracing::error!(%error, "the log cannot be folded"),
             Ok(None) | Err(_) => {}
         }
         tokio::time::sleep(pause).await;
@@ -82,27 +78,46 @@ async fn wait_for_log(bus: &Bus) -> (Beginning, BTreeMap<Source, u64>) {
     }
 }
 
+/// The newest epoch, where the streams end, and the view to begin with where the one that was kept does not fit.
 async fn look_for_log(
     bus: &Bus,
-) -> Result<Option<(Beginning, BTreeMap<Source, u64>)>, fleetcast_bus::Error> {
-    let Some(stored) = bus.newest_of(streams::LOG, subject::EPOCH).await? else {
-        return Ok(None);
-    };
-    let Event::Epoch(beginning) = event::log_entry(&stored.message, stored.sequence)?.event else {
+    kept: Option<&View>,
+) -> Result<Option<(Beginning, Ends, Option<View>)>, fleetcast_bus::Error> {
+    let Some(beginning) = bus.beginning().await? else {
         return Ok(None);
     };
     let mut ends = BTreeMap::new();
-    let acks = (0..beginning.partitions).map(Source::Acks);
-    for source in acks.chain([Source::Log]) {
-        ends.insert(source, bus.last_sequence(&source.stream()).await?);
+    for partition in 0..beginning.partitions {
+        let last = bus.last_sequence(&streams::acks(partition)).await?;
+        ends.insert(Source::Acks(partition), last);
     }
-    Ok(Some((beginning, ends)))
+    let Bounds { first, last } = bus.bounds(streams::LOG).await?;
+    ends.insert(Source::Log, last);
+    if let Some(kept) = kept {
+        if fits(kept, &beginning, first, &ends) {
+            return Ok(Some((beginning, ends, None)));
+        }
+        tracing::warn!(
+            log = kept.log,
+            "the checkpoint belongs to another log, or it was cut behind that: folding anew"
+        );
+    }
+    let view = match bus.base().await? {
+        None => View::default(),
+        Some(base) => {
+            tracing::info!(log = base.head.log, "beginning at the base");
+            bus.base_section(&base, VIEW).await?
+        }
+    };
+    Ok(Some((beginning, ends, Some(view))))
 }
 
-/// Whether a view that was kept is a fold of this log's beginning: not of another epoch, and of nothing that the streams do not hold.
-fn fits(view: &View, newest: &Beginning, ends: &BTreeMap<Source, u64>) -> bool {
+/// Whether a view that was kept is a fold of this log's beginning: not of another epoch, of nothing that the streams do not hold, and of all that was cut
+/// away.
+fn fits(view: &View, newest: &Beginning, first: u64, ends: &Ends) -> bool {
     view.epoch() == Some(&newest.epoch)
         && view.partitions() == Some(newest.partitions)
+        && view.log + 1 >= first
         && ends
             .iter()
             .all(|(source, end)| position(view, *source) <= *end)
@@ -137,7 +152,7 @@ impl<'a> Fold<'a> {
         shared: &'a Arc<Shared>,
         view: View,
         partitions: u16,
-        ends: &BTreeMap<Source, u64>,
+        ends: &Ends,
     ) -> Self {
         let (sender, found) = mpsc::channel(AHEAD);
         let mut readers = JoinSet::new();

@@ -28,6 +28,8 @@ use fleetcast_bus::{Bus, Connect};
 use fleetcast_schemas::subject;
 use tokio::sync::watch;
 
+pub use shared::VIEW;
+
 use keeper::Keeper;
 use past::Historian;
 use past::archive::Archive;

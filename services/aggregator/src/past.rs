@@ -12,6 +12,7 @@ mod rebuild;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use fleetcast_bus::base::Found;
 use fleetcast_bus::range::{Dated, Part};
 use fleetcast_bus::{Bus, Error, streams};
 use fleetcast_core::Refusal;
@@ -22,6 +23,7 @@ use fleetcast_schemas::subject;
 use tokio::sync::Mutex;
 
 use crate::answer::past::{At, Places};
+use crate::shared::VIEW;
 use archive::{Archive, Position};
 
 pub(crate) use documents::documents;
@@ -62,6 +64,13 @@ pub(crate) struct Past {
     pub(crate) acks_known: bool,
 }
 
+/// A moment as a place in each stream.
+struct Moment {
+    position: Position,
+    /// When it ends; none where that is now, or where the places are exact.
+    until: Option<Time>,
+}
+
 /// Tells the past.
 pub(crate) struct Historian {
     bus: Bus,
@@ -87,7 +96,10 @@ impl Historian {
 
     /// The view at `at`; `now` is how far the live view is folded.
     pub(crate) async fn view(&self, at: &At, now: &Position) -> Result<Past, Untold> {
-        let wanted = self.place(at, now).await?;
+        let Moment {
+            position: wanted,
+            until,
+        } = self.place(at, now).await?;
         let mut last = self.last.lock().await;
         if let Some((position, past)) = &*last
             && *position == wanted
@@ -97,7 +109,7 @@ impl Historian {
         let cached = last
             .take()
             .filter(|(position, _)| position.is_before(&wanted));
-        let past = self.fold(cached, &wanted).await?;
+        let past = self.fold(cached, &wanted, until).await?;
         *last = Some((wanted, past.clone()));
         Ok(past)
     }
@@ -108,24 +120,40 @@ impl Historian {
             self.archive.belongs_to(epoch);
         }
         if self.archive.is_due(now.log) {
-            self.fold(None, now).await?;
+            self.fold(None, now, None).await?;
         }
         Ok(())
     }
 
+    /// The base, where the log was cut: nothing before it can be told.
+    pub(crate) async fn base(&self) -> Result<Option<Found>, Untold> {
+        let base = self.bus.base().await?;
+        if let Some(base) = &base {
+            self.archive.forget_before(base.head.log);
+        }
+        Ok(base)
+    }
+
     /// The places in the streams that stand for `at`.
-    async fn place(&self, at: &At, now: &Position) -> Result<Position, Untold> {
+    async fn place(&self, at: &At, now: &Position) -> Result<Moment, Untold> {
+        let base = self.base().await?;
+        let refuse_cut = |log: u64| refuse_cut(base.as_ref(), log);
         let (log, until) = match at {
             At::Places(Places { log, acks }) => {
                 refuse_ahead("log", *log, now.log)?;
+                refuse_cut(*log)?;
                 let acks = now.acks.iter().map(|(partition, folded)| {
                     let place = acks.get(&subject::partition_token(*partition));
                     (*partition, place.copied().unwrap_or(0).min(*folded))
                 });
-                return Ok(now.at(*log, acks.collect()));
+                return Ok(Moment {
+                    position: now.at(*log, acks.collect()),
+                    until: None,
+                });
             }
             At::Sequence(log) => {
                 refuse_ahead("at", *log, now.log)?;
+                refuse_cut(*log)?;
                 // The moment ends where the next event begins.
                 (*log, self.time_behind(*log, now.log).await?)
             }
@@ -141,6 +169,11 @@ impl Historian {
                 }
                 let is_before = |dated: &Dated| event_time(dated).is_none_or(|t| t <= *time);
                 let log = self.bus.seek(streams::LOG, is_before).await?;
+                if let Some(base) = &base
+                    && *time < base.head.time
+                {
+                    refuse_cut(log.min(base.head.log.saturating_sub(1)))?;
+                }
                 (log.min(now.log), Some(time.plus_ms(1)))
             }
         };
@@ -152,7 +185,10 @@ impl Historian {
                 *place = seeked.min(*place);
             }
         }
-        Ok(now.at(log, acks))
+        Ok(Moment {
+            position: now.at(log, acks),
+            until,
+        })
     }
 
     /// When the event behind `sequence` was logged; none where there is none yet.
@@ -175,7 +211,14 @@ impl Historian {
         &self,
         cached: Option<(Position, Past)>,
         wanted: &Position,
+        until: Option<Time>,
     ) -> Result<Past, Untold> {
+        // Nothing before the base goes on any more.
+        let base = self.base().await?.map(|base| base.head);
+        let (cut, answered_by) =
+            base.map_or((0, Time::default()), |base| (base.log, base.answered_by));
+        let is_early = until.is_some_and(|until| until <= answered_by);
+        let cached = cached.filter(|(at, _)| at.log > cut || (at.log == cut && !is_early));
         let archive = Arc::clone(&self.archive);
         let (after, place) = (
             cached.as_ref().map_or(0, |(position, _)| position.log),
@@ -185,10 +228,14 @@ impl Historian {
             .await
             .ok()
             .flatten();
+        let begins_anew = archived.is_none() && cached.is_none();
         let (mut position, mut view, known) = match (archived, cached) {
             (Some((position, view)), _) => (position, view, true),
             (None, Some((position, past))) => (position, View::clone(&past.view), past.acks_known),
-            (None, None) => (wanted.beginning(), View::default(), true),
+            (None, None) => {
+                let (position, view) = self.beginning(wanted, until).await?;
+                (position, view, true)
+            }
         };
         let mut acks_known = known;
         for (partition, place) in &wanted.acks {
@@ -199,11 +246,12 @@ impl Historian {
             }
         }
         while position != *wanted {
-            let step = self.step(&position, wanted).await?;
+            let (step, until) = self.step(&position, wanted).await?;
             reading::fold(&self.bus, &mut view, &step, || ()).await?;
             position = step;
-            // A view that lacks acknowledgements would hand its lack on.
-            if position != *wanted && acks_known {
+            // A view that lacks acknowledgements would hand its lack on, and one that has the base's may know more than was known then.
+            let knows_more = begins_anew && until.is_some_and(|until| until <= answered_by);
+            if position != *wanted && acks_known && !knows_more {
                 view = self.keep(view, &position).await?;
             }
         }
@@ -215,18 +263,63 @@ impl Historian {
         })
     }
 
-    /// The next place at which a view is archived on the way to `wanted`, or `wanted`.
-    async fn step(&self, position: &Position, wanted: &Position) -> Result<Position, Untold> {
+    /// What folding towards `wanted` begins with: the base, without acknowledgements where it knows of later ones, or nothing. `until` is when that moment
+    /// ends; none where that is now, or where its places are exact.
+    async fn beginning(
+        &self,
+        wanted: &Position,
+        until: Option<Time>,
+    ) -> Result<(Position, View), Untold> {
+        let Some(base) = self.base().await? else {
+            return Ok((wanted.beginning(), View::default()));
+        };
+        refuse_cut(Some(&base), wanted.log)?;
+        let view: View = self.bus.base_section(&base, VIEW).await?;
+        let position = wanted.at(base.head.log, base.head.acks.clone());
+        let knows_more = until.is_some_and(|until| until <= base.head.answered_by);
+        match position.is_before(wanted) && !knows_more {
+            true => Ok((position, view)),
+            false => {
+                let acks = wanted.beginning().acks;
+                Ok((wanted.at(base.head.log, acks), view.without_answers()))
+            }
+        }
+    }
+
+    /// The view at the cut, with every acknowledgement that the base knows; none where the log was never cut.
+    pub(crate) async fn at_cut(&self, now: &Position) -> Result<Option<Arc<View>>, Untold> {
+        let Some(base) = self.base().await? else {
+            return Ok(None);
+        };
+        let acks = base.head.acks.iter();
+        let at = At::Places(Places {
+            log: base.head.log,
+            acks: acks
+                .map(|(partition, place)| (subject::partition_token(*partition), *place))
+                .collect(),
+        });
+        Ok(Some(self.view(&at, now).await?.view))
+    }
+
+    /// The next place at which a view is archived on the way to `wanted`, with when it ends, or `wanted`.
+    async fn step(
+        &self,
+        position: &Position,
+        wanted: &Position,
+    ) -> Result<(Position, Option<Time>), Untold> {
         let log = self.archive.step_behind(position.log);
         if log >= wanted.log {
-            return Ok(wanted.clone());
+            return Ok((wanted.clone(), None));
         }
-        let step = self.place(&At::Sequence(log), wanted).await?;
+        let Moment {
+            position: step,
+            until,
+        } = self.place(&At::Sequence(log), wanted).await?;
         let acks = step.acks.iter().map(|(partition, place)| {
             let folded = position.acks.get(partition).copied().unwrap_or(0);
             (*partition, folded.max(*place))
         });
-        Ok(wanted.at(log, acks.collect::<BTreeMap<_, _>>()))
+        Ok((wanted.at(log, acks.collect::<BTreeMap<_, _>>()), until))
     }
 
     async fn keep(&self, mut view: View, position: &Position) -> Result<View, Untold> {
@@ -238,6 +331,21 @@ impl Historian {
         });
         kept.await
             .map_err(|_| Refusal::new("", "the aggregator ends: ask again").into())
+    }
+}
+
+/// Refuses a moment before the base.
+fn refuse_cut(base: Option<&Found>, log: u64) -> Result<(), Refusal> {
+    match base {
+        Some(base) if log < base.head.log => Err(Refusal::new(
+            "at",
+            format!(
+                "history before {} ({}) was cut: ask for a later moment, or restore a backup that reaches further back beside this hub",
+                base.head.log,
+                format_time(base.head.time)
+            ),
+        )),
+        Some(_) | None => Ok(()),
     }
 }
 

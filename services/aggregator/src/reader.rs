@@ -181,6 +181,13 @@ impl Reader {
     }
 
     async fn take(&mut self, stored: Stored) -> Result<(), Ended> {
+        if self.source == Source::Log && stored.sequence > self.last + 1 {
+            // Cut away before it was read: the base says what that was.
+            let base = self.bus.base().await.map_err(Ended::Failed)?;
+            if base.is_some_and(|base| base.head.log + 1 >= stored.sequence) {
+                return Err(Ended::Replaced);
+            }
+        }
         let Stored {
             sequence, message, ..
         } = stored;

@@ -3,6 +3,9 @@
 use fleetcast_core::fold::View;
 use tokio::sync::{RwLock, watch};
 
+/// The section of a base that holds the view.
+pub const VIEW: &str = "view";
+
 /// The view, and how far it is folded.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {

@@ -5,7 +5,7 @@
 //! DIR/000001.fcb       "fleetcast backup 1", a line of JSON with the digest of the segment before, then zstd: records
 //! ```
 //!
-//! A run copies the acknowledgements first, then the log to where it ends after that, with each body before the event that names it. What a
+//! Where the log was cut the first run copies the base before all else. A run copies the acknowledgements first, then the log to where it ends after that, with each body before the event that names it. What a
 //! run that was cut left behind does not count and is written over. Reading goes from the last segment to the first, so that the one that
 //! does not fit is named.
 
@@ -87,6 +87,9 @@ pub struct Head {
     pub epoch: String,
     /// Over how many partitions acknowledgements are spread.
     pub partitions: u16,
+    /// The log sequence of the base that is held, where the log had been cut before the first run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<u64>,
     /// The first sequence of the log that is held.
     pub first: u64,
     /// The last sequence of the log that is held.

@@ -6,6 +6,7 @@
 //! | the streams as data, and the one function that makes them so | [`streams`] |
 //! | storing with an expected sequence | [`append`] |
 //! | reading from a sequence, reading the newest | [`read`] |
+//! | the folded truth at a retention cut, and the cut | [`base`] |
 //! | the truth as portable files, and back | [`backup`], [`restore`] |
 //! | the truth copied to another region, and that made a hub | [`mirror`] |
 //! | reading a part that has an end | [`range`] |
@@ -19,6 +20,7 @@
 
 pub mod append;
 pub mod backup;
+pub mod base;
 pub mod bodies;
 pub mod checkpoint;
 mod connect;

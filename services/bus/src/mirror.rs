@@ -74,12 +74,18 @@ impl Bus {
             .get_stream(streams::LOG)
             .await
             .map_err(|error| unreachable(error.to_string()))?;
-        let epoch = log
-            .get_last_raw_message_by_subject(subject::EPOCH)
-            .await
-            .map_err(|error| unreachable(error.to_string()))?;
-        let beginning: Beginning =
-            codec::decode(&epoch.payload, &from_nats_headers(Some(&epoch.headers)))?;
+        let beginning: Beginning = match log.get_last_raw_message_by_subject(subject::EPOCH).await {
+            Ok(epoch) => codec::decode(&epoch.payload, &from_nats_headers(Some(&epoch.headers)))?,
+            // The log may have been cut behind its newest epoch: then its base tells.
+            Err(error) => {
+                let base = there.get_stream(streams::BASE).await;
+                let base = base.map_err(|_| unreachable(error.to_string()))?;
+                let head = base.get_last_raw_message_by_subject(subject::BASE_HEAD);
+                let head = head.await.map_err(|_| unreachable(error.to_string()))?;
+                let headers = from_nats_headers(Some(&head.headers));
+                event::read_base(&headers, &head.payload)?.beginning
+            }
+        };
         let layout = Layout {
             partitions: beginning.partitions,
             replicas,
@@ -131,11 +137,9 @@ impl Bus {
         let log = log.ok_or_else(|| {
             Error::Refused("there is no log here: nothing can be promoted".to_owned())
         })?;
-        let stored = self.newest_of(streams::LOG, subject::EPOCH).await?;
-        let message = stored.map(|stored| stored.message).ok_or_else(|| {
+        let beginning = self.beginning().await?.ok_or_else(|| {
             Error::Refused("the log has no epoch yet: nothing was copied so far".to_owned())
         })?;
-        let beginning: Beginning = codec::decode(&message.payload, &message.headers)?;
         let layout = Layout {
             partitions: beginning.partitions,
             replicas: log.config.num_replicas,

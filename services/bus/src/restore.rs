@@ -167,6 +167,7 @@ impl Bus {
                         restored.events += 1;
                         streams::LOG.to_owned()
                     }
+                    Kind::Base => streams::BASE.to_owned(),
                     Kind::Ack(partition) => {
                         restored.acks += 1;
                         streams::acks(partition)
@@ -190,6 +191,12 @@ impl Bus {
             }
             progress(restored.events + restored.acks + restored.bodies);
             restored.storing += begin.elapsed();
+        }
+        // What had aged out of a stream is counted there, too: positions in it stay what they were.
+        for (partition, last) in contents.head.acks.iter().filter(|(_, last)| **last > 0) {
+            if let Some(config) = all.remove(&streams::acks(*partition)) {
+                self.open(config, last + 1).await?;
+            }
         }
         let epoch: Epoch = contents
             .head
@@ -267,7 +274,9 @@ impl Bus {
 /// The streams that hold the truth, the log first.
 pub(crate) fn truth(layout: Layout) -> impl DoubleEndedIterator<Item = String> {
     let acks = (0..layout.partitions).map(streams::acks);
-    std::iter::once(streams::LOG.to_owned()).chain(acks)
+    [streams::LOG.to_owned(), streams::BASE.to_owned()]
+        .into_iter()
+        .chain(acks)
 }
 
 /// The message as it was; an acknowledgement says when it was stored first.

@@ -7,8 +7,12 @@ use fleetcast_schemas::subject;
 
 use crate::{Bus, Error};
 
+/// How the names of the streams of acknowledgements begin.
+const ACKS: &str = "FC_ACK_";
 /// The stream of what was wanted and decided.
 pub const LOG: &str = "FC_LOG";
+/// The stream of bases: the folded truth at a retention cut.
+pub const BASE: &str = "FC_BASE";
 /// The stream of signs of life.
 pub const HEARTBEAT: &str = "FC_HEARTBEAT";
 /// The stream of what nobody could read.
@@ -26,7 +30,7 @@ pub const LEASE: Duration = Duration::from_secs(6);
 const HEARTBEAT_AGE: Duration = Duration::from_secs(15);
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long acknowledgements are kept (DESIGN, section 4).
+/// How long acknowledgements are kept where the operator says nothing else (DESIGN, section 4).
 const ACK_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How long message ids are remembered; only saves work, ids come from content.
 const DUPLICATES: Duration = Duration::from_secs(120);
@@ -38,7 +42,7 @@ pub fn work(partition: u16) -> String {
 
 /// The stream of a partition's acknowledgements.
 pub fn acks(partition: u16) -> String {
-    format!("FC_ACK_{}", subject::partition_token(partition))
+    format!("{ACKS}{}", subject::partition_token(partition))
 }
 
 /// How the bus is laid out.
@@ -67,6 +71,13 @@ pub(crate) fn streams(layout: Layout) -> Vec<stream::Config> {
             description: Some("What was wanted and decided: the truth".to_owned()),
             deny_delete: true,
             allow_atomic_publish: true,
+            ..base.clone()
+        },
+        stream::Config {
+            name: BASE.to_owned(),
+            subjects: vec![subject::BASE.to_owned()],
+            description: Some("The folded truth at a retention cut: truth".to_owned()),
+            deny_delete: true,
             ..base.clone()
         },
         stream::Config {
@@ -139,8 +150,14 @@ impl Bus {
     /// As [`Bus::prepare`], also where the log is being restored: the mark goes with that.
     pub(crate) async fn prepare_all(&self, layout: Layout) -> Result<(), Error> {
         // The log last: a mark on it says that the others are not as they should be yet.
-        for config in streams(layout).into_iter().rev() {
+        for mut config in streams(layout).into_iter().rev() {
             let name = config.name.clone();
+            // How long acknowledgements are kept is the operator's to say (`Bus::keep_acks_for`).
+            if name.starts_with(ACKS)
+                && let Some(there) = self.info_of(&name).await?
+            {
+                config.max_age = there.config.max_age;
+            }
             self.jetstream
                 .create_or_update_stream(config)
                 .await

@@ -14,7 +14,9 @@ use fleetcast_core::model::object::ObjectQuery;
 use fleetcast_hub::Address;
 use fleetcast_schemas::envelope::parse_time;
 
-pub(crate) use recovery::{BackupArgs, MirrorArgs, PromoteArgs, Rebuild, ReplayArgs, RestoreArgs};
+pub(crate) use recovery::{
+    BackupArgs, MirrorArgs, PromoteArgs, Rebuild, ReplayArgs, RestoreArgs, RetainArgs,
+};
 
 /// Carries Kubernetes objects to every cluster that should have them, and proves that they got there.
 #[derive(Debug, Parser)]
@@ -122,6 +124,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  fleetcast restore /backups/fleet --check                        read all of it, and touch no bus\n  fleetcast restore /backups/fleet --nats nats://127.0.0.1:4222     into a NATS server with a new store\n  fleetcast restore --ahead                                       what clusters hold newer than the restored log\n  fleetcast restore --take-members                                keep that: it becomes new changes\n  fleetcast restore --reapply --cluster eu-1                      write what the log says over it\n\nStart ingest and aggregator after it, not before. A backup that is damaged is named by file, and nothing is restored."
     )]
     Restore(RestoreArgs),
+    /// Cut old history away: what is known at the cut is kept in a base that everything begins at from then on; shows first what goes
+    #[command(
+        after_help = "Examples:\n  fleetcast retain --older-than 90d --backup /backups/fleet --dry-run     what would go\n  fleetcast retain --older-than 90d --backup /backups/fleet               refused where that backup does not hold it\n  fleetcast retain --max-size 10GiB --without-backup --yes                the log is at most that large then\n  fleetcast retain --acks 60d                                             how long acknowledgements are kept\n\nNothing in the fleet changes: every object, decision and answer that counts is in the base, which is written, read back and folded from\nbefore anything is cut. Moments before the cut can no longer be asked about. A terminal asks first; scripts say --yes."
+    )]
+    Retain(RetainArgs),
     /// Copy a hub's truth to this bus by JetStream mirrors, for another region; without --domain, how far the copies are
     #[command(
         after_help = "Examples:\n  fleetcast mirror --domain hub --nats nats://standby:4222     begin to copy, on a leaf node of the hub's server\n  fleetcast mirror --nats nats://standby:4222                  how far the copies are\n\ndocs/operating.md says how to set the servers up. Nothing begins on a mirror until `fleetcast promote`."
@@ -622,7 +629,7 @@ pub(crate) fn at(text: &str) -> Result<At, String> {
 
 /// Reads `500ms`, `10s`, `5m`, `1h`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let wanted = || format!("{text:?} is no time: 500ms, 10s, 5m or 1h");
+    let wanted = || format!("{text:?} is no time: 500ms, 10s, 5m, 1h or 30d");
     let split = text
         .find(|c: char| !c.is_ascii_digit())
         .ok_or_else(wanted)?;
@@ -632,6 +639,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         "s" => 1_000,
         "m" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return Err(wanted()),
     };
     number

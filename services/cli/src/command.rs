@@ -19,6 +19,7 @@ mod plan;
 mod promote;
 mod replay;
 mod restore;
+mod retain;
 mod rollback;
 mod schema;
 mod service;
@@ -56,6 +57,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Replay(replay) => replay::run(&bus, &replay).await,
         Command::Backup(backup) => backup::run(&bus, &backup).await,
         Command::Restore(restore) => restore::run(&bus, &restore).await,
+        Command::Retain(retain) => retain::run(&bus, &retain).await,
         Command::Mirror(mirror) => mirror::run(&bus, &mirror).await,
         Command::Promote(promote) => promote::run(&bus, &promote).await,
         Command::Watch(watch) => watch::run(&bus, &watch).await,

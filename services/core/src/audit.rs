@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::change::Change;
 use crate::decision::Decision;
@@ -26,7 +26,7 @@ pub struct Finding {
 }
 
 /// A log as far as it was read.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {
     last: u64,
     time: Time,
@@ -34,7 +34,7 @@ pub struct Audit {
     objects: BTreeMap<ObjectKey, Known>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Known {
     revision: u64,
     change_sequence: u64,
@@ -43,17 +43,15 @@ struct Known {
 }
 
 impl Audit {
-    /// Begins behind `sequence`: what stood up to there was cut away by the operator.
-    pub fn behind(sequence: u64) -> Self {
-        Self {
-            last: sequence,
-            ..Self::default()
-        }
-    }
-
     /// The place of the last event.
     pub fn last(&self) -> u64 {
         self.last
+    }
+
+    /// The newest revision of every object and policy.
+    pub fn revisions(&self) -> impl Iterator<Item = (&ObjectKey, u64)> {
+        let revisions = self.objects.iter();
+        revisions.map(|(object, known)| (object, known.revision))
     }
 
     /// A message stands at `sequence`, readable or not: what is missing before it.

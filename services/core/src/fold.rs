@@ -247,6 +247,23 @@ impl View {
         self.answers.get(object)?.get(cluster)
     }
 
+    /// Every cluster's greatest answer about every object.
+    pub fn answers(&self) -> impl Iterator<Item = (&ObjectKey, &ClusterName, &Answer)> {
+        self.answers.iter().flat_map(|(object, answers)| {
+            let answers = answers.iter();
+            answers.map(move |(cluster, answer)| (object, cluster, answer))
+        })
+    }
+
+    /// What the log says alone: as if no acknowledgement had been folded.
+    #[must_use]
+    pub fn without_answers(mut self) -> Self {
+        self.acks.clear();
+        self.answers.clear();
+        self.seen.clear();
+        self
+    }
+
     /// Up to which of its acknowledgements `cluster` is confirmed.
     pub fn seen(&self, cluster: &ClusterName) -> Option<Seen> {
         self.seen.get(cluster).copied()

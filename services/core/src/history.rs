@@ -2,6 +2,8 @@
 //!
 //! Fed first with the object's events of the log, in order, then with acknowledgements.
 
+mod cut;
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -23,6 +25,8 @@ use crate::time::Time;
 /// The history of one object as far as it was told.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct History {
+    /// The log sequence up to which it was cut away; none where it was not.
+    pub cut: Option<u64>,
     /// Its revisions, the oldest first.
     pub revisions: Vec<Revision>,
     standings: Standings,

@@ -3,6 +3,7 @@
 //! | what | file |
 //! |---|---|
 //! | one process: standing by, leading, its checkpoint | [`run`] |
+//! | what it knows, as checkpoint and base keep it | [`State`] |
 //! | what is handed in: parts, JSON, dialects, the answer | `door` |
 //! | CloudEvents in structured mode | `cloud_event` |
 //! | the same over HTTP | `http` |
@@ -23,4 +24,5 @@ pub mod run;
 mod state;
 mod sync;
 
-pub use run::{OFFLINE_AFTER, Options, run};
+pub use run::{INGEST, OFFLINE_AFTER, Options, REMOVALS, of_base, run};
+pub use state::{Answered, State};

@@ -3,6 +3,7 @@
 mod effects;
 mod leading;
 mod outbox;
+mod start;
 mod taking;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -15,6 +16,7 @@ use fleetcast_bus::append::Expected;
 use fleetcast_bus::checkpoint::{Checkpoint, Saving};
 use fleetcast_bus::lease::Lease;
 use fleetcast_bus::parts::Assembler;
+use fleetcast_bus::range::Bounds;
 use fleetcast_bus::read::Stored;
 use fleetcast_bus::streams::{self, Layout};
 use fleetcast_bus::{Bus, Connect, Error};
@@ -26,13 +28,15 @@ use fleetcast_endpoint::Listener;
 use fleetcast_schemas::event::DeadLetter;
 use fleetcast_schemas::request::{Answer, Warning};
 use fleetcast_schemas::subject::{self};
-use fleetcast_schemas::{DecodeError, Message, codec, event};
+use fleetcast_schemas::{DecodeError, Message, event};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
+
+pub use self::start::{INGEST, REMOVALS, of_base};
 
 use self::outbox::Outbox;
 use crate::documents::DOCUMENT_LIMIT;
@@ -77,35 +81,59 @@ pub struct Options {
 ///
 /// # Errors
 /// Where the bus is unfit; what passes by itself is waited for.
-pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
+pub async fn run(mut options: Options, stop: watch::Receiver<bool>) -> Result<(), Error> {
     let bus = Bus::connect_patiently(&options.bus).await?;
-    let http = options
-        .http
-        .map(|listener| tokio::spawn(http::serve(listener, bus.clone(), stop.clone())));
-    let beginning = begin(&bus, options.layout).await?;
-    let checkpoint = Checkpoint::new(&options.directory, "ingest");
-    let mut ingest = Ingest::new(
-        bus,
-        Layout {
-            partitions: beginning.partitions,
-            ..options.layout
-        },
-        load(&checkpoint, &beginning),
-        options.identity,
-        options.offline_after,
-    );
-    let outcome = ingest.serve(&checkpoint, &mut stop).await;
-    ingest.settle().await;
-    ingest.finish_saving();
-    ingest.save(&checkpoint);
-    ingest.finish_saving();
-    if let Some(lease) = ingest.lease.take() {
-        lease.release().await;
-    }
+    let http = options.http.take();
+    let http = http.map(|listener| tokio::spawn(http::serve(listener, bus.clone(), stop.clone())));
+    let outcome = serve(&bus, &options, stop).await;
     if let Some(http) = http {
         end_http(http, &outcome).await;
     }
     outcome
+}
+
+/// Serves until it is asked to stop, and begins anew at the base where the log was cut behind what it knows.
+async fn serve(bus: &Bus, options: &Options, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
+    let beginning = begin(bus, options.layout).await?;
+    let checkpoint = Checkpoint::new(&options.directory, "ingest");
+    let layout = Layout {
+        partitions: beginning.partitions,
+        ..options.layout
+    };
+    let mut kept = checkpoint.load::<State>();
+    loop {
+        let state = start::state(bus, kept.take(), &beginning).await?;
+        let mut ingest = Ingest::new(
+            bus.clone(),
+            layout,
+            state,
+            options.identity.clone(),
+            options.offline_after,
+        );
+        let outcome = ingest.serve(&checkpoint, &mut stop).await;
+        ingest.settle().await;
+        let is_cut = matches!(outcome, Ok(Ended::Cut));
+        ingest.finish_saving();
+        if !is_cut {
+            ingest.save(&checkpoint);
+            ingest.finish_saving();
+        }
+        if let Some(lease) = ingest.lease.take() {
+            lease.release().await;
+        }
+        if !is_cut {
+            return outcome.map(drop);
+        }
+        tracing::warn!("the log was cut behind what is known of it: beginning at its base");
+    }
+}
+
+/// Why a process no longer serves.
+enum Ended {
+    /// It was asked to.
+    Stopped,
+    /// Events that it had not read were cut away.
+    Cut,
 }
 
 /// Lets answers that are under way go out, where it was asked to end; else nobody else ends it.
@@ -130,8 +158,8 @@ async fn begin(bus: &Bus, layout: Layout) -> Result<Beginning, Error> {
                 ..layout
             })
             .await?;
-            let beginning = match bus.newest_of(streams::LOG, subject::EPOCH).await? {
-                Some(stored) => codec::decode(&stored.message.payload, &stored.message.headers)?,
+            let beginning = match bus.beginning().await? {
+                Some(beginning) => beginning,
                 None => {
                     let beginning = Beginning {
                         epoch: Epoch {
@@ -177,22 +205,6 @@ async fn asked_to_stop(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
 }
 
-/// The checkpoint, if it belongs to this log.
-fn load(checkpoint: &Checkpoint, beginning: &Beginning) -> State {
-    let Some(mut state) = checkpoint.load::<State>() else {
-        return State::default();
-    };
-    if state.placer.epoch() != Some(&beginning.epoch) {
-        tracing::warn!("the checkpoint belongs to another history: folding anew");
-        return State::default();
-    }
-    for (partition, sequence) in state.confirmed.clone() {
-        state.placer.rewind(partition, sequence);
-    }
-    state.placer.lose();
-    state
-}
-
 /// A submission on its way into the log.
 struct Handed {
     submission: Submission,
@@ -226,8 +238,8 @@ struct Lane {
 /// What became of something that was sent.
 enum Outcome {
     Logged(Vec<(Logged, Result<u64, Error>)>),
-    /// The newest change about an object, read because somebody else was faster.
-    Newest(Box<Handed>, Result<Option<Stored>, Error>),
+    /// The newest change about an object, read because somebody else was faster, and where the log begins.
+    Newest(Box<Handed>, Result<(Option<Stored>, u64), Error>),
     /// Time to decide about an object again.
     DecideAgain(ObjectKey),
     /// A group of messages of a work stream, sent in `term`.
@@ -259,6 +271,8 @@ struct Ingest {
     term: Option<u64>,
     /// Up to where it read the log, also what nobody can read.
     folded: u64,
+    /// Up to where the log was cut, as far as is known: nothing stands there any more that an append could expect.
+    cut: u64,
     /// The end of the log behind its fences: before it knows that much it takes nothing in and decides nothing.
     folds_first: u64,
     pending: FuturesUnordered<Pending>,
@@ -303,6 +317,7 @@ impl Ingest {
             identity,
             lease: None,
             term: None,
+            cut: 0,
             folds_first: 0,
             pending: FuturesUnordered::new(),
             log: Outbox::default(),
@@ -320,26 +335,38 @@ impl Ingest {
         &mut self,
         checkpoint: &Checkpoint,
         stop: &mut watch::Receiver<bool>,
-    ) -> Result<(), Error> {
+    ) -> Result<Ended, Error> {
         let syncs = tokio::spawn(sync::serve(self.bus.clone()));
+        let ended = self.serve_until(checkpoint, stop).await;
+        syncs.abort();
+        ended
+    }
+
+    async fn serve_until(
+        &mut self,
+        checkpoint: &Checkpoint,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<Ended, Error> {
         let mut door = self.bus.subscribe(subject::IN).await?;
         let mut heartbeats = self.bus.follow(streams::HEARTBEAT, &[], 0);
-        let last = self.bus.last_sequence(streams::LOG).await?;
-        if self.state.placer.sequence() > last {
-            tracing::warn!("the log is shorter than the checkpoint: folding anew");
-            self.state = State::default().equipped();
-            self.folded = 0;
-        }
+        let Bounds { first, last } = self.bus.bounds(streams::LOG).await?;
+        self.cut = first - 1;
         let mut log = self
             .bus
             .follow(streams::LOG, &[], self.state.placer.sequence());
         // Nothing is decided before everything that stands in the log is known.
         while self.folded < last {
             tokio::select! {
-                () = asked_to_stop(stop) => return Ok(()),
-                Some(stored) = log.recv() => self.logged(stored),
+                () = asked_to_stop(stop) => return Ok(Ended::Stopped),
+                Some(stored) = log.recv() => {
+                    if self.misses(&stored).await? {
+                        return Ok(Ended::Cut);
+                    }
+                    self.logged(stored);
+                }
             }
         }
+        self.state.settle_removals();
         let mut acks = self.follow_acks();
         let mut lease = tokio::time::interval(LEASE_TICK);
         lease.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -347,9 +374,14 @@ impl Ingest {
         loop {
             tokio::select! {
                 biased;
-                () = asked_to_stop(stop) => break,
+                () = asked_to_stop(stop) => return Ok(Ended::Stopped),
                 _ = lease.tick() => self.keep_lease().await,
-                Some(stored) = log.recv() => self.logged(stored),
+                Some(stored) = log.recv() => {
+                    if self.misses(&stored).await? {
+                        return Ok(Ended::Cut);
+                    }
+                    self.logged(stored);
+                }
                 Some(outcome) = self.pending.next(), if !self.pending.is_empty() => self.settled(outcome),
                 Some(stored) = acks.recv() => self.acknowledged(&stored),
                 Some(delivery) = door.next(), if self.term.is_none() || self.leads() => self.handed_in(delivery),
@@ -358,8 +390,27 @@ impl Ingest {
             }
             self.carry_out();
         }
-        syncs.abort();
-        Ok(())
+    }
+
+    /// Whether events before this one were not read and a base says what they were: then folding begins there.
+    async fn misses(&mut self, stored: &Stored) -> Result<bool, Error> {
+        if stored.sequence <= self.folded + 1 {
+            return Ok(false);
+        }
+        match self.bus.base().await {
+            Ok(base) => Ok(base.is_some_and(|base| base.head.log + 1 >= stored.sequence)),
+            Err(error) if error.is_worth_retrying() => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What an append expects of the last event about its object, known to stand at `sequence`: what was cut away is none, and nothing else stands there as
+    /// long as all of it is known.
+    fn expected(&self, sequence: u64) -> Expected {
+        match sequence <= self.cut && self.cut <= self.folded {
+            true => Expected::OfSubject(0),
+            false => Expected::OfSubject(sequence),
+        }
     }
 
     fn follow_acks(&self) -> mpsc::Receiver<Stored> {

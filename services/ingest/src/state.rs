@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use fleetcast_core::change::Content;
+use fleetcast_core::decision::Place;
 use fleetcast_core::intake::Intake;
 use fleetcast_core::log::{ClusterNews, Entry, Event};
-use fleetcast_core::model::ClusterName;
+use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::placer::Placer;
 use fleetcast_core::readiness::Readiness;
 use fleetcast_core::time::Time;
@@ -14,9 +15,9 @@ use serde_json::Value;
 
 use crate::documents;
 
-/// What one ingest process knows, in the form of its checkpoint.
+/// What one ingest process knows, in the form of its checkpoint and of the section `ingest` of a base.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct State {
+pub struct State {
     pub(crate) intake: Intake,
     pub(crate) placer: Placer,
     pub(crate) clusters: BTreeMap<ClusterName, KnownCluster>,
@@ -26,6 +27,20 @@ pub(crate) struct State {
     pub(crate) confirmed: BTreeMap<u16, u64>,
     /// The newest time in the log: no event of ours is older.
     pub(crate) time: Time,
+    /// Removals that a base says were answered: taken note of when the log behind it is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) removals: Vec<Answered>,
+}
+
+/// A removal that was answered; one in the section `removals` of a base.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    /// What was to go.
+    pub object: ObjectKey,
+    /// Where.
+    pub cluster: ClusterName,
+    /// The decision that took it away.
+    pub place: Place,
 }
 
 /// What the log says about a cluster, beside what placement looks at.
@@ -44,14 +59,54 @@ impl State {
         self.clusters.get(cluster).and_then(|known| known.heard)
     }
 
+    /// The log sequence up to which it is folded.
+    pub fn sequence(&self) -> u64 {
+        self.placer.sequence()
+    }
+
+    /// The newest time in the log.
+    pub fn time(&self) -> Time {
+        self.time
+    }
+
+    /// What the placer knows.
+    pub fn into_placer(self) -> Placer {
+        self.placer
+    }
+
+    /// With removals that were answered, to be taken note of by [`State::settle_removals`].
+    #[must_use]
+    pub fn answered(mut self, removals: Vec<Answered>) -> Self {
+        self.removals = removals;
+        self
+    }
+
+    /// Takes note of the removals that a base says were answered, once all of the log is known: some answer decisions behind the base.
+    pub fn settle_removals(&mut self) {
+        for Answered {
+            object,
+            cluster,
+            place,
+        } in std::mem::take(&mut self.removals)
+        {
+            self.placer.removal_answered(&object, &cluster, &place);
+        }
+    }
+
+    /// Takes note of a removal that was answered.
+    pub fn removal_answered(&mut self, object: &ObjectKey, cluster: &ClusterName, place: &Place) {
+        self.placer.removal_answered(object, cluster, place);
+    }
+
     /// What the core needs and has not: a reader of YAML inside strings.
-    pub(crate) fn equipped(mut self) -> Self {
+    #[must_use]
+    pub fn equipped(mut self) -> Self {
         self.placer.read_yaml_with(documents::yaml_in_text);
         self
     }
 
     /// Folds the next event of the log.
-    pub(crate) fn logged(&mut self, entry: &Entry) {
+    pub fn logged(&mut self, entry: &Entry) {
         if entry.sequence <= self.placer.sequence() {
             return;
         }

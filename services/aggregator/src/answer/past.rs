@@ -43,6 +43,10 @@ pub struct History {
     pub object: ObjectKey,
     /// The form that people read.
     pub name: String,
+    /// The log sequence up to which history was cut away; none where the log was never cut, or the object came later. Of what stood there the newest
+    /// revision is known, with its newest decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<u64>,
     /// The oldest first.
     pub revisions: Vec<Revision>,
 }

@@ -127,6 +127,14 @@ impl Archive {
         }
     }
 
+    /// Drops what lies before `log`: the events behind it were cut away.
+    pub(crate) fn forget_before(&self, log: u64) {
+        let early: Vec<u64> = self.held().range(..log).map(|(log, _)| *log).collect();
+        for log in early {
+            self.drop(log);
+        }
+    }
+
     /// Whether a view folded up to `log` is to be archived: a step lies between it and the last one.
     pub(crate) fn is_due(&self, log: u64) -> bool {
         let last = self.held().last_key_value().map_or(0, |(log, _)| *log);

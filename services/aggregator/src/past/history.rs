@@ -34,8 +34,11 @@ impl Historian {
             upto: Some(now.log),
             ..Part::default()
         };
+        let mut history = match self.at_cut(now).await? {
+            Some(view) => History::at_cut(&view, object),
+            None => History::default(),
+        };
         let mut events = self.bus.range(streams::LOG, part).await?;
-        let mut history = History::default();
         while let Some(dated) = events.next().await? {
             let stored = dated.stored;
             if let Ok(entry) = event::log_entry(&stored.message, stored.sequence) {
@@ -86,6 +89,7 @@ impl Historian {
             as_of,
             object: object.clone(),
             name: object.for_people(),
+            cut: history.cut,
             revisions: history
                 .revisions
                 .iter()
@@ -160,8 +164,8 @@ impl Historian {
                 return Err(Refusal::new("from", message).into());
             }
         };
-        let (before, from) = self.side(&history, "from", from, cluster).await?;
-        let (after, to) = self.side(&history, "to", to, cluster).await?;
+        let (before, from) = self.side(&history, "from", from, cluster, now).await?;
+        let (after, to) = self.side(&history, "to", to, cluster, now).await?;
         let mut differences = diff::fields(&before, &after);
         history::hide_secrets(object, &mut differences);
         Ok(answer::Comparison {
@@ -182,13 +186,19 @@ impl Historian {
         field: &str,
         number: u64,
         cluster: Option<&ClusterName>,
+        now: &Position,
     ) -> Result<(Value, answer::Side), Untold> {
         let revision = history.revision(number).ok_or_else(|| {
             let last = history.revisions.last().map_or(0, |last| last.revision);
             let first = history.revisions.first().map_or(0, |first| first.revision);
             Refusal::new(
                 field,
-                format!("there is no revision {number}; there are {first} to {last}"),
+                match number {
+                    1.. if number < first => format!(
+                        "the history of revision {number} was cut away; {first} to {last} are known"
+                    ),
+                    _ => format!("there is no revision {number}; there are {first} to {last}"),
+                },
             )
         })?;
         let mut side = answer::Side {
@@ -214,7 +224,7 @@ impl Historian {
             return Ok((Value::Null, side));
         };
         side.decision = Some(decided.number);
-        let manifest = self.manifest(history, decided, cluster).await?;
+        let manifest = self.manifest(history, decided, cluster, now).await?;
         match manifest {
             Ok((manifest, digest)) => {
                 side.exists = true;
@@ -234,6 +244,7 @@ impl Historian {
         history: &History,
         decided: &Decided,
         cluster: &ClusterName,
+        now: &Position,
     ) -> Result<Result<(Value, String), String>, Untold> {
         let standing = match decided.standings.get(cluster) {
             None => return Ok(Err(format!("{cluster} was not meant to get it"))),
@@ -248,7 +259,7 @@ impl Historian {
             Some(standing @ Standing::Assigned { .. }) => standing,
         };
         let registered = self
-            .registered(cluster, decided.inputs.cluster_sequence)
+            .registered(cluster, decided.inputs.cluster_sequence, now)
             .await?
             .unwrap_or_else(|| Cluster::named(cluster.clone()));
         let (_, since) = standing.due().unwrap_or_default();
@@ -277,6 +288,7 @@ impl Historian {
         &self,
         cluster: &ClusterName,
         sequence: u64,
+        now: &Position,
     ) -> Result<Option<Cluster>, Untold> {
         let part = Part {
             filters: vec![subject::cluster(cluster)],
@@ -284,8 +296,13 @@ impl Historian {
             upto: Some(sequence),
             ..Part::default()
         };
+        let at_cut = self.at_cut(now).await?;
+        let mut registered = at_cut.and_then(|view| {
+            let mut clusters = view.clusters();
+            let known = clusters.find(|(name, _)| *name == cluster)?.1;
+            known.registered.clone()
+        });
         let mut news = self.bus.range(streams::LOG, part).await?;
-        let mut registered = None;
         while let Some(dated) = news.next().await? {
             let stored = dated.stored;
             if let Ok(entry) = event::log_entry(&stored.message, stored.sequence)

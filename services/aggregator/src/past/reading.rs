@@ -22,9 +22,14 @@ pub(super) async fn fold(
     };
     if view.log < to.log {
         let mut log = bus.range(streams::LOG, part(view.log + 1, to.log)).await?;
+        let mut last = view.log;
         while let Some(dated) = log.next().await? {
             let stored = dated.stored;
             read();
+            if stored.sequence > last + 1 {
+                refuse_cut(bus, stored.sequence).await?;
+            }
+            last = stored.sequence;
             match event::log_entry(&stored.message, stored.sequence) {
                 Ok(entry) => view.logged(&entry),
                 Err(error) => {
@@ -59,4 +64,14 @@ pub(super) async fn fold(
     }
     to.mark(view);
     Ok(())
+}
+
+/// Refuses to go on where the events before `sequence` were cut away before they were read.
+async fn refuse_cut(bus: &Bus, sequence: u64) -> Result<(), Error> {
+    match bus.base().await? {
+        Some(base) if base.head.log + 1 >= sequence => Err(Error::Unavailable(
+            "the log was cut while it was read".to_owned(),
+        )),
+        Some(_) | None => Ok(()),
+    }
 }

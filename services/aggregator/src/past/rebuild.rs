@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use fleetcast_bus::streams;
 use fleetcast_core::Refusal;
-use fleetcast_core::fold::View;
 use fleetcast_schemas::codec::JSON;
 use fleetcast_schemas::envelope::DATACONTENTTYPE;
 use fleetcast_schemas::{Headers, Message};
@@ -67,9 +66,9 @@ impl Historian {
         *last = None;
         let begin = Instant::now();
         let mut now = Position::of(&*shared.view.read().await);
-        self.refuse_to_forget(&now).await?;
-        let mut view = View::default();
-        let (mut read, mut of) = (0, distance(&now.beginning(), &now));
+        let (mut reached, mut view) = self.beginning(&now, None).await?;
+        self.refuse_to_forget(&reached, &now).await?;
+        let (mut read, mut of) = (0, distance(&reached, &now));
         let mut told = Instant::now();
         drop(sender.send(Rebuilding::Progress { read, of }));
         for _ in 0..ROUNDS {
@@ -81,7 +80,7 @@ impl Historian {
                 }
             })
             .await?;
-            let reached = now;
+            reached = now;
             now = Position::of(&*shared.view.read().await);
             of += distance(&reached, &now);
             if distance(&reached, &now) <= FEW {
@@ -116,13 +115,18 @@ impl Historian {
     }
 
     /// Acknowledgements that aged out are nowhere else than in the view that answers.
-    async fn refuse_to_forget(&self, now: &Position) -> Result<(), Untold> {
+    async fn refuse_to_forget(&self, from: &Position, now: &Position) -> Result<(), Untold> {
         for (partition, place) in &now.acks {
             let stream = streams::acks(*partition);
-            if *place > 0 && self.bus.bounds(&stream).await?.first > 1 {
+            let folded = from.acks.get(partition).copied().unwrap_or(0);
+            if *place > folded && self.bus.bounds(&stream).await?.first > folded + 1 {
                 let message = format!(
-                    "{stream} does not reach back to its beginning: a view rebuilt from it would not know what was answered before; \
-                     nothing is changed"
+                    "{stream} does not reach back to {}: a view rebuilt from it would not know what was answered before; \
+                     nothing is changed",
+                    match folded {
+                        0 => "its beginning".to_owned(),
+                        folded => format!("{folded}, where the base ends"),
+                    }
                 );
                 return Err(Refusal::new("", message).into());
             }

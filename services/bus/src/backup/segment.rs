@@ -29,6 +29,8 @@ pub enum Kind {
     Log,
     /// A large body, by its digest in `subject`.
     Body,
+    /// A message of the base at which the log begins.
+    Base,
 }
 
 /// One message, or one body.
@@ -51,7 +53,7 @@ pub struct Record {
 
 impl Record {
     /// A message as a record.
-    pub(super) fn of(kind: Kind, dated: Dated) -> Self {
+    pub(crate) fn of(kind: Kind, dated: Dated) -> Self {
         let Dated {
             stored:
                 Stored {

@@ -5,10 +5,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use fleetcast_core::digest;
-use fleetcast_core::epoch::Beginning;
 use fleetcast_core::time::Time;
 use fleetcast_schemas::envelope::format_time;
-use fleetcast_schemas::{codec, subject};
 
 use super::segment::{Filling, Kind, Record};
 use super::{Error, FORMAT, Head, head, segment_name, segment_path, write_head, write_whole};
@@ -76,12 +74,20 @@ impl Backup {
         bus: &Bus,
         mut progress: impl FnMut(u64, u64),
     ) -> Result<Taken, Error> {
-        let beginning = beginning(bus).await?;
+        let beginning = bus.beginning().await?.ok_or_else(|| {
+            let nothing = "the log has no beginning yet: there is nothing to back up";
+            BusError::Refused(nothing.to_owned())
+        })?;
         let held = self.head.clone();
         if let Some(held) = &held {
             same_log(bus, held, &self.directory).await?;
         }
         let mut writing = Writing::after(&self.directory, held.as_ref());
+        // The base before the acknowledgements that it is folded to, and the log that goes on behind it.
+        let base = match &held {
+            None => bus.base().await?,
+            Some(_) => None,
+        };
         // Acknowledgements first: what they answer stands in the log that is read after them.
         let mut parts = Vec::new();
         let mut acks = BTreeMap::new();
@@ -90,7 +96,8 @@ impl Backup {
             let after = held.as_ref().and_then(|held| held.acks.get(&partition));
             let after = after.copied().unwrap_or(0);
             let last = bus.last_sequence(&stream).await?;
-            acks.insert(partition, after);
+            // What aged out before it was read counts as read.
+            acks.insert(partition, last.max(after));
             parts.push((Kind::Ack(partition), stream, after, last));
         }
         let bounds = bus.bounds(streams::LOG).await?;
@@ -100,6 +107,13 @@ impl Backup {
                 "the log begins at {}, and this backup reaches to {after}: what lies between was cut away; take a new one into an empty folder",
                 bounds.first
             )));
+        }
+        if let Some(base) = &base {
+            if bounds.first > base.head.log + 1 {
+                return Err(cut_meanwhile());
+            }
+            let (first, last) = (base.first - 1, base.at);
+            parts.insert(0, (Kind::Base, streams::BASE.to_owned(), first, last));
         }
         parts.push((Kind::Log, streams::LOG.to_owned(), after, bounds.last));
         let of = parts
@@ -115,12 +129,11 @@ impl Backup {
             };
             let mut messages = bus.range(&stream, part).await?;
             while let Some(dated) = messages.next().await? {
-                match kind {
-                    Kind::Ack(partition) => drop(acks.insert(partition, dated.stored.sequence)),
-                    Kind::Log => log = dated.stored.sequence,
-                    Kind::Body => {}
-                }
                 if kind == Kind::Log {
+                    if dated.stored.sequence != log + 1 {
+                        return Err(cut_meanwhile());
+                    }
+                    log = dated.stored.sequence;
                     writing.body_of(bus, dataref(&dated.stored.message)).await?;
                 }
                 writing.push(Record::of(kind, dated)).await?;
@@ -135,6 +148,10 @@ impl Backup {
             last: writing.previous,
             epoch: beginning.epoch.to_string(),
             partitions: beginning.partitions,
+            base: match &held {
+                Some(held) => held.base,
+                None => base.map(|base| base.head.log),
+            },
             first: held.as_ref().map_or(bounds.first, |held| held.first),
             log,
             log_digest: writing.log_digest,
@@ -154,31 +171,25 @@ impl Backup {
     }
 }
 
-async fn beginning(bus: &Bus) -> Result<Beginning, Error> {
-    let newest = bus.newest_of(streams::LOG, subject::EPOCH).await?;
-    let stored = newest.ok_or_else(|| {
-        BusError::Refused("the log has no beginning yet: there is nothing to back up".to_owned())
-    })?;
-    let message = stored.message;
-    let beginning = codec::decode(&message.payload, &message.headers);
-    Ok(beginning.map_err(BusError::from)?)
-}
-
 /// Says that the log goes on behind what is held.
 async fn same_log(bus: &Bus, held: &Head, directory: &Path) -> Result<(), Error> {
-    let part = Part {
-        from: held.log,
-        upto: Some(held.log),
-        bodies_stay: true,
-        ..Part::default()
+    let there = match bus.log_digest(held.log).await? {
+        // The log may have been cut just there: then its base says what it was.
+        None => bus
+            .base()
+            .await?
+            .filter(|base| base.head.log == held.log)
+            .map(|base| base.head.log_digest),
+        there => there,
     };
-    let there = bus.range(streams::LOG, part).await?.next().await?;
-    let there = there.map(|dated| Record::of(Kind::Log, dated).digest());
     if there.as_ref() == Some(&held.log_digest) {
         return Ok(());
     }
     let why = match there {
-        None => format!("the log has no event {}, the last that it holds", held.log),
+        None => format!(
+            "the log has no event {} (any more), the last that it holds",
+            held.log
+        ),
         Some(_) => format!("event {} is not the one that it holds", held.log),
     };
     Err(Error::Foreign(format!(
@@ -186,6 +197,11 @@ async fn same_log(bus: &Bus, held: &Head, directory: &Path) -> Result<(), Error>
         directory.display(),
         held.epoch
     )))
+}
+
+fn cut_meanwhile() -> Error {
+    let message = "the log was cut while it was read: run the backup again";
+    BusError::Refused(message.to_owned()).into()
 }
 
 /// Segments under way.

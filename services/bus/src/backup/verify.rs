@@ -44,6 +44,7 @@ pub fn verify(directory: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Co
     };
     let mut log = contents.head.first - 1;
     let mut bodies = BTreeSet::new();
+    let mut has_base = false;
     let mut last = String::new();
     for number in 1..=contents.head.segments {
         let damaged = |reason: String| Error::damaged(segment_name(number), reason);
@@ -51,6 +52,7 @@ pub fn verify(directory: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Co
             contents.records += 1;
             match record.kind {
                 Kind::Ack(_) => {}
+                Kind::Base => has_base = true,
                 Kind::Body => {
                     if digest::of_bytes(&record.payload) != record.subject {
                         return Err(damaged(format!("body {} is not itself", record.subject)));
@@ -75,6 +77,13 @@ pub fn verify(directory: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Co
             }
         }
         progress(number, contents.head.segments);
+    }
+    if contents.head.first > 1 && !has_base {
+        let reason = format!(
+            "says that the log begins at {}, and no segment holds the base that says what was before",
+            contents.head.first
+        );
+        return Err(Error::damaged(HEAD, reason));
     }
     if log != contents.head.log || (log > 0 && last != contents.head.log_digest) {
         let reason = format!(

@@ -1,4 +1,4 @@
-//! What can be typed behind `replay`, `backup`, `restore`, `mirror` and `promote`.
+//! What can be typed behind `replay`, `backup`, `restore`, `retain`, `mirror` and `promote`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -87,6 +87,54 @@ pub(crate) struct RestoreArgs {
 }
 
 #[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct RetainArgs {
+    /// Cut what was logged before so long ago (90d, 12h)
+    #[arg(long, value_parser = duration, value_name = "TIME", required_unless_present_any = ["max_size", "to", "acks"], conflicts_with_all = ["max_size", "to"])]
+    pub(crate) older_than: Option<Duration>,
+    /// Cut so much that the log has at most this size (10GiB, 500MiB)
+    #[arg(long, value_parser = size, value_name = "SIZE", conflicts_with = "to")]
+    pub(crate) max_size: Option<u64>,
+    /// Cut up to this log sequence
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) to: Option<u64>,
+    /// A backup that must hold what is cut; may be given several times
+    #[arg(long, value_name = "DIR")]
+    pub(crate) backup: Vec<PathBuf>,
+    /// Cut although no backup is named
+    #[arg(long, conflicts_with = "backup")]
+    pub(crate) without_backup: bool,
+    /// Keep acknowledgements for so long before they age out; what they said is in the base
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    pub(crate) acks: Option<Duration>,
+    /// Only show what would go
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do it without asking
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// How preview and outcome are printed; json is a document each
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Lines,
+}
+
+/// `10GiB`, `500MiB`, `4096`: bytes.
+fn size(text: &str) -> Result<u64, String> {
+    let wanted = || format!("{text:?} is no size: 4096, 500MiB or 10GiB");
+    let split = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(split.unwrap_or(text.len()));
+    let number: u64 = number.parse().map_err(|_| wanted())?;
+    let shift = match unit {
+        "" | "B" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        "TiB" => 40,
+        _ => return Err(wanted()),
+    };
+    number.checked_mul(1 << shift).ok_or_else(wanted)
+}
+
+#[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct MirrorArgs {
     /// The JetStream domain of the hub that is copied
     #[arg(long)]
@@ -110,4 +158,23 @@ pub(crate) struct PromoteArgs {
     /// How the outcome is printed
     #[arg(short, long, default_value = "table")]
     pub(crate) output: Lines,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_and_others_refused() {
+        for (text, expected) in [
+            ("4096", Some(4_096)),
+            ("500MiB", Some(500 << 20)),
+            ("10GiB", Some(10 << 30)),
+            ("10GB", None),
+            ("GiB", None),
+            ("99999999999TiB", None),
+        ] {
+            assert_eq!(size(text).ok(), expected, "{text}");
+        }
+    }
 }

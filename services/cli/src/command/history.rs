@@ -30,6 +30,10 @@ pub(crate) async fn run(bus: &BusArgs, args: &HistoryArgs) -> Result<(), Failure
 fn describe(history: &History) -> String {
     let paint = Paint::stdout();
     let mut text = format!("{}\n", paint.bold(&history.name));
+    if let Some(cut) = history.cut {
+        let line = format!("history before log {cut} was cut; what was known there:");
+        text += &format!("{}\n", paint.dim(&line));
+    }
     for revision in &history.revisions {
         text += &describe_revision(revision, paint);
     }

@@ -1,8 +1,8 @@
 //! `fleetcast replay`: everything read again from the log, to compare it with what is there or to rebuild that.
 
 mod cluster;
-mod fold;
-mod verify;
+pub(crate) mod fold;
+pub(crate) mod verify;
 mod view;
 mod work;
 

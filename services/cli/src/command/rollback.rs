@@ -124,13 +124,16 @@ async fn one(
         let number = |one: Option<&fleetcast_aggregator::answer::past::Revision>| {
             one.map_or(0, |one| one.revision)
         };
-        Failure::Refused(format!(
-            "{text} has no revision {revision}; there are {} to {}",
-            number(first),
-            number(last)
-        ))
+        let (first, last) = (number(first), number(last));
+        Failure::Refused(match history.cut {
+            Some(cut) if revision < first => format!(
+                "{text}: revision {revision} was cut away with the history before log {cut}; {first} to {last} are known"
+            ),
+            _ => format!("{text} has no revision {revision}; there are {first} to {last}"),
+        })
     })?;
-    let at = Some(At::Sequence(found.sequence));
+    // What was carried over a cut stood there, too.
+    let at = Some(At::Sequence(found.sequence.max(history.cut.unwrap_or(0))));
     let then = documents(bus, Some(&object), None, at).await?;
     let now = documents(bus, Some(&object), None, None).await?;
     Ok((then, now, true))

@@ -5,12 +5,11 @@ use fleetcast_bus::{Bus, Error, streams};
 use fleetcast_core::ack::Outcome;
 use fleetcast_core::change::Content;
 use fleetcast_core::decision::Decision;
-use fleetcast_core::epoch::Beginning;
 use fleetcast_core::log::{Entry, Event};
 use fleetcast_core::model::ObjectKey;
 use fleetcast_core::model::object::ObjectQuery;
 use fleetcast_schemas::envelope::format_time;
-use fleetcast_schemas::{codec, event, subject};
+use fleetcast_schemas::event;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -60,11 +59,9 @@ pub(crate) async fn follow(bus: &Bus) -> Result<mpsc::Receiver<Stored>, Error> {
 
 /// Over how many partitions the log says that acknowledgements are spread.
 pub(crate) async fn partitions(bus: &Bus) -> Result<u16, Error> {
-    let newest = bus.newest_of(streams::LOG, subject::EPOCH).await?;
-    let stored = newest.ok_or_else(|| {
+    let beginning = bus.beginning().await?.ok_or_else(|| {
         Error::Refused("the log has no beginning yet: is `fleetcast ingest` running?".to_owned())
     })?;
-    let beginning: Beginning = codec::decode(&stored.message.payload, &stored.message.headers)?;
     Ok(beginning.partitions)
 }
 

@@ -34,13 +34,11 @@ impl Ingest {
             match effect {
                 Effect::Append { decision, expected } => {
                     tracing::info!(object = %decision.object, revision = decision.revision, decision = decision.number, "decided");
+                    let expected = self.expected(expected);
                     self.log.push(Letter {
                         message: event::decision(&decision),
                         alone: false,
-                        then: (
-                            Expected::OfSubject(expected),
-                            Logged::Decision(decision.object),
-                        ),
+                        then: (expected, Logged::Decision(decision.object)),
                     });
                 }
                 Effect::Write {

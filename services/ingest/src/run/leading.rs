@@ -30,6 +30,8 @@ impl Ingest {
                     "work that was stored is gone from its stream: taking over again, to write it anew"
                 );
                 self.stop_leading();
+            } else if let Ok(bounds) = self.bus.bounds(streams::LOG).await {
+                self.cut = bounds.first - 1;
             }
         } else {
             match self.bus.take_lease(streams::PLACER, &self.identity).await {

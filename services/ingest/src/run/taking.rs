@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use fleetcast_bus::append::Expected;
 use fleetcast_bus::read::Stored;
 use fleetcast_bus::{Delivery, Error, streams};
 use fleetcast_core::Refusal;
@@ -116,7 +115,7 @@ impl Ingest {
                     message: event::change(&change),
                     alone: false,
                     then: (
-                        Expected::OfSubject(expected),
+                        self.expected(expected),
                         Logged::Change(handed, Box::new(change)),
                     ),
                 });
@@ -167,13 +166,20 @@ impl Ingest {
         };
         self.pending.push(Box::pin(async move {
             tokio::time::sleep(pause).await;
-            let newest = bus.newest_of(streams::LOG, &subject).await;
-            Outcome::Newest(Box::new(handed), newest)
+            let newest = async {
+                let newest = bus.newest_of(streams::LOG, &subject).await?;
+                Ok((newest, bus.bounds(streams::LOG).await?.first))
+            };
+            Outcome::Newest(Box::new(handed), newest.await)
         }));
     }
 
     /// Decides anew about a submission once everything up to the newest change is known: one of the changes before it may have the same id.
-    pub(super) fn decide_anew(&mut self, handed: Handed, newest: Result<Option<Stored>, Error>) {
+    pub(super) fn decide_anew(
+        &mut self,
+        handed: Handed,
+        newest: Result<(Option<Stored>, u64), Error>,
+    ) {
         let object = &handed.submission.object;
         if handed.attempts >= ATTEMPTS {
             tracing::warn!(%object, "a change could not be stored: its publisher will repeat it");
@@ -182,8 +188,10 @@ impl Ingest {
         }
         let newest = newest.unwrap_or_else(|error| {
             tracing::debug!(%object, %error, "what stands there cannot be read");
-            None
+            (None, 1)
         });
+        let (newest, first) = newest;
+        self.cut = self.cut.max(first - 1);
         let handed = Handed {
             attempts: handed.attempts + 1,
             ..handed

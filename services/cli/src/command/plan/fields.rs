@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use fleetcast_aggregator::VIEW;
 use fleetcast_bus::{Bus, streams};
 use fleetcast_core::change::Content;
 use fleetcast_core::dialect::karmada::live::{self as karmada_live, Plain};
 use fleetcast_core::dialect::{Submitted, karmada};
 use fleetcast_core::diff::{self, Difference};
+use fleetcast_core::fold::{ChangeView, View};
 use fleetcast_core::log::Event;
 use fleetcast_core::model::{Cluster, ClusterName, ObjectKey};
 use fleetcast_core::report::ObjectPlan;
@@ -48,9 +50,21 @@ impl Held {
                 _ => None,
             }
         });
+        let mut keys: Vec<ObjectKey> = keys.collect();
+        // What was declared before the log was cut, and not since, stands in the base.
+        let base: Option<View> = match bus.base().await? {
+            Some(base) => Some(bus.base_section(&base, VIEW).await?),
+            None => None,
+        };
+        let carried: BTreeMap<&ObjectKey, &ChangeView> = base.iter().flat_map(carried).collect();
+        if let Some(base) = &base {
+            keys.extend(base.policies().map(|(key, _)| key.clone()));
+            keys.sort();
+            keys.dedup();
+        }
         Ok(Self {
-            policies: read_all(bus, keys.collect()).await?,
-            documents: read_all(bus, objects).await?,
+            policies: read_all(bus, keys, &carried).await?,
+            documents: read_all(bus, objects, &carried).await?,
         })
     }
 
@@ -145,11 +159,28 @@ impl Held {
     }
 }
 
-/// The documents of `keys` as they are declared now.
-async fn read_all(bus: &Bus, keys: Vec<ObjectKey>) -> Result<BTreeMap<ObjectKey, Value>, Failure> {
+/// The newest change of every object and policy at the cut.
+fn carried(base: &View) -> impl Iterator<Item = (&ObjectKey, &ChangeView)> {
+    let policies = base.policies().map(|(key, policy)| (key, &policy.change));
+    let objects = base.objects().map(|(key, object)| (key, &object.change));
+    policies.chain(objects)
+}
+
+/// The documents of `keys` as they are declared now; `carried` is what was declared before the log begins.
+async fn read_all(
+    bus: &Bus,
+    keys: Vec<ObjectKey>,
+    carried: &BTreeMap<&ObjectKey, &ChangeView>,
+) -> Result<BTreeMap<ObjectKey, Value>, Failure> {
     let mut read = futures::stream::iter(keys.into_iter().map(|key| async move {
         let subject = subject::change_of(&key);
         let stored = bus.newest_of(streams::LOG, &subject).await?;
+        if stored.is_none() {
+            let change = carried.get(&key).filter(|change| !change.withdrawn);
+            let document = change.and_then(|change| change.document.as_ref());
+            let document = document.and_then(|document| document.value().ok());
+            return Ok((key, document));
+        }
         let entry =
             stored.and_then(|stored| event::log_entry(&stored.message, stored.sequence).ok());
         let content = match entry.map(|entry| entry.event) {

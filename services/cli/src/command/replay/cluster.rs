@@ -5,13 +5,12 @@ use std::time::{Duration, Instant};
 
 use fleetcast_aggregator::answer::{Objects, Request, Row};
 use fleetcast_aggregator::client;
-use fleetcast_bus::{Bus, streams};
-use fleetcast_core::epoch::Beginning;
+use fleetcast_bus::Bus;
 use fleetcast_core::fold::Condition;
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::time::Time;
-use fleetcast_schemas::subject::{self, Lane};
-use fleetcast_schemas::{codec, event};
+use fleetcast_schemas::event;
+use fleetcast_schemas::subject::Lane;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -32,12 +31,9 @@ pub(super) async fn replay(
     cluster: &ClusterName,
     format: Document,
 ) -> Result<(), Failure> {
-    let stored = bus.newest_of(streams::LOG, subject::EPOCH).await?;
-    let message = stored.map(|stored| stored.message).ok_or_else(|| {
+    let beginning = bus.beginning().await?.ok_or_else(|| {
         Failure::Refused("the log has no epoch yet: is `fleetcast ingest` running?".to_owned())
     })?;
-    let beginning: Beginning = codec::decode(&message.payload, &message.headers)
-        .map_err(|error| Failure::Refused(error.to_string()))?;
     let lane = Lane::new(cluster.clone(), beginning.partitions);
     let before = rows(bus, cluster).await?;
     if before.is_empty() {

@@ -55,12 +55,7 @@ struct Side<T> {
 
 pub(super) async fn run(bus: &Bus, format: Document) -> Result<(), Failure> {
     let answer: Objects = client::query(bus, "objects", None, &Request::default()).await?;
-    let acks: BTreeMap<u16, u64> = answer
-        .as_of
-        .acks
-        .iter()
-        .filter_map(|(token, place)| Some((token.strip_prefix('p')?.parse().ok()?, *place)))
-        .collect();
+    let acks = acks(&answer);
     let folded = fold::fold(bus, answer.as_of.log, &acks).await?;
     let expected = folded.view.canonical_rows();
     let found = rows(&answer);
@@ -97,8 +92,15 @@ pub(super) async fn run(bus: &Bus, format: Document) -> Result<(), Failure> {
     }
 }
 
+/// Up to where acknowledgements were folded in an answer, by partition.
+pub(crate) fn acks(answer: &Objects) -> BTreeMap<u16, u64> {
+    let acks = answer.as_of.acks.iter();
+    acks.filter_map(|(token, place)| Some((token.strip_prefix('p')?.parse().ok()?, *place)))
+        .collect()
+}
+
 /// The canonical rows of an answer, in the order that the view has them.
-fn rows(answer: &Objects) -> Vec<CanonicalRow> {
+pub(crate) fn rows(answer: &Objects) -> Vec<CanonicalRow> {
     let rows = answer.objects.iter().flat_map(|object| {
         object.rows.iter().map(|row| CanonicalRow {
             object: object.object.clone(),
