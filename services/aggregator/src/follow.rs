@@ -204,10 +204,24 @@ impl<'a> Fold<'a> {
     /// Folds one turn; false where the log turns out to be partitioned otherwise than it is read.
     async fn fold(&mut self, turn: &mut Vec<(Source, Found)>) -> bool {
         let mut view = self.shared.view.write().await;
+        // Until everything is folded nothing is told: then all of it is.
+        let touched = self
+            .shared
+            .touched
+            .as_ref()
+            .filter(|_| self.behind.is_empty());
         for (source, found) in turn.drain(..) {
             match (source, found) {
-                (Source::Log, Found::Entry(entry)) => view.logged(&entry),
+                (Source::Log, Found::Entry(entry)) => {
+                    view.logged(&entry);
+                    if let Some(touched) = touched {
+                        touched.entry(&entry);
+                    }
+                }
                 (Source::Acks(partition), Found::Batch(sequence, batch)) => {
+                    if let Some(touched) = touched {
+                        touched.batch(&batch);
+                    }
                     if let Some(seen) = view.acknowledged(partition, sequence, &batch) {
                         self.seen.insert(batch.cluster, (partition, seen));
                     }
@@ -232,6 +246,11 @@ impl<'a> Fold<'a> {
             return false;
         }
         let is_whole = self.behind.is_empty();
+        if let Some(touched) = self.shared.touched.as_ref().filter(|_| is_whole)
+            && !self.shared.progress.borrow().is_whole
+        {
+            touched.all();
+        }
         self.shared.progress.send_if_modified(|progress| {
             let changed = progress.log != log || progress.is_whole != is_whole;
             (progress.log, progress.is_whole) = (log, is_whole);

@@ -6,6 +6,7 @@
 //! | asking | [`client`] |
 //! | reading the streams and folding them | `follow`, with one `reader` a stream |
 //! | answering | `query` |
+//! | what the objects of a hub are told | `statuses` |
 //! | the past | `past` |
 //! | the checkpoint | `keeper` |
 //!
@@ -20,13 +21,16 @@ mod past;
 mod query;
 mod reader;
 mod shared;
+mod statuses;
+mod touched;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use fleetcast_bus::{Bus, Connect};
+use fleetcast_core::status::Told;
 use fleetcast_schemas::subject;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 pub use shared::VIEW;
 
@@ -34,6 +38,7 @@ use keeper::Keeper;
 use past::Historian;
 use past::archive::Archive;
 use shared::Shared;
+use touched::Touched;
 
 /// What the aggregator needs to know.
 #[derive(Debug, Clone)]
@@ -42,6 +47,8 @@ pub struct Options {
     pub bus: Connect,
     /// Where the checkpoint is kept.
     pub directory: PathBuf,
+    /// Who is told what the objects of a hub are to be told, as it changes; none where nobody wants to know.
+    pub statuses: Option<mpsc::Sender<Told>>,
 }
 
 /// Why the aggregator ended; repeating changes nothing.
@@ -57,14 +64,21 @@ pub enum Error {
 /// # Errors
 /// Where the server is not fit or the connection is closed for good; anything else is tried again.
 pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
-    let Options { bus, directory } = options;
+    let Options {
+        bus,
+        directory,
+        statuses,
+    } = options;
     // A sender that is gone will not ask any more: that ends it, too.
     let mut stopped = std::pin::pin!(async move { drop(stop.wait_for(|stop| *stop).await) });
     let bus = tokio::select! {
         bus = Bus::connect_patiently(&bus) => bus?,
         () = &mut stopped => return Ok(()),
     };
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(Shared {
+        touched: statuses.is_some().then(Touched::default),
+        ..Shared::default()
+    });
     let archive = Arc::new(Archive::open(&directory));
     let historian = Arc::new(Historian::new(bus.clone(), Arc::clone(&archive)));
     let mut keeper = Keeper::new(&directory, archive);
@@ -72,6 +86,7 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
     let outcome = tokio::select! {
         error = query::serve(&shared, &historian, queries) => Err(error),
         () = query::prepare(&shared, &historian) => Ok(()),
+        () = statuses::tell(&shared, statuses) => Ok(()),
         never = follow::follow(&bus, &shared, &mut keeper) => match never {},
         () = &mut stopped => Ok(()),
     };

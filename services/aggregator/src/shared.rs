@@ -3,6 +3,8 @@
 use fleetcast_core::fold::View;
 use tokio::sync::{RwLock, watch};
 
+use crate::touched::Touched;
+
 /// The section of a base that holds the view.
 pub const VIEW: &str = "view";
 
@@ -13,6 +15,8 @@ pub(crate) struct Shared {
     pub(crate) view: RwLock<View>,
     /// How far it is.
     pub(crate) progress: watch::Sender<Progress>,
+    /// What changed in it, where somebody wants to be told.
+    pub(crate) touched: Option<Touched>,
 }
 
 /// How far the view is folded.

@@ -299,6 +299,9 @@ pub(crate) struct AggregatorArgs {
         value_name = "DIR"
     )]
     pub(crate) state: PathBuf,
+    /// Write status back to the objects of this hub: KUBECONFIG, KUBECONFIG:CONTEXT, or in-cluster [default: none]
+    #[arg(long, env = "FLEETCAST_HUB", value_name = "KUBECONFIG[:CONTEXT]")]
+    pub(crate) hub: Option<fleetcast_hub::Address>,
 }
 
 #[derive(Debug, Clone, ClapArgs)]

@@ -12,12 +12,13 @@ use fleetcast_bus::streams::Layout;
 use fleetcast_bus::{Bus, Connect};
 use fleetcast_core::dialect::native::crds;
 use fleetcast_core::model::{ClusterName, ObjectKey};
+use fleetcast_core::status::Told;
 use fleetcast_kubernetes::credentials;
 use fleetcast_schemas::request::Answer;
 use fleetcast_simulator as simulator;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::connection::Running;
@@ -33,6 +34,8 @@ const LAYOUT: Layout = Layout {
 const IDENTITY: &str = "up";
 /// How long changes of a simulated cluster gather before they are written to disk.
 const SAVE_EVERY: Duration = Duration::from_millis(500);
+/// How many statuses may wait to be written to the hub.
+const STATUSES: usize = 256;
 /// How long the services may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -95,7 +98,8 @@ impl Fleet {
             _server: server,
             _lock: lock,
         };
-        fleet.start_services(&stopped);
+        let (told, statuses) = mpsc::channel(STATUSES);
+        fleet.start_services(workspace.hub.is_some().then_some(told), &stopped);
         for member in &workspace.clusters {
             fleet
                 .start_member(member, &workspace.directory, &stopped)
@@ -104,7 +108,8 @@ impl Fleet {
         }
         fleet.register(&workspace.clusters).await?;
         if let Some(hub) = &workspace.hub {
-            let started = fleet.start_hub(hub, &workspace.directory, &stopped).await;
+            let started = fleet.start_hub(hub, &workspace.directory, statuses, &stopped);
+            let started = started.await;
             started.context("the hub")?;
         }
         let running = serde_json::to_vec(&Running { nats: url })?;
@@ -112,7 +117,11 @@ impl Fleet {
         Ok(fleet)
     }
 
-    fn start_services(&mut self, stopped: &watch::Receiver<bool>) {
+    fn start_services(
+        &mut self,
+        statuses: Option<mpsc::Sender<Told>>,
+        stopped: &watch::Receiver<bool>,
+    ) {
         let ingest = fleetcast_ingest::Options {
             bus: Connect::new(&self.url, "ingest"),
             directory: self.state.join("state"),
@@ -124,6 +133,7 @@ impl Fleet {
         let aggregator = fleetcast_aggregator::Options {
             bus: Connect::new(&self.url, "aggregator"),
             directory: self.state.join("state"),
+            statuses,
         };
         let (stop_ingest, stop_aggregator) = (stopped.clone(), stopped.clone());
         self.tasks.spawn(async move {
@@ -185,11 +195,12 @@ impl Fleet {
         Ok(())
     }
 
-    /// Watches the hub; a simulated one serves the native kinds.
+    /// Watches the hub, and writes status back to it; a simulated one serves the native kinds.
     async fn start_hub(
         &mut self,
         hub: &Hub,
         directory: &Path,
+        statuses: mpsc::Receiver<Told>,
         stopped: &watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
         let client = match &hub.kubeconfig {
@@ -203,6 +214,9 @@ impl Fleet {
                 client
             }
         };
+        let api = fleetcast_hub::Api::new(client.clone());
+        // Ends with the aggregator that tells it.
+        tokio::spawn(fleetcast_hub::status::run(api, statuses));
         let options = fleetcast_hub::Options {
             bus: Connect::new(&self.url, "hub"),
             client,

@@ -232,6 +232,17 @@ impl View {
         self.objects.get(key)
     }
 
+    /// One cluster.
+    pub fn cluster(&self, name: &ClusterName) -> Option<&ClusterView> {
+        self.clusters.get(name)
+    }
+
+    /// How a cluster stands.
+    pub fn readiness(&self, name: &ClusterName) -> Readiness {
+        self.cluster(name)
+            .map_or(Readiness::Unknown, ClusterView::readiness)
+    }
+
     /// All policies of the log, by key.
     pub fn policies(&self) -> impl Iterator<Item = (&ObjectKey, &PolicyView)> {
         self.policies.iter()

@@ -44,6 +44,7 @@ pub mod refusal;
 pub mod replicas;
 pub mod report;
 pub mod stated;
+pub mod status;
 pub mod sync;
 pub mod time;
 pub mod work;

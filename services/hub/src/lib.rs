@@ -7,6 +7,7 @@
 //! | which kinds of a hub are watched | `run/watching.rs` |
 //! | effects carried out: finalizers, submissions, reports | `run/doing.rs`, `run/report.rs` |
 //! | handing in, at the door that every publisher uses | `submit.rs` |
+//! | status written back to its objects | [`status`] |
 //! | a hub held against the log, once | [`survey`] |
 //!
 //! What is done about an object is decided without IO, in [`fleetcast_core::hub`].
@@ -15,6 +16,7 @@
 
 pub mod api;
 pub mod run;
+pub mod status;
 pub mod submit;
 pub mod survey;
 

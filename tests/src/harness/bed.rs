@@ -13,6 +13,7 @@ use fleetcast_bus::{Bus, Connect, Credentials};
 use fleetcast_core::dialect::{self, Input};
 use fleetcast_core::fold::Condition;
 use fleetcast_core::model::{ClusterName, ObjectKey};
+use fleetcast_core::status::Told;
 use fleetcast_endpoint::Listener;
 use fleetcast_schemas::envelope::{DATACONTENTTYPE, ID, SOURCE};
 use fleetcast_schemas::request::Answer;
@@ -21,7 +22,7 @@ use fleetcast_simulator::Cluster;
 use kube::api::{Api, DynamicObject};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// How long anything may take on a busy machine before a test gives it up.
@@ -159,11 +160,26 @@ impl Bed {
         spawn(|stop| async move { Ok(fleetcast_hub::run(options, stop).await?) })
     }
 
+    /// Starts an aggregator that writes status back to the objects of the hub behind `hub`.
+    pub fn aggregator_for(&self, hub: kube::Client) -> Service {
+        let (sender, told) = mpsc::channel(16);
+        tokio::spawn(fleetcast_hub::status::run(
+            fleetcast_hub::Api::new(hub),
+            told,
+        ));
+        self.aggregator_telling(Some(sender))
+    }
+
     /// Starts an aggregator.
     pub fn aggregator(&self) -> Service {
+        self.aggregator_telling(None)
+    }
+
+    fn aggregator_telling(&self, statuses: Option<mpsc::Sender<Told>>) -> Service {
         let options = fleetcast_aggregator::Options {
             bus: self.connect_as("aggregator"),
             directory: self.directory.path().join("aggregator"),
+            statuses,
         };
         spawn(|stop| async move { Ok(fleetcast_aggregator::run(options, stop).await?) })
     }

@@ -71,6 +71,7 @@ impl World {
     pub(crate) async fn start(&mut self) {
         let (stop, stopped) = watch::channel(false);
         let options = Options {
+            statuses: None,
             bus: Connect::new(self.server.url(), "aggregator"),
             directory: self.directory.path().join("state"),
         };

@@ -11,7 +11,7 @@ use fleetcast_bus::streams::Layout;
 use fleetcast_core::health::{Rules, rules};
 use fleetcast_endpoint::Listener;
 use fleetcast_kubernetes::credentials;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use crate::args::{AgentArgs, AggregatorArgs, BusArgs, HttpArgs, IngestArgs};
@@ -78,14 +78,30 @@ pub(crate) async fn agent(bus: &BusArgs, args: AgentArgs) -> Result<(), Failure>
 }
 
 pub(crate) async fn aggregator(bus: &BusArgs, args: AggregatorArgs) -> Result<(), Failure> {
+    let statuses = match &args.hub {
+        Some(hub) => {
+            let client = hub.client().await.map_err(anyhow::Error::from)?;
+            let (sender, told) = mpsc::channel(STATUSES);
+            tokio::spawn(fleetcast_hub::status::run(
+                fleetcast_hub::Api::new(client),
+                told,
+            ));
+            Some(sender)
+        }
+        None => None,
+    };
     let options = fleetcast_aggregator::Options {
         bus: connection::options(bus, "aggregator"),
         directory: args.state,
+        statuses,
     };
     fleetcast_aggregator::run(options, stop())
         .await
         .map_err(|error| Failure::Refused(error.to_string()))
 }
+
+/// How many statuses may wait to be written to a hub.
+const STATUSES: usize = 256;
 
 /// Listens for HTTP, where that is asked for.
 fn listen(args: &HttpArgs) -> Result<Option<Arc<Listener>>, Failure> {

@@ -83,6 +83,18 @@ pub(super) fn columns() -> Value {
             ".status.conditions[?(@.type==\"Ready\")].status",
             0
         ),
+        column(
+            "Status",
+            "string",
+            ".status.conditions[?(@.type==\"Ready\")].reason",
+            0
+        ),
+        column(
+            "Since",
+            "date",
+            ".status.conditions[?(@.type==\"Ready\")].lastTransitionTime",
+            0
+        ),
         column("Region", "string", ".spec.region", 0),
         column("Zone", "string", ".spec.zone", 0),
         column("Provider", "string", ".spec.provider", 1),

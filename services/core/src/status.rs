@@ -1,0 +1,189 @@
+//! What the objects of a hub are told about themselves: from the view to the status that stands on them. Pure; the edge only writes it.
+//!
+//! | object of the hub | status | file |
+//! |---|---|---|
+//! | FederatedObject, ClusterFederatedObject | counts, conditions, the first clusters that are not right | [`native`] |
+//! | KubeFed's kinds | KubeFed's own form | [`kubefed`] |
+//! | MemberCluster | whether it is ready, since when | [`cluster`] |
+//!
+//! Times are left to [`finish`], which keeps those of what did not change, so that an equal status is not written again. A new dialect is a file here and an arm in [`of_object`].
+
+pub mod cluster;
+pub mod kubefed;
+pub mod native;
+
+use serde_json::{Value, json};
+
+use crate::dialect;
+use crate::document::Document;
+use crate::fold::View;
+use crate::hub::{HubOrigin, sighting};
+use crate::model::{ClusterName, Dialect, ObjectKey};
+
+/// What an object of a hub is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    /// Where it stands on the hub.
+    pub place: ObjectKey,
+    /// Its apiVersion there.
+    pub api_version: String,
+    /// Which hub's object it was, in which state; none for a cluster, which any hub may hold.
+    pub origin: Option<HubOrigin>,
+    /// What it declared; none for a cluster.
+    pub document: Option<Document>,
+    /// Its status, without the times that [`finish`] knows.
+    pub status: Value,
+}
+
+/// What the object of a hub is told that declared `key`; none where no hub did, or its dialect has no status of ours.
+pub fn of_object(view: &View, key: &ObjectKey) -> Option<Told> {
+    let object = view.object(key)?;
+    let origin = HubOrigin::of(&object.change.origin)?;
+    let document = object.change.document.clone()?;
+    let value = document.value().ok()?;
+    let rows = view.rows(key);
+    let decided = object
+        .decision
+        .as_ref()
+        .map_or(0, |decision| decision.revision);
+    let status = match object.change.dialect? {
+        Dialect::Native => native::status(object.change.revision, decided, &rows),
+        Dialect::Kubefed => kubefed::status(object.change.revision, decided, &rows, &|cluster| {
+            view.readiness(cluster)
+        }),
+        Dialect::Karmada => return None,
+    };
+    let (place, api_version) = place_of(&value)?;
+    Some(Told {
+        place,
+        api_version,
+        origin: Some(origin),
+        document: Some(document),
+        status,
+    })
+}
+
+/// What the object of a registered cluster is told; none where it is not registered.
+pub fn of_cluster(view: &View, name: &ClusterName) -> Option<Told> {
+    let known = view
+        .cluster(name)
+        .filter(|known| known.registered.is_some())?;
+    Some(Told {
+        place: ObjectKey::of_cluster(name),
+        api_version: dialect::native::API_VERSION.to_owned(),
+        origin: None,
+        document: None,
+        status: cluster::status(known),
+    })
+}
+
+fn place_of(document: &Value) -> Option<(ObjectKey, String)> {
+    let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str);
+    let api_version = text("/apiVersion")?;
+    let (group, _) = api_version.rsplit_once('/')?;
+    let place = ObjectKey::new(
+        text("/kind")?,
+        group,
+        text("/metadata/namespace"),
+        text("/metadata/name")?,
+    );
+    Some((place.ok()?, api_version.to_owned()))
+}
+
+/// The status to be written on the live object at `now` (RFC 3339); none where it is another object by now, or says all this already.
+pub fn finish(told: &Told, live: &Value, now: &str) -> Option<Value> {
+    let uid = live["metadata"]["uid"].as_str();
+    if told
+        .origin
+        .as_ref()
+        .is_some_and(|origin| uid != Some(&origin.uid))
+    {
+        return None;
+    }
+    let before = &live["status"];
+    let mut status = told.status.clone();
+    if let Some(document) = &told.document {
+        let is_same = document
+            .value()
+            .is_ok_and(|value| sighting::document(live) == value);
+        let generation = match is_same {
+            true => &live["metadata"]["generation"],
+            // What is told is about an earlier state: so is the generation that stands there.
+            false => &before["observedGeneration"],
+        };
+        if generation.is_u64() {
+            status["observedGeneration"] = generation.clone();
+        }
+    }
+    let generation = status["observedGeneration"].clone();
+    let is_kubefed = told.place.group() == kubefed::GROUP;
+    let clusters_changed = items(&status["clusters"]) != items(&before["clusters"]);
+    for condition in status["conditions"].as_array_mut().into_iter().flatten() {
+        let old = of_type(before, &condition["type"]);
+        let changed = old["status"] != condition["status"]
+            || (is_kubefed && text(&old["reason"]) != text(&condition["reason"]));
+        if condition.get("lastTransitionTime").is_none() {
+            condition["lastTransitionTime"] = kept(&old["lastTransitionTime"], !changed, now);
+        }
+        if is_kubefed {
+            let unchanged = !changed && !clusters_changed;
+            condition["lastUpdateTime"] = kept(&old["lastUpdateTime"], unchanged, now);
+        } else if generation.is_u64() {
+            condition["observedGeneration"] = generation.clone();
+        }
+    }
+    (clusters_changed || !says(before, &status)).then_some(status)
+}
+
+fn of_type<'a>(status: &'a Value, kind: &Value) -> &'a Value {
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    let mut same = conditions.filter(|condition| condition["type"] == *kind);
+    same.next().unwrap_or(&Value::Null)
+}
+
+/// The items of a list; a server drops a list that lost its last item.
+fn items(list: &Value) -> &[Value] {
+    list.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn kept(old: &Value, keep: bool, now: &str) -> Value {
+    match old {
+        Value::String(_) if keep => old.clone(),
+        _ => json!(now),
+    }
+}
+
+/// Whether all that `status` says stands in `before`; conditions and fields of others may stand there as well.
+fn says(before: &Value, status: &Value) -> bool {
+    let fields = status.as_object().into_iter().flatten();
+    fields.into_iter().all(|(name, value)| match name.as_str() {
+        "conditions" => {
+            let ours = value.as_array().into_iter().flatten();
+            ours.into_iter()
+                .all(|condition| of_type(before, &condition["type"]) == condition)
+        }
+        _ => before[name] == *value,
+    })
+}
+
+/// `a condition`, without the time.
+fn condition(kind: &str, status: &str, reason: &str, message: String) -> Value {
+    json!({"type": kind, "status": status, "reason": reason, "message": message})
+}
+
+/// `eu-1, eu-2 and 3 more`.
+fn some<'a>(names: impl Iterator<Item = &'a ClusterName>) -> String {
+    const NAMED: usize = 5;
+    let names: Vec<&str> = names.map(ClusterName::as_str).collect();
+    match names.len().saturating_sub(NAMED) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names[..NAMED].join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests;
