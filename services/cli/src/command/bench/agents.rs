@@ -10,10 +10,12 @@ use super::rig::{Directory, Rig, machine, round};
 use super::tracker::{Acks, Tracker};
 use super::{documents, settle};
 use crate::args::bench::AgentsArgs;
+use crate::progress::Progress;
 use crate::submit;
 
 pub(super) async fn run(args: &AgentsArgs) -> anyhow::Result<Value> {
     let directory = Directory::new(&args.common)?;
+    eprintln!("connecting {} agents", args.clusters);
     let begin = Instant::now();
     let mut rig = Rig::start(&args.common, directory, args.clusters as usize, 1).await?;
     let up = begin.elapsed();
@@ -65,6 +67,7 @@ impl Changes<'_> {
             _ => json!({"clusterSelector": {}}),
         };
         let mut latencies = Vec::new();
+        let mut progress = Progress::new(name, u64::from(self.count));
         for revision in 1..=u64::from(self.count) {
             let (key, document) = documents::config_map(name, &placement, revision);
             let mut tracker = Tracker::default();
@@ -73,7 +76,9 @@ impl Changes<'_> {
             submit::apply(&self.rig.bus, &key, &document).await?;
             let last = settle::acknowledged(self.rig, self.acks, &mut tracker).await?;
             latencies.push(ms(last.duration_since(begin)));
+            progress.at(revision);
         }
+        progress.end();
         Ok(percentiles(latencies))
     }
 }
