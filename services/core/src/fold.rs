@@ -393,8 +393,14 @@ impl View {
     }
 
     fn answered(&mut self, cluster: &ClusterName, transitions: u64, ack: &crate::ack::Ack) {
-        let answers = self.answers.entry(ack.object.clone()).or_default();
-        let known = answers.get(cluster);
+        // Keys are cloned only where they are new.
+        if !self.answers.contains_key(&ack.object) {
+            self.answers.insert(ack.object.clone(), BTreeMap::new());
+        }
+        let Some(answers) = self.answers.get_mut(&ack.object) else {
+            return;
+        };
+        let known = answers.get_mut(cluster);
         let place = ack.place();
         let turn = Turn {
             epoch: ack.epoch.number,
@@ -403,38 +409,39 @@ impl View {
             transitions,
             count: ack.count,
         };
-        let mut holds = known.map(|answer| answer.holds).unwrap_or_default();
+        let mut holds = known
+            .as_ref()
+            .map(|answer| answer.holds)
+            .unwrap_or_default();
         match ack.outcome {
             Outcome::Applied => holds.applied = holds.applied.max(Some((turn, ack.revision))),
             Outcome::Removed | Outcome::Orphaned => holds.gone = holds.gone.max(Some(turn)),
             Outcome::Refused | Outcome::Retrying | Outcome::Ahead => {}
         }
-        let newer = known.is_none_or(|known| {
+        let is_newer = known.as_ref().is_none_or(|known| {
             (&known.epoch, &known.place, known.transitions, known.count)
                 < (&ack.epoch, &place, transitions, ack.count)
         });
-        if newer {
-            answers.insert(
-                cluster.clone(),
-                Answer {
-                    epoch: ack.epoch.clone(),
-                    place,
-                    transitions,
-                    count: ack.count,
-                    revision: ack.revision,
-                    outcome: ack.outcome,
-                    message: ack.message.clone(),
-                    digest: ack.digest.clone(),
-                    attempts: ack.attempts,
-                    work_id: ack.work_id.clone(),
-                    time: ack.time,
-                    observed: ack.observed.clone(),
-                    held: ack.held.clone(),
-                    holds,
-                },
-            );
-        } else if let Some(answer) = answers.get_mut(cluster) {
-            answer.holds = holds;
+        let newest = || Answer {
+            epoch: ack.epoch.clone(),
+            place,
+            transitions,
+            count: ack.count,
+            revision: ack.revision,
+            outcome: ack.outcome,
+            message: ack.message.clone(),
+            digest: ack.digest.clone(),
+            attempts: ack.attempts,
+            work_id: ack.work_id.clone(),
+            time: ack.time,
+            observed: ack.observed.clone(),
+            held: ack.held.clone(),
+            holds,
+        };
+        match known {
+            Some(known) if is_newer => *known = newest(),
+            Some(known) => known.holds = holds,
+            None => drop(answers.insert(cluster.clone(), newest())),
         }
     }
 }
