@@ -10,6 +10,9 @@ use crate::time::Time;
 const BATCH: usize = 256;
 /// How long acknowledgements gather while more work is running.
 const GATHER_MS: i64 = 50;
+/// How long acknowledgements gather while those sent before are not confirmed: where the bus or the aggregator has more to do than it can, each agent sends
+/// few messages instead of many small ones.
+const UNCONFIRMED_MS: i64 = 1_000;
 /// The first pause before what is unconfirmed is sent again; doubled each time up to [`RESEND_MAX_MS`].
 const RESEND_MS: i64 = 2_000;
 /// The longest pause before what is unconfirmed is sent again.
@@ -69,7 +72,7 @@ impl Outbox {
         );
     }
 
-    /// What is to be sent now: at once when nothing else runs, gathered otherwise.
+    /// What is to be sent now: at once when nothing else runs and all before it is confirmed, gathered otherwise.
     pub(super) fn next_batch(&mut self, busy: bool, now: Time) -> Option<BatchBody> {
         if !self.acks.is_empty() && self.sent >= self.count && now >= self.resend_at {
             self.sent = self.confirmed;
@@ -77,7 +80,12 @@ impl Outbox {
         }
         let unsent = self.acks.range(self.sent + 1..);
         let enough = unsent.clone().nth(BATCH - 1).is_some();
-        if busy && !enough && now.ms_since(self.sent_at) < GATHER_MS {
+        let gathers_for = match (self.sent > self.confirmed, busy) {
+            (true, _) => UNCONFIRMED_MS,
+            (false, true) => GATHER_MS,
+            (false, false) => 0,
+        };
+        if !enough && now.ms_since(self.sent_at) < gathers_for {
             return None;
         }
         // Manifests that are told are large: at most as much of them goes into one message as one may have.

@@ -12,6 +12,7 @@ fn answers_are_the_newest_per_object_and_gather_while_others_run() {
     scene.done("Secret/shop/s1", 1, Outcome::Applied);
     let first = scene.batches.len();
     assert_eq!(first, 1, "the first at once: nothing was sent for long");
+    scene.seen(1, 1);
     for n in 2..=6 {
         scene.done(&format!("Secret/shop/s{n}"), 1, Outcome::Refused);
     }
@@ -60,6 +61,7 @@ fn what_is_not_confirmed_is_sent_again_also_while_more_is_sent() {
         "20 s of other answers do not put it off: sent {sent} times"
     );
     assert!(scene.batches.iter().all(|batch| batch.confirmed == 0));
+    scene.pass(1_000);
     let last = scene
         .batches
         .iter()
@@ -75,6 +77,24 @@ fn what_is_not_confirmed_is_sent_again_also_while_more_is_sent() {
         before,
         "confirmed once, never sent again"
     );
+}
+
+#[test]
+fn answers_gather_while_those_before_them_are_not_confirmed() {
+    let mut scene = Scene::with(vec![apply(WEB, 1, 1), apply(API, 1, 2)]);
+    scene.pass(100);
+    scene.done(WEB, 1, Outcome::Applied);
+    scene.done(API, 1, Outcome::Applied);
+    assert_eq!(scene.batches.len(), 1, "nobody has confirmed the first yet");
+    scene.seen(1, 1);
+    scene.pass(1);
+    assert_eq!(scene.batches.len(), 2, "at once when it is confirmed");
+    scene.live(apply(SHOP, 1, 3));
+    scene.done(SHOP, 1, Outcome::Applied);
+    scene.pass(998);
+    assert_eq!(scene.batches.len(), 2);
+    scene.pass(1);
+    assert_eq!(scene.batches.len(), 3, "or a second after the last");
 }
 
 #[test]

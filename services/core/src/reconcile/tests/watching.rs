@@ -166,6 +166,7 @@ fn much_that_is_seen_does_not_hold_up_answers_to_work() {
     scene.live(apply(WEB, 1, count + 1));
     scene.done(WEB, 1, Outcome::Applied);
     scene.tell(Fact::Connected);
+    scene.pass(1_000);
     let batches = &scene.batches;
     let place = batches
         .iter()
@@ -225,6 +226,7 @@ fn what_was_put_right_is_told_with_how_often_and_at_ever_longer_pauses() {
         pauses.push(scene.now.ms_since(at));
         let healed = drifted(11 + 2 * fight, 1, true);
         scene.done_seeing(WEB, 1, Outcome::Applied, Some(healed));
+        scene.pass(1_000);
         let last = told(&scene).pop().expect("told");
         let drift = last.observed.drift.expect("it was put right");
         assert_eq!((drift.healed, drift.heals), (true, fight));
@@ -386,7 +388,7 @@ fn a_watch_that_fails_makes_health_unknown_with_the_reason() {
     scene.answer(false, vec![apply(WEB, 2, 2)]);
     let seen = Some(copy(9, 2, Health::healthy("")));
     scene.done_seeing(WEB, 2, Outcome::Applied, seen);
-    scene.pass(60);
+    scene.pass(1_000);
     let acks = told(&scene);
     let last = acks.last().expect("answered");
     assert_eq!(last.decision, 2);
