@@ -123,6 +123,7 @@ fn read(message: &Message) -> usize {
         event::read_seen(headers, payload).is_ok(),
         event::read_dead(headers, payload).is_ok(),
         event::read_replay(headers, payload).is_ok(),
+        event::read_base(headers, payload).is_ok(),
     ];
     read.into_iter().filter(|read| *read).count()
 }

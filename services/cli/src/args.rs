@@ -665,6 +665,7 @@ mod tests {
     fn times_are_read() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("5d"), Ok(Duration::from_secs(5 * 86_400)));
         assert_eq!(at("812"), Ok(At::Sequence(812)));
         assert!(
             matches!(at("2026-11-01T14:03:00Z"), Ok(At::Time(time)) if time.0 == 1_793_541_780_000)
@@ -676,7 +677,7 @@ mod tests {
             Ok(At::Places(_))
         ));
         assert!(at("yesterday").is_err());
-        for text in ["", "5", "s", "5d", "-1s", "99999999999999999999s"] {
+        for text in ["", "5", "s", "5w", "-1s", "99999999999999999999s"] {
             assert!(duration(text).is_err(), "{text:?}");
         }
     }
