@@ -241,10 +241,7 @@ impl Api {
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<Value, Error> {
-        let answer = self.client.request(request.map_err(Error::BuildRequest)?);
-        tokio::time::timeout(PATIENCE, answer)
-            .await
-            .unwrap_or_else(|_| Err(Error::Service("no answer in time".into())))
+        fleetcast_kubernetes::send(&self.client, request, PATIENCE).await
     }
 }
 

@@ -12,7 +12,9 @@ pub mod credentials;
 pub mod kinds;
 pub mod watch;
 
-use kube::Error;
+use std::time::Duration;
+
+use kube::{Client, Error};
 use serde_json::Value;
 
 /// `apps/v1` as group and version; the core group is empty.
@@ -32,6 +34,24 @@ pub fn brief(error: &Error) -> String {
         Error::Api(status) => status.message.clone(),
         other => other.to_string(),
     }
+}
+
+/// The answer to one request; an error where none comes within `patience`.
+///
+/// # Errors
+/// Where the request cannot be built or sent, or the server refuses it.
+pub async fn send(
+    client: &Client,
+    request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    patience: Duration,
+) -> Result<Value, Error> {
+    let answer = client.request(request.map_err(Error::BuildRequest)?);
+    tokio::time::timeout(patience, answer)
+        .await
+        .unwrap_or_else(|_| {
+            let late = format!("no answer within {} s", patience.as_secs());
+            Err(Error::Service(late.into()))
+        })
 }
 
 /// `name` as one step of a path: kube writes names into paths as they are.

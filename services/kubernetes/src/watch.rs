@@ -154,7 +154,7 @@ impl Watcher {
             true => requests.list_metadata(&params),
             false => requests.list(&params),
         };
-        let page: Value = match get(&self.client, request).await {
+        let page: Value = match crate::send(&self.client, request, PATIENCE).await {
             Ok(page) => page,
             Err(error) => return self.failed(&error),
         };
@@ -273,16 +273,6 @@ impl Watcher {
         }
         Next::List
     }
-}
-
-async fn get(
-    client: &Client,
-    request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-) -> Result<Value, Error> {
-    let request = request.map_err(Error::BuildRequest)?;
-    tokio::time::timeout(PATIENCE, client.request(request))
-        .await
-        .unwrap_or_else(|_| Err(Error::Service("no answer in time".into())))
 }
 
 /// An object that says what it is: where only metadata is asked for it does not.

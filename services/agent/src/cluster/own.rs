@@ -100,14 +100,7 @@ impl Own {
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<Value, Error> {
-        let answer = self.client.request(request.map_err(Error::BuildRequest)?);
-        tokio::time::timeout(PATIENCE, answer)
-            .await
-            .unwrap_or_else(|_| {
-                Err(Error::Service(
-                    format!("no answer within {} s", PATIENCE.as_secs()).into(),
-                ))
-            })
+        fleetcast_kubernetes::send(&self.client, request, PATIENCE).await
     }
 
     fn resource(&self) -> ApiResource {
