@@ -43,6 +43,8 @@ pub const INCARNATION: &str = "fleetcast-incarnation";
 pub const DIGEST: &str = "fleetcast-digest";
 /// `zstd` where the body is compressed.
 pub const ENCODING: &str = "fleetcast-encoding";
+/// On work: which key authenticates it, and the keyed digest, `<key id>.<base64url>`.
+pub const MAC: &str = "fleetcast-mac";
 /// On a submission: it is a change although the newest revision says the same.
 pub const ANEW: &str = "fleetcast-anew";
 /// JetStream's message id.
@@ -52,7 +54,7 @@ pub const MSG_ID: &str = "Nats-Msg-Id";
 pub const OURS: &str = "fleetcast";
 
 /// The names above in the order of their bytes: they are shared by all messages instead of copied into each.
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 21] = [
     MSG_ID,
     CAUSATION,
     CORRELATION,
@@ -70,6 +72,7 @@ const NAMES: [&str; 20] = [
     ENCODING,
     EPOCH,
     INCARNATION,
+    MAC,
     N,
     REVISION,
     TERM,

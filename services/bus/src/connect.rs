@@ -1,6 +1,6 @@
 //! The connection: subscribing, and publishing what is not stored.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_nats::jetstream;
@@ -12,6 +12,7 @@ use futures::StreamExt;
 use tokio::sync::watch;
 
 use crate::Error;
+use crate::credentials::CredentialsFile;
 
 /// The oldest server that has what is needed: batched direct get, republish, `no_ack`, markers (DESIGN, section 7).
 const OLDEST_SERVER: (u64, u64, u64) = (2, 15, 1);
@@ -26,7 +27,7 @@ pub enum Credentials {
     /// Not at all.
     #[default]
     None,
-    /// A credentials file (JWT and seed).
+    /// A credentials file ([`crate::credentials`]), read again at each connection: a renewed one is used from then on.
     File(PathBuf),
     /// User and password.
     Password(String, String),
@@ -118,7 +119,14 @@ impl Bus {
 
     async fn begin(connect: &Connect, waits: bool) -> Result<Self, Error> {
         let (sender, connected) = watch::channel(waits);
-        let mut options = ConnectOptions::new()
+        let mut options = match &connect.credentials {
+            Credentials::File(path) => from_file(path)?,
+            Credentials::Password(user, password) => {
+                ConnectOptions::with_user_and_password(user.clone(), password.clone())
+            }
+            Credentials::None => ConnectOptions::new(),
+        };
+        options = options
             .name(&connect.name)
             .subscription_capacity(SUBSCRIPTION_CAPACITY)
             .connection_timeout(connect.timeout)
@@ -154,15 +162,6 @@ impl Bus {
         if let Some(prefix) = &connect.inbox_prefix {
             options = options.custom_inbox_prefix(prefix);
         }
-        options = match &connect.credentials {
-            Credentials::None => options,
-            Credentials::Password(user, password) => {
-                options.user_and_password(user.clone(), password.clone())
-            }
-            Credentials::File(path) => options.credentials_file(path).await.map_err(|error| {
-                Error::Unfit(format!("credentials file {}: {error}", path.display()))
-            })?,
-        };
         let servers: Vec<&str> = connect.url.split(',').map(str::trim).collect();
         let client = options.connect(servers).await.map_err(Error::unavailable)?;
         Ok(Self {
@@ -298,6 +297,28 @@ impl Bus {
     pub async fn flush(&self) -> Result<(), Error> {
         self.client.flush().await.map_err(Error::unavailable)
     }
+}
+
+/// Reads the file at once, so that what is wrong with it is said at once, and then at each connection.
+fn from_file(path: &Path) -> Result<ConnectOptions, Error> {
+    let read = |path: &Path| -> Result<_, String> {
+        let file = CredentialsFile::read(path).map_err(|error| error.to_string())?;
+        let pair = nkeys::KeyPair::from_seed(&file.seed)
+            .map_err(|_| format!("{}: the seed of the user is none", path.display()))?;
+        Ok((file.jwt, pair))
+    };
+    read(path).map_err(Error::Unfit)?;
+    let path = path.to_owned();
+    Ok(ConnectOptions::with_auth_callback(move |nonce| {
+        let signed = read(&path).and_then(|(jwt, pair)| {
+            let signature = pair.sign(&nonce).map_err(|error| error.to_string())?;
+            let mut auth = async_nats::Auth::new();
+            auth.jwt = Some(jwt);
+            auth.signature = Some(signature);
+            Ok(auth)
+        });
+        std::future::ready(signed.map_err(async_nats::AuthError::new))
+    }))
 }
 
 /// How long to wait between attempts: from 100 ms, doubled up to 5 s, with jitter, without end.

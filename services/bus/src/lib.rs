@@ -3,6 +3,8 @@
 //! | what | file |
 //! |---|---|
 //! | connecting, subscribing, publishing without storage | [`connect`](Bus) |
+//! | who we are, with the keys of our own | [`credentials`] |
+//! | the keyed digest of work | [`work_key`] |
 //! | the streams as data, and the one function that makes them so | [`streams`] |
 //! | storing with an expected sequence | [`append`] |
 //! | reading from a sequence, reading the newest | [`read`] |
@@ -24,6 +26,7 @@ pub mod base;
 pub mod bodies;
 pub mod checkpoint;
 mod connect;
+pub mod credentials;
 mod error;
 pub mod lease;
 pub mod mirror;
@@ -35,6 +38,7 @@ pub mod restore;
 pub mod server;
 pub mod streams;
 mod submit;
+pub mod work_key;
 
 pub use connect::{Bus, Connect, Credentials, Delivery, Subscription};
 pub use error::Error;
