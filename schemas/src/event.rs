@@ -87,7 +87,7 @@ pub struct Base {
 /// One section of a base: MessagePack, compressed with zstd, cut into parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Section {
-    /// `view`, `ingest`, `audit` or `removals`.
+    /// `view`, `ingest`, `hub`, `audit` or `removals`.
     pub name: String,
     /// How many parts it has.
     pub parts: u64,

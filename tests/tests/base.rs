@@ -3,7 +3,11 @@
 use std::path::Path;
 
 use fleetcast_core::audit::Audit;
+use fleetcast_core::change::Origin;
 use fleetcast_core::fold::View;
+use fleetcast_core::hub::Logged;
+use fleetcast_core::log::{ClusterEvent, ClusterNews, Entry, Event};
+use fleetcast_core::model::ClusterName;
 use fleetcast_ingest::{Answered, State};
 use fleetcast_schemas::envelope::DATACONTENTTYPE;
 use fleetcast_schemas::{Headers, Message, codec, event};
@@ -18,7 +22,7 @@ fn a_base_of_version_1_stays_readable() {
     let renewing = std::env::var_os("FLEETCAST_RENEW").is_some_and(|value| value == "1");
     if renewing && !folder.exists() {
         std::fs::create_dir_all(&folder).expect("made");
-        let (view, ingest, audit, removals) = of_samples();
+        let (view, ingest, audit, removals, _) = of_samples();
         for (name, bytes) in [
             ("view", bytes(&view)),
             ("ingest", bytes(&ingest)),
@@ -38,6 +42,25 @@ fn a_base_of_version_1_stays_readable() {
     assert!(view.objects().count() > 0 && view.policies().count() > 0);
     assert!(view.answers().count() > 0 && view.clusters().count() > 0);
     assert!(!removals.is_empty());
+    // It has no section for the watch of a hub: the view says it.
+    let hub = Logged::of_view(&view);
+    assert_eq!((hub.sequence(), hub.epoch()), (view.log, view.epoch()));
+}
+
+/// What version 2 has beside.
+#[test]
+fn a_base_of_version_2_stays_readable() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/base/2");
+    let renewing = std::env::var_os("FLEETCAST_RENEW").is_some_and(|value| value == "1");
+    if renewing && !folder.exists() {
+        std::fs::create_dir_all(&folder).expect("made");
+        let (.., hub) = of_samples();
+        std::fs::write(folder.join("hub.msgpack"), bytes(&hub)).expect("written");
+    }
+    let (view, .., now) = of_samples();
+    let hub: Logged = section(&folder, "hub");
+    assert!(hub.epoch().is_some() && !hub.online().is_empty());
+    assert!(hub.sequence() > 0 && now.sequence() >= view.log);
 }
 
 fn bytes<T: Serialize>(value: &T) -> Vec<u8> {
@@ -55,9 +78,10 @@ fn section<T: DeserializeOwned>(folder: &Path, name: &str) -> T {
 }
 
 /// What the frozen samples of events come to.
-fn of_samples() -> (View, State, Audit, Vec<Answered>) {
+fn of_samples() -> (View, State, Audit, Vec<Answered>, Logged) {
     let mut view = View::default();
     let (mut ingest, mut audit) = (State::default().equipped(), Audit::default());
+    let mut hub = Logged::default();
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/samples");
     let mut sequence = 0;
     for event in ["epoch", "cluster", "policy", "change", "decision", "ack"] {
@@ -90,6 +114,7 @@ fn of_samples() -> (View, State, Audit, Vec<Answered>) {
             audit.logged(&entry);
             view.logged(&entry);
             ingest.logged(&entry);
+            hub.logged(&by_a_hub(entry));
         }
     }
     let answered = view.answers().map(|(object, cluster, answer)| Answered {
@@ -98,5 +123,25 @@ fn of_samples() -> (View, State, Audit, Vec<Answered>) {
         place: answer.place.clone(),
     });
     let answered = answered.collect();
-    (view, ingest, audit, answered)
+    hub.logged(&Entry {
+        sequence: sequence + 1,
+        id: "heard".to_owned(),
+        event: Event::Cluster(ClusterEvent {
+            cluster: ClusterName::parse("eu-1").expect("a name"),
+            time: view.time,
+            news: ClusterNews::READY,
+        }),
+    });
+    (view, ingest, audit, answered, hub)
+}
+
+/// The same event, where it is a change: as a hub's object would say it.
+fn by_a_hub(mut entry: Entry) -> Entry {
+    if let Event::Change(change) | Event::Policy(change) = &mut entry.event {
+        change.origin = Origin {
+            source: "kubernetes/9d2f".to_owned(),
+            id: format!("4b1c/{}/1", entry.sequence),
+        };
+    }
+    entry
 }

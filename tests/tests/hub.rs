@@ -6,10 +6,12 @@
 //! | objects of ours: applied, changed, refused, deleted, gone without a deletion | `hub/native.rs` |
 //! | KubeFed's and Karmada's objects, from their own samples too | `hub/foreign.rs` |
 //! | the binary: `up` with a hub, `ingest --hub`, `hub diff` | `hub/binary.rs` |
+//! | a log that was cut, and checkpoints | `hub/base.rs` |
 //! | two watchers, broken watches, versions that are gone, processes that are killed, and random changes | `hub/chaos.rs` |
 //! | the same on a real API server | `hub/real.rs` |
 
 mod hub {
+    mod base;
     mod binary;
     mod chaos;
     mod foreign;

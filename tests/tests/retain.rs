@@ -10,6 +10,8 @@ use fleetcast_bus::{Bus, Connect, Credentials, streams};
 use fleetcast_core::ack::Outcome;
 use fleetcast_core::audit::Audit;
 use fleetcast_core::fold::{Condition, View};
+use fleetcast_core::hub::Logged;
+use fleetcast_hub::state::HUB;
 use fleetcast_ingest::{Answered, INGEST, REMOVALS, State};
 use fleetcast_schemas::request::Answer;
 use fleetcast_schemas::{event, subject};
@@ -355,6 +357,7 @@ async fn restored_is_the_same(fleet: &Fleet, server: std::path::PathBuf, copy: &
 async fn contents(bus: &Bus, cut: u64) -> (Cut, Vec<Content>) {
     let mut view = View::default();
     let (mut ingest, mut audit) = (State::default().equipped(), Audit::default());
+    let mut hub = Logged::default();
     let part = |upto| Part {
         from: 1,
         upto: Some(upto),
@@ -368,6 +371,7 @@ async fn contents(bus: &Bus, cut: u64) -> (Cut, Vec<Content>) {
         audit.logged(&entry);
         view.logged(&entry);
         ingest.logged(&entry);
+        hub.logged(&entry);
     }
     let last = bus.last_sequence(&streams::acks(0)).await.expect("acks");
     let mut acks = bus
@@ -382,6 +386,7 @@ async fn contents(bus: &Bus, cut: u64) -> (Cut, Vec<Content>) {
     let contents = vec![
         Content::of(VIEW, &view).expect("a section"),
         Content::of(INGEST, &ingest).expect("a section"),
+        Content::of(HUB, &hub).expect("a section"),
         Content::of("audit", &audit).expect("a section"),
         Content::of(REMOVALS, &removals(&view)).expect("a section"),
     ];

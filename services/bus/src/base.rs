@@ -24,8 +24,9 @@ use crate::backup::{Kind, Record};
 use crate::range::Part;
 use crate::{Bus, Error, streams};
 
-/// The version of the form of the sections that this build writes and reads.
-pub const FORMAT: u32 = 1;
+/// The version of the form of the sections that this build writes; it reads all up to that. 2: with a section `hub`, without which the watch of a hub would
+/// not know what is cut away.
+pub const FORMAT: u32 = 2;
 /// How long one part is at most, bytes.
 const PART: usize = 512 * 1024;
 /// zstd's own default.
@@ -42,6 +43,14 @@ pub struct Found {
     pub first: u64,
     /// The sequence of its head, one behind its last part.
     pub at: u64,
+}
+
+impl Found {
+    /// Whether it has a section of that name.
+    pub fn has(&self, name: &str) -> bool {
+        let mut sections = self.head.sections.iter();
+        sections.any(|section| section.name == name)
+    }
 }
 
 /// A section that is to be written.

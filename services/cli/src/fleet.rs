@@ -220,6 +220,7 @@ impl Fleet {
         let options = fleetcast_hub::Options {
             bus: Connect::new(&self.url, "hub"),
             client,
+            directory: self.state.join("state"),
             identity: IDENTITY.to_owned(),
         };
         let stopped = stopped.clone();

@@ -18,12 +18,12 @@
 //! |---|---|
 //! | which state a change was made of | [`origin`] |
 //! | what a live object declares | [`sighting`] |
-//! | what the log says | `hub/logged.rs` |
+//! | what the log says | [`logged`] |
 //! | what is to be done about one object | `hub/step.rs` |
 //!
 //! **Invariant**: only an object that is being deleted and that we hold is ever withdrawn.
 
-mod logged;
+pub mod logged;
 pub mod origin;
 pub mod sighting;
 mod step;
@@ -33,13 +33,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::Refusal;
-use crate::change::{Change, Origin};
+use crate::change::Origin;
 use crate::dialect::is_plain;
 use crate::dialect::karmada::live::Concern;
 use crate::document::Document;
+use crate::log::Entry;
 use crate::model::ObjectKey;
 
-use self::logged::Logged;
+pub use self::logged::Logged;
 pub use self::origin::HubOrigin;
 pub use self::sighting::{Sighting, What};
 pub use self::step::Standing;
@@ -70,6 +71,8 @@ struct Row {
     busy: bool,
     /// The digest of the document that was answered last, with the refusal, where it was none.
     answered: Option<(String, Option<Refusal>)>,
+    /// Where its withdrawal stands in the log, which may not have been read that far.
+    withdrawn: Option<u64>,
     /// Whether all clusters that can be reached have answered its withdrawal.
     removed: bool,
     /// The digest of what was once seen to be older than the log: whatever raises its version does not make it newer.
@@ -179,12 +182,11 @@ pub struct Difference {
 }
 
 impl Hub {
-    /// Nothing is known yet about the hub `id` (the uid of its namespace `kube-system`).
-    pub fn new(id: impl Into<String>) -> Self {
-        let id = id.into();
+    /// Nothing is known yet about the hub `id` (the uid of its namespace `kube-system`) but what the log says.
+    pub fn new(id: impl Into<String>, logged: Logged) -> Self {
         Self {
-            logged: Logged::new(id.clone()),
-            id,
+            id: id.into(),
+            logged,
             rows: BTreeMap::new(),
             policies: BTreeMap::new(),
             to_watch: BTreeSet::new(),
@@ -193,9 +195,19 @@ impl Hub {
         }
     }
 
-    /// A change stands in the log.
-    pub fn logged(&mut self, sequence: u64, change: &Change) {
-        for place in self.logged.take(sequence, change) {
+    /// What the log says, as far as it was read.
+    pub fn log(&self) -> &Logged {
+        &self.logged
+    }
+
+    /// An event of the log that says nothing here, or that nobody can read.
+    pub fn passed(&mut self, sequence: u64) {
+        self.logged.passed(sequence);
+    }
+
+    /// The next event of the log.
+    pub fn logged(&mut self, entry: &Entry) {
+        for place in self.logged.logged(entry) {
             // Whoever was in the way may be gone.
             if let Some(row) = self.rows.get_mut(&place)
                 && let Some((_, Some(_))) = row.answered
@@ -293,7 +305,7 @@ impl Hub {
         for place in unlisted.map(|(place, _)| place.clone()).collect::<Vec<_>>() {
             self.gone(&place, None);
         }
-        let places = self.logged.places();
+        let places = self.logged.places(&self.id);
         for place in places.filter(|place| is_of(place, group, kind)) {
             self.rows.entry(place.clone()).or_default();
             self.dirty.insert(place.clone());
@@ -302,7 +314,7 @@ impl Hub {
 
     /// Kinds of which the log holds objects that this hub declared.
     pub fn declared_kinds(&self) -> BTreeSet<(String, String)> {
-        let places = self.logged.places();
+        let places = self.logged.places(&self.id);
         places
             .map(|place| (place.group().to_owned(), place.kind().to_owned()))
             .collect()
@@ -327,7 +339,9 @@ impl Hub {
 
     /// A withdrawal stands in the log at `sequence`, or there was nothing to withdraw.
     pub fn withdrawn(&mut self, place: &ObjectKey, sequence: u64) {
-        self.logged.withdrawn(place, sequence);
+        if let Some(row) = self.rows.get_mut(place) {
+            row.withdrawn = row.withdrawn.max(Some(sequence));
+        }
     }
 
     /// All clusters that can be reached have answered the withdrawal.
@@ -384,7 +398,9 @@ impl Hub {
                 {
                     row.older = Some(digest.clone());
                 }
-                if row.seen.is_none() && standing == Standing::Gone {
+                // What the log does not show as withdrawn yet is looked at again when it does.
+                let is_shown = row.withdrawn <= Some(self.logged.sequence());
+                if row.seen.is_none() && standing == Standing::Gone && is_shown {
                     self.rows.remove(&place);
                     return None;
                 }

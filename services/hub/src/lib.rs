@@ -7,6 +7,7 @@
 //! | which kinds of a hub are watched | `run/watching.rs` |
 //! | effects carried out: finalizers, submissions, reports | `run/doing.rs`, `run/report.rs` |
 //! | handing in, at the door that every publisher uses | `submit.rs` |
+//! | what is known of the log at a start | [`state`] |
 //! | status written back to its objects | [`status`] |
 //! | a hub held against the log, once | [`survey`] |
 //!
@@ -16,6 +17,7 @@
 
 pub mod api;
 pub mod run;
+pub mod state;
 pub mod status;
 pub mod submit;
 pub mod survey;

@@ -1,34 +1,36 @@
 //! One process at a time watches a hub: it folds the log, watches, and carries out what [`fleetcast_core::hub`] asks for.
 //!
-//! Whoever takes the hub's lease begins with an empty memory: the log says what was handed in, the hub says what is there.
+//! Whoever takes the hub's lease knows nothing of the hub itself: the log says what was handed in, the hub says what is there. Of the log it keeps a
+//! checkpoint, so that a start reads what is new in it.
 
 mod doing;
 mod report;
 pub(crate) mod watching;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use fleetcast_bus::checkpoint::{Checkpoint, Saving};
 use fleetcast_bus::lease::Lease;
 use fleetcast_bus::read::Stored;
 use fleetcast_bus::{Bus, Connect, Error, streams};
-use fleetcast_core::hub::Hub;
-use fleetcast_core::log::{ClusterNews, Event};
+use fleetcast_core::hub::{Hub, Logged};
+use fleetcast_core::log::Event;
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_kubernetes::brief;
 use fleetcast_kubernetes::watch::Shown;
-use fleetcast_schemas::event;
-use fleetcast_schemas::subject::{self, Parsed};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use kube::Client;
 use tokio::sync::watch::Receiver;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use self::doing::{Doer, Done};
 use self::watching::{Watched, Watching};
 use crate::api::Api;
+use crate::state;
 
 /// How often the lease is renewed, or tried for.
 const LEASE_TICK: Duration = Duration::from_millis(1_500);
@@ -36,6 +38,8 @@ const LEASE_TICK: Duration = Duration::from_millis(1_500);
 const LEASE_TRUST: Duration = Duration::from_millis(4_500);
 /// How often it is asked which kinds the hub serves.
 const DISCOVERY: Duration = Duration::from_secs(5);
+/// Between two checkpoints.
+const CHECKPOINT: Duration = Duration::from_secs(10);
 /// The pause before a hub or a bus that does not answer is asked again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How much may be under way at a time.
@@ -48,6 +52,8 @@ pub struct Options {
     pub bus: Connect,
     /// A client for the hub.
     pub client: Client,
+    /// Where the checkpoint is kept.
+    pub directory: PathBuf,
     /// Who holds the hub's lease: a process that comes back under the same identity watches again at once.
     pub identity: String,
 }
@@ -58,25 +64,51 @@ pub struct Options {
 /// Where the bus is unfit; what passes by itself is waited for.
 pub async fn run(options: Options, mut stop: Receiver<bool>) -> Result<(), Error> {
     let api = Api::new(options.client);
-    let served = async {
+    let begun = async {
         let bus = Bus::connect_patiently(&options.bus).await?;
         let id = who(&api).await;
-        loop {
-            let lease = take_lease(&bus, &id, &options.identity).await;
-            tracing::info!(hub = id, "watches this hub");
-            let held = Arc::new(Mutex::new(Some(lease)));
-            let ended = lead(&bus, &api, &id, &held).await;
-            tracing::warn!(hub = id, reason = ended, "watches this hub no longer");
-            let lease = lock(&held).take();
-            if let Some(lease) = lease {
-                lease.release().await;
+        Ok::<_, Error>((bus, id))
+    };
+    let (bus, id) = tokio::select! {
+        begun = begun => begun?,
+        () = asked(&mut stop) => return Ok(()),
+    };
+    let checkpoint = Checkpoint::new(&options.directory, "hub");
+    loop {
+        let lease = tokio::select! {
+            lease = take_lease(&bus, &id, &options.identity) => lease,
+            () = asked(&mut stop) => return Ok(()),
+        };
+        tracing::info!(hub = id, "watches this hub");
+        let held = Arc::new(Mutex::new(Some(lease)));
+        let ended = lead(&bus, &api, &id, &held, &checkpoint, &mut stop).await;
+        let lease = lock(&held).take();
+        if let Some(lease) = lease {
+            lease.release().await;
+        }
+        match ended {
+            Ended::Asked => return Ok(()),
+            Ended::Unfit(error) => return Err(error),
+            Ended::Because(reason) => {
+                tracing::warn!(hub = id, reason, "watches this hub no longer");
             }
         }
-    };
-    tokio::select! {
-        outcome = served => outcome,
-        _ = stop.wait_for(|stop| *stop) => Ok(()),
     }
+}
+
+/// Why a hub is not watched any more.
+enum Ended {
+    /// It was asked to end.
+    Asked,
+    /// The log cannot be read, and trying again changes nothing.
+    Unfit(Error),
+    /// It begins anew, or another does.
+    Because(&'static str),
+}
+
+/// Ends when `stop` says so.
+async fn asked(stop: &mut Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -118,77 +150,69 @@ async fn take_lease(bus: &Bus, id: &str, identity: &str) -> Lease {
     }
 }
 
-/// Watches while the lease is held; answers why that ended.
-async fn lead(bus: &Bus, api: &Api, id: &str, lease: &Mutex<Option<Lease>>) -> &'static str {
+/// Watches while the lease is held, and keeps what the log said.
+async fn lead(
+    bus: &Bus,
+    api: &Api,
+    id: &str,
+    lease: &Mutex<Option<Lease>>,
+    checkpoint: &Checkpoint,
+    stop: &mut Receiver<bool>,
+) -> Ended {
     let renewed = Arc::new(Mutex::new(Instant::now()));
-    let mut leader = Leader {
-        hub: Hub::new(id),
-        watching: Watching::new(api.clone()),
-        doer: Doer::new(bus.clone(), api.clone(), Arc::clone(&renewed)),
-        online: Arc::default(),
-    };
-    let mut log = bus.follow(streams::LOG, &[], 0);
-    let end = async {
-        loop {
-            match bus.last_sequence(streams::LOG).await {
-                Ok(last) => return last,
-                Err(error) => {
-                    tracing::debug!(%error, "the log does not answer");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
-        }
-    };
     let mut tick = tokio::time::interval(LEASE_TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut discovery = tokio::time::interval(DISCOVERY);
-    discovery.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut pending = FuturesUnordered::new();
-    let mut folded = 0;
-    let last = {
-        let mut end = std::pin::pin!(end);
+    let (logged, last) = {
+        let mut begin = std::pin::pin!(begin(bus, checkpoint));
         loop {
             tokio::select! {
-                last = &mut end => break last,
-                _ = tick.tick() => if !renew(lease, &renewed).await { return "the lease is lost" },
+                begun = &mut begin => match begun {
+                    Ok(begun) => break begun,
+                    Err(error) => return Ended::Unfit(error),
+                },
+                _ = tick.tick() => if !renew(lease, &renewed).await { return LEASE_LOST },
+                () = asked(stop) => return Ended::Asked,
             }
         }
     };
-    // Nothing is judged before everything that stands in the log is known.
-    while folded < last {
-        tokio::select! {
-            _ = tick.tick() => if !renew(lease, &renewed).await { return "the lease is lost" },
-            Some(stored) = log.recv() => {
-                folded = stored.sequence;
-                leader.logged(&stored);
-            }
-        }
-    }
+    tracing::debug!(
+        from = logged.sequence(),
+        last,
+        "reading what is new in the log"
+    );
+    let kept = logged.sequence();
+    let mut leader = Leader {
+        online: Arc::new(logged.online().clone()),
+        hub: Hub::new(id, logged),
+        watching: Watching::new(api.clone()),
+        doer: Doer::new(bus.clone(), api.clone(), Arc::clone(&renewed)),
+        kept,
+        saving: None,
+    };
+    let ended = leader
+        .watch(bus, last, lease, &renewed, tick, checkpoint, stop)
+        .await;
+    leader.keep_all(checkpoint);
+    ended
+}
+
+const LEASE_LOST: Ended = Ended::Because("the lease is lost");
+const CUT: Ended = Ended::Because("the log was cut behind what is known of it");
+
+/// What is known of the log, and where that ends now; what passes by itself is waited for.
+async fn begin(bus: &Bus, checkpoint: &Checkpoint) -> Result<(Logged, u64), Error> {
+    let kept: Option<Logged> = checkpoint.load();
     loop {
-        tokio::select! {
-            biased;
-            _ = tick.tick() => if !renew(lease, &renewed).await { return "the lease is lost" },
-            Some(stored) = log.recv() => leader.logged(&stored),
-            Some(done) = pending.next(), if !pending.is_empty() => leader.done(done),
-            Some((watched, shown)) = leader.watching.next() => if !leader.shown(&watched, shown) {
-                return "the hub went back to an older state: it was restored, perhaps";
-            },
-            _ = discovery.tick() => leader.watching.discover(),
-        }
-        while pending.len() < IN_FLIGHT {
-            let Some(effect) = leader.hub.poll() else {
-                break;
-            };
-            if let fleetcast_core::hub::Effect::Watch { api_version, kind } = &effect {
-                leader.watching.watch_plain(api_version, kind);
-                continue;
+        let begun = async {
+            let logged = state::begin(bus, kept.clone()).await?;
+            Ok((logged, bus.last_sequence(streams::LOG).await?))
+        };
+        match begun.await {
+            Err(error) if Error::is_worth_retrying(&error) => {
+                tracing::debug!(%error, "the log does not answer");
+                tokio::time::sleep(PAUSE).await;
             }
-            let version = leader.watching.api_version(&effect);
-            pending.push(Box::pin(leader.doer.clone().carry_out(
-                effect,
-                version,
-                leader.online.clone(),
-            )));
+            outcome => return outcome,
         }
     }
 }
@@ -219,27 +243,118 @@ struct Leader {
     doer: Doer,
     /// Clusters whose agents are heard.
     online: Arc<BTreeSet<ClusterName>>,
+    /// Up to where the log is folded in the checkpoint.
+    kept: u64,
+    /// A checkpoint that is being stored.
+    saving: Option<Saving>,
 }
 
 impl Leader {
-    fn logged(&mut self, stored: &Stored) {
-        match read(stored) {
-            Some(Event::Change(change) | Event::Policy(change)) => {
-                self.hub.logged(stored.sequence, &change);
+    /// Folds the log up to `last`, then watches.
+    #[expect(clippy::too_many_arguments, reason = "all of one lease's time")]
+    async fn watch(
+        &mut self,
+        bus: &Bus,
+        last: u64,
+        lease: &Mutex<Option<Lease>>,
+        renewed: &Mutex<Instant>,
+        mut tick: Interval,
+        checkpoint: &Checkpoint,
+        stop: &mut Receiver<bool>,
+    ) -> Ended {
+        let mut log = bus.follow(streams::LOG, &[], self.hub.log().sequence());
+        // Nothing is judged before everything that stands in the log is known.
+        while self.hub.log().sequence() < last {
+            tokio::select! {
+                () = asked(stop) => return Ended::Asked,
+                _ = tick.tick() => if !renew(lease, renewed).await { return LEASE_LOST },
+                Some(stored) = log.recv() => if !self.logged(&stored) { return CUT },
             }
-            Some(Event::Cluster(event)) => {
-                let online = Arc::make_mut(&mut self.online);
-                match event.news {
-                    ClusterNews::Online { trouble: None } => drop(online.insert(event.cluster)),
-                    // Of a cluster whose API server does not answer nothing can be asked either.
-                    ClusterNews::Online { trouble: Some(_) }
-                    | ClusterNews::Offline { .. }
-                    | ClusterNews::Removed { .. } => drop(online.remove(&event.cluster)),
-                    ClusterNews::Registered(_) => {}
+        }
+        let mut discovery = tokio::time::interval(DISCOVERY);
+        discovery.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut keep = tokio::time::interval(CHECKPOINT);
+        keep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pending = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = asked(stop) => return Ended::Asked,
+                _ = tick.tick() => if !renew(lease, renewed).await { return LEASE_LOST },
+                Some(stored) = log.recv() => if !self.logged(&stored) { return CUT },
+                Some(done) = pending.next(), if !pending.is_empty() => self.done(done),
+                Some((watched, shown)) = self.watching.next() => if !self.shown(&watched, shown) {
+                    return Ended::Because("the hub went back to an older state: it was restored, perhaps");
+                },
+                _ = discovery.tick() => self.watching.discover(),
+                _ = keep.tick() => self.keep(checkpoint),
+            }
+            while pending.len() < IN_FLIGHT {
+                let Some(effect) = self.hub.poll() else {
+                    break;
+                };
+                if let fleetcast_core::hub::Effect::Watch { api_version, kind } = &effect {
+                    self.watching.watch_plain(api_version, kind);
+                    continue;
+                }
+                let version = self.watching.api_version(&effect);
+                pending.push(Box::pin(self.doer.clone().carry_out(
+                    effect,
+                    version,
+                    self.online.clone(),
+                )));
+            }
+        }
+    }
+
+    /// Begins to keep what the log said, unless that is kept already or the last is still being stored.
+    fn keep(&mut self, checkpoint: &Checkpoint) {
+        let is_busy = |saving: &Saving| !saving.is_finished();
+        if self.saving.as_ref().is_some_and(is_busy) {
+            return;
+        }
+        self.finish_keeping();
+        let logged = self.hub.log();
+        if logged.sequence() == self.kept {
+            return;
+        }
+        match checkpoint.begin(logged) {
+            Ok(saving) => {
+                self.kept = logged.sequence();
+                self.saving = Some(saving);
+            }
+            Err(error) => not_kept(&error),
+        }
+    }
+
+    fn keep_all(&mut self, checkpoint: &Checkpoint) {
+        self.finish_keeping();
+        self.keep(checkpoint);
+        self.finish_keeping();
+    }
+
+    fn finish_keeping(&mut self) {
+        if let Some(Err(error)) = self.saving.take().map(Saving::finish) {
+            self.kept = 0;
+            not_kept(&error);
+        }
+    }
+
+    /// Folds the next event of the log; false where events before it were cut away.
+    fn logged(&mut self, stored: &Stored) -> bool {
+        if stored.sequence > self.hub.log().sequence() + 1 {
+            return false;
+        }
+        match state::read(stored) {
+            Some(entry) => {
+                self.hub.logged(&entry);
+                if let Event::Cluster(_) = entry.event {
+                    self.online = Arc::new(self.hub.log().online().clone());
                 }
             }
-            _ => {}
+            None => self.hub.passed(stored.sequence),
         }
+        true
     }
 
     /// Takes note of what a watch shows; false where the hub is not the one that it was.
@@ -319,13 +434,8 @@ impl Leader {
     }
 }
 
-/// The event that stands there; none where it is a decision, or cannot be read (the ingest service buries it).
-pub(crate) fn read(stored: &Stored) -> Option<Event> {
-    if let Some(Parsed::Decision(_)) = subject::parse(&stored.message.subject) {
-        return None;
-    }
-    let entry = event::log_entry(&stored.message, stored.sequence);
-    entry.ok().map(|entry| entry.event)
+fn not_kept(error: &std::io::Error) {
+    tracing::warn!(%error, "the checkpoint could not be written; the next start folds more");
 }
 
 /// Where a live object stands.

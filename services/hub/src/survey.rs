@@ -6,7 +6,6 @@ use fleetcast_bus::{Bus, streams};
 use fleetcast_core::document::Document;
 use fleetcast_core::hub::sighting::{self, Sighting};
 use fleetcast_core::hub::{Difference, Effect, Hub, HubOrigin, What};
-use fleetcast_core::log::Event;
 use fleetcast_core::model::ObjectKey;
 use fleetcast_kubernetes::brief;
 use fleetcast_kubernetes::watch::Shown;
@@ -15,6 +14,7 @@ use futures::StreamExt;
 
 use crate::api::Api;
 use crate::run::watching::{self, Watched};
+use crate::state;
 use crate::submit::Submission;
 
 /// Why a hub cannot be held against the log.
@@ -23,6 +23,9 @@ pub enum Error {
     /// The bus does not answer.
     #[error(transparent)]
     Bus(#[from] fleetcast_bus::Error),
+    /// Events that were not read yet were cut away.
+    #[error("the log was cut while it was read: run it again")]
+    Cut,
     /// The hub does not answer.
     #[error("the hub does not answer: {}", brief(.0))]
     Hub(#[from] kube::Error),
@@ -48,23 +51,25 @@ pub struct Survey {
     pub differences: Vec<Difference>,
 }
 
-/// Reads the log and lists the hub.
+/// Reads the log, from its base where it was cut, and lists the hub.
 ///
 /// # Errors
 /// Where one of them does not answer: a list that fails is no absence.
 pub async fn survey(bus: &Bus, api: Api) -> Result<Survey, Error> {
     let id = api.id().await?;
-    let mut hub = Hub::new(id.clone());
+    let mut hub = Hub::new(id.clone(), state::begin(bus, None).await?);
     let last = bus.last_sequence(streams::LOG).await?;
-    let mut log = bus.follow(streams::LOG, &[], 0);
-    let mut folded = 0;
-    while folded < last {
+    let mut log = bus.follow(streams::LOG, &[], hub.log().sequence());
+    while hub.log().sequence() < last {
         let Some(stored) = log.recv().await else {
             break;
         };
-        folded = stored.sequence;
-        if let Some(Event::Change(change) | Event::Policy(change)) = crate::run::read(&stored) {
-            hub.logged(stored.sequence, &change);
+        if stored.sequence > hub.log().sequence() + 1 {
+            return Err(Error::Cut);
+        }
+        match state::read(&stored) {
+            Some(entry) => hub.logged(&entry),
+            None => hub.passed(stored.sequence),
         }
     }
     let served = watching::discover(&api).await?;

@@ -155,6 +155,7 @@ impl Bed {
         let options = fleetcast_hub::Options {
             bus: self.connect_as(&format!("hub {identity}")),
             client,
+            directory: self.directory.path().join(identity),
             identity: identity.to_owned(),
         };
         spawn(|stop| async move { Ok(fleetcast_hub::run(options, stop).await?) })

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use fleetcast_bus::base::{Content, Cut, Found};
 use fleetcast_bus::{Bus, streams};
 use fleetcast_core::digest;
+use fleetcast_hub::state::HUB;
 use serde::Serialize;
 use serde_json::json;
 
@@ -94,6 +95,7 @@ fn known(folding: &mut Folding) -> Result<String, Failure> {
     let all = [
         Content::of(fleetcast_aggregator::VIEW, &folding.view)?.digest(),
         Content::of(fleetcast_ingest::INGEST, &folding.ingest)?.digest(),
+        Content::of(HUB, &folding.hub)?.digest(),
         Content::of(AUDIT, &folding.audit)?.digest(),
     ];
     Ok(digest::of_bytes(all.join("\n").as_bytes()))

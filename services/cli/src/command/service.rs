@@ -39,6 +39,7 @@ pub(crate) async fn ingest(bus: &BusArgs, args: IngestArgs) -> Result<(), Failur
     let hub = fleetcast_hub::Options {
         bus: connection::options(bus, "hub"),
         client,
+        directory: options.directory.clone(),
         identity: options.identity.clone(),
     };
     tokio::try_join!(

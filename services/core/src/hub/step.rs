@@ -34,7 +34,7 @@ impl Standing {
                 .target_of(place)
                 .and_then(|target| logged.get(target));
             let is_ours =
-                newest.is_some_and(|newest| newest.digest.is_some() && newest.by_hub.is_some());
+                newest.is_some_and(|newest| row.declares(newest) && newest.by_hub(hub).is_some());
             return if is_ours { Self::Vanished } else { Self::Gone };
         };
         if seen.deleting {
@@ -75,7 +75,7 @@ impl Standing {
             ));
         }
         let newest = logged.get(target);
-        let by_hub = newest.and_then(|newest| newest.by_hub.as_ref());
+        let by_hub = newest.and_then(|newest| newest.by_hub(hub));
         match (newest, by_hub) {
             (Some(newest), Some(by_hub)) if by_hub.digest.as_ref() == Some(digest) => {
                 standing_of_same(newest, digest)
@@ -115,6 +115,13 @@ fn standing_of_same(newest: &Newest, digest: &str) -> Standing {
     match newest.digest.as_deref() == Some(digest) {
         true => Standing::Taken,
         false => Standing::Elsewhere(newest.source.clone()),
+    }
+}
+
+impl Row {
+    /// Whether what it declares, or declared last, is declared: not where the log says that it is withdrawn, or is known to say so further on.
+    fn declares(&self, newest: &Newest) -> bool {
+        newest.digest.is_some() && self.withdrawn <= Some(newest.sequence)
     }
 }
 
@@ -215,20 +222,19 @@ fn delete(
     };
     let waits = !matches!(seen.what, What::Change { waits: false, .. });
     let is_older = newest
-        .by_hub
-        .as_ref()
+        .by_hub(hub)
         .is_some_and(|by_hub| state(hub, seen).is_older_than(&by_hub.state));
-    match newest.digest {
-        Some(_) if leaves => let_go(),
+    match row.declares(newest) {
+        true if leaves => let_go(),
         // Only a person knows whether the hub that went back is right.
-        Some(_) if is_older && seen.let_go => let_go(),
-        Some(_) if is_older => Step::Rest(Standing::Older),
-        Some(_) => withdraw(target),
-        None if row.removed || seen.let_go || !waits => let_go(),
-        None => Step::Do(Effect::AwaitRemoval {
+        true if is_older && seen.let_go => let_go(),
+        true if is_older => Step::Rest(Standing::Older),
+        true => withdraw(target),
+        false if row.removed || seen.let_go || !waits => let_go(),
+        false => Step::Do(Effect::AwaitRemoval {
             place: place.clone(),
             target: target.clone(),
-            sequence: newest.sequence,
+            sequence: row.withdrawn.unwrap_or(0).max(newest.sequence),
         }),
     }
 }

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::change::Content;
+use crate::change::{Change, Content};
 use crate::hub::sighting::{FINALIZER, LET_GO};
+use crate::log::Event;
 use crate::model::Dialect;
 use crate::time::Time;
 
@@ -40,6 +41,14 @@ fn deleting(version: u64, text: &str) -> Value {
     )
 }
 
+fn entry(sequence: u64, change: &Change) -> Entry {
+    Entry {
+        sequence,
+        id: sequence.to_string(),
+        event: Event::Change(change.clone()),
+    }
+}
+
 /// A hub, and a log that takes everything in.
 struct Scene {
     hub: Hub,
@@ -48,7 +57,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let mut hub = Hub::new("h");
+        let mut hub = Hub::new("h", Logged::default());
         hub.list_begins("fleetcast.dev", "FederatedObject");
         Self {
             hub,
@@ -60,7 +69,7 @@ impl Scene {
     fn restarted(&self) -> Self {
         let mut next = Self::new();
         for (index, change) in self.log.iter().enumerate() {
-            next.hub.logged(index as u64 + 1, change);
+            next.hub.logged(&entry(index as u64 + 1, change));
         }
         next.log.clone_from(&self.log);
         next
@@ -82,7 +91,7 @@ impl Scene {
         };
         self.log.push(change.clone());
         let sequence = self.log.len() as u64;
-        self.hub.logged(sequence, &change);
+        self.hub.logged(&entry(sequence, &change));
         sequence
     }
 
@@ -444,6 +453,69 @@ fn plain_objects_are_handed_in_where_a_policy_selects_them() {
     assert_eq!(scene.run(), ["withdraw m/4/0/withdrawn", "await removal"]);
 }
 
+/// Shows that an answer which is faster than the log leaves nothing behind: what comes again with the same content is a change.
+#[test]
+fn what_comes_again_before_the_log_shows_its_withdrawal_is_handed_in_when_it_does() {
+    let mut scene = Scene::new();
+    let (place, again) = (key(PLACE), json!({"uid": "v"}));
+    scene.sees(&live(2, "a", true, json!({})));
+    scene.hub.seen(&deleting(3, "a"));
+    let Some(Effect::Withdraw { target, origin, .. }) = scene.hub.poll() else {
+        panic!("it is withdrawn");
+    };
+    // The answer says where it stands; the log has not been read that far.
+    scene.hub.withdrawn(&place, 2);
+    scene.hub.done(&place);
+    let awaited = scene.hub.poll();
+    assert!(
+        matches!(awaited, Some(Effect::AwaitRemoval { sequence: 2, .. })),
+        "{awaited:?}"
+    );
+    scene.hub.removed(&place);
+    scene.hub.done(&place);
+    assert_eq!(scene.run(), ["let go at 3"]);
+    scene.hub.gone(&place, Some(4));
+    scene.hub.done(&place);
+    assert_eq!(scene.run(), [""; 0], "it has not vanished");
+    assert_eq!(scene.standings(), [""; 0]);
+    scene.hub.list_begins("fleetcast.dev", "FederatedObject");
+    scene.hub.listed("fleetcast.dev", "FederatedObject");
+    assert_eq!(scene.run(), [""; 0], "nor when it is not listed");
+    assert_eq!(scene.sees(&live(5, "a", true, again.clone())), [""; 0]);
+    scene.append(&target, origin, Content::Withdrawn { orphan: false });
+    assert_eq!(scene.run(), ["submit v/5/5"]);
+    assert_eq!(scene.sees(&live(6, "a", true, again)), [""; 0]);
+    assert_eq!(scene.standings(), [""; 0]);
+}
+
+/// Shows that whoever begins at a base judges a state that is long overtaken as whoever read everything does.
+#[test]
+fn who_begins_at_a_base_does_not_take_a_late_sight_for_a_change() {
+    let mut scene = Scene::new();
+    for (version, text) in [(2, "a"), (3, "b"), (4, "a")] {
+        scene.sees(&live(version, text, true, json!({})));
+    }
+    let base = serde_json::to_vec(scene.hub.log()).expect("it serializes");
+    let mut from_base = Scene::new();
+    from_base.hub = Hub::new("h", serde_json::from_slice(&base).expect("it is read back"));
+    from_base.log.clone_from(&scene.log);
+    for (version, text) in [(2, "a"), (4, "a")] {
+        let sees = from_base.sees(&live(version, text, true, json!({})));
+        assert_eq!(sees, [""; 0], "{version}");
+    }
+    let mut late = Scene::new();
+    late.hub = Hub::new("h", serde_json::from_slice(&base).expect("it is read back"));
+    assert_eq!(
+        late.sees(&live(3, "b", true, json!({}))),
+        ["report Older"],
+        "B lies between"
+    );
+    assert_eq!(
+        from_base.sees(&deleting(5, "a")),
+        ["withdraw u/5/5/withdrawn", "await removal"]
+    );
+}
+
 #[test]
 fn a_cluster_is_registered_and_noted() {
     let cluster = |version: u64, more: Value| {
@@ -456,7 +528,7 @@ fn a_cluster_is_registered_and_noted() {
         cluster
     };
     let place = key("MemberCluster.fleetcast.dev/eu");
-    let mut hub = Hub::new("h");
+    let mut hub = Hub::new("h", Logged::default());
     hub.seen(&cluster(1, json!({})));
     let Some(Effect::Submit { digest, target, .. }) = hub.poll() else {
         panic!("it is registered");

@@ -8,7 +8,9 @@ use fleetcast_bus::range::{Dated, Part};
 use fleetcast_bus::{Bus, Error, streams};
 use fleetcast_core::audit::{Audit, Finding};
 use fleetcast_core::fold::View;
+use fleetcast_core::hub::Logged;
 use fleetcast_core::placer::Placer;
+use fleetcast_hub::state;
 use fleetcast_ingest::{INGEST, REMOVALS, State};
 use fleetcast_schemas::{event, evidence};
 
@@ -38,6 +40,8 @@ pub(crate) struct Folding {
     pub(crate) view: View,
     /// What ingest knows of the log; of answered removals only when all is read.
     pub(crate) ingest: State,
+    /// What a watch of a hub knows of the log.
+    pub(crate) hub: Logged,
     /// The log's own consistency.
     pub(crate) audit: Audit,
     /// What does not fit in the log.
@@ -52,6 +56,7 @@ impl Folding {
         Self {
             view: View::default(),
             ingest: State::default().equipped(),
+            hub: Logged::default(),
             audit: Audit::default(),
             findings: Vec::new(),
             log: 0,
@@ -65,6 +70,7 @@ impl Folding {
         Ok(Self {
             view: bus.base_section(base, VIEW).await?,
             ingest: ingest.answered(removals).equipped(),
+            hub: state::of_base(bus, base).await?,
             audit: bus.base_section(base, AUDIT).await?,
             findings: Vec::new(),
             log: base.head.log,
@@ -151,6 +157,7 @@ impl Folding {
                 self.findings.extend(self.audit.logged(&entry));
                 self.view.logged(&entry);
                 self.ingest.logged(&entry);
+                self.hub.logged(&entry);
             }
             Err(error) => {
                 let finding = unreadable(stored.sequence, &error.to_string());
@@ -214,6 +221,7 @@ pub(super) async fn fold(
     let Folding {
         view,
         ingest,
+        hub: _,
         audit: _,
         findings,
         log: _,

@@ -12,8 +12,8 @@ use fleetcast_bus::base::{Content, Cut};
 use fleetcast_bus::range::{Bounds, Dated, Part};
 use fleetcast_bus::{Bus, streams};
 use fleetcast_core::ack::Outcome;
-use fleetcast_core::hub::origin::HubOrigin;
 use fleetcast_core::model::ObjectKey;
+use fleetcast_hub::state::HUB;
 use fleetcast_ingest::{Answered, INGEST, REMOVALS};
 use fleetcast_schemas::envelope::format_time;
 use fleetcast_schemas::{event, subject};
@@ -126,7 +126,6 @@ pub(super) async fn make(
             finding.sequence, finding.message
         ));
     }
-    plan.needed.extend(of_a_hub(&folding));
     if let Some(answer) = &answer {
         let (live, folded) = (verify::rows(answer), folding.view.canonical_rows());
         if let Some(difference) = RowDifference::first(&live, &folded) {
@@ -336,24 +335,6 @@ fn revisions(folding: &Folding) -> BTreeMap<ObjectKey, u64> {
         .collect()
 }
 
-/// Says that objects come from a Kubernetes hub: its watch reads their changes from the log's beginning, and has no base to begin at.
-fn of_a_hub(folding: &Folding) -> Option<String> {
-    let objects = folding
-        .view
-        .objects()
-        .map(|(key, known)| (key, &known.change));
-    let policies = folding
-        .view
-        .policies()
-        .map(|(key, known)| (key, &known.change));
-    let mut all = objects.chain(policies);
-    let (object, _) = all.find(|(_, change)| HubOrigin::of(&change.origin).is_some())?;
-    Some(format!(
-        "{} comes from a Kubernetes hub, and the watch of a hub reads the log from its beginning: a log with a hub's changes cannot be cut yet",
-        object.for_people()
-    ))
-}
-
 /// The sections of a base at the place up to which was folded.
 fn contents(folding: &mut Folding) -> Result<Vec<Content>, Failure> {
     let answers = folding.view.answers();
@@ -371,6 +352,7 @@ fn contents(folding: &mut Folding) -> Result<Vec<Content>, Failure> {
     let contents = vec![
         Content::of(VIEW, &folding.view)?,
         Content::of(INGEST, &folding.ingest)?,
+        Content::of(HUB, &folding.hub)?,
         Content::of(AUDIT, &folding.audit)?,
         Content::of(REMOVALS, &removals)?,
     ];
