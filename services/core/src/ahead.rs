@@ -1,8 +1,8 @@
 //! Copies that are ahead: makes of what clusters hold, and a restored log does not, a document that says it.
 //!
 //! Three forms are tried, and each is believed only where it renders to exactly what every such cluster holds: the same change to the template
-//! for all; the same with the clusters' replicas added up, where they are divided; and, for documents of our own dialect, one more
-//! override per cluster.
+//! for all; the same with the clusters' replicas added up, where they are divided; and overrides for each cluster, where documents of the dialect
+//! hold some (ours and KubeFed's). Karmada's stand in policies of their own, which a person hands in: the refusal names the fields.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -54,29 +54,58 @@ pub fn take(
             })
         })
     };
-    let (template, is_native) = match Submitted::read(document)? {
-        Submitted::Object(object) => ("/spec/template", object.dialect == Dialect::Native),
-        Submitted::Plain(_) | Submitted::Policy(..) | Submitted::Cluster(_) => ("", false),
+    let (template, dialect) = match Submitted::read(document)? {
+        Submitted::Object(object) => ("/spec/template", object.dialect),
+        Submitted::Plain(_) | Submitted::Policy(..) | Submitted::Cluster(_) => {
+            ("", Dialect::Karmada)
+        }
     };
     let candidates = [
         for_all(document, template, &patches, |_| true),
         added_up(document, template, &patches, &held),
-        is_native.then(|| for_each(document, &patches)).flatten(),
+        match dialect {
+            Dialect::Native => for_each(document, &patches),
+            Dialect::Kubefed => for_each_of_kubefed(document, &patches),
+            Dialect::Karmada => None,
+        },
     ];
     let found = candidates
         .into_iter()
         .flatten()
         .find(|candidate| says_it(candidate));
     found.ok_or_else(|| {
-        let clusters: Vec<&str> = held.keys().map(|name| name.as_str()).collect();
+        let instead = match dialect {
+            Dialect::Native | Dialect::Kubefed => "hand in the one that you want",
+            Dialect::Karmada => "hand in an OverridePolicy for what differs, and run this again",
+        };
         Refusal::new(
             "",
             format!(
-                "no document of its kind renders to what {} hold: hand in the one that you want, or use --reapply",
-                clusters.join(", ")
+                "no document of its kind renders to what the clusters hold ({}): {instead}, or use --reapply",
+                told(&patches)
             ),
         )
     })
+}
+
+/// Which fields each cluster holds otherwise: `eu-1: /data/a; us-1: /data/a, /data/b`.
+fn told(patches: &BTreeMap<&ClusterName, Patch>) -> String {
+    /// So many fields and clusters are named.
+    const SHOWN: usize = 5;
+    let fields = |patch: &Patch| {
+        let mut fields: Vec<&str> = patch.iter().map(|one| one.path().as_str()).collect();
+        let more = fields.len() > SHOWN;
+        fields.truncate(SHOWN);
+        fields.join(", ") + if more { ", …" } else { "" }
+    };
+    let differ = patches.iter().filter(|(_, patch)| !patch.0.is_empty());
+    let each = differ.map(|(cluster, patch)| format!("{cluster}: {}", fields(patch)));
+    let mut all: Vec<String> = each.collect();
+    if all.len() > SHOWN {
+        all.truncate(SHOWN);
+        all.push("…".to_owned());
+    }
+    all.join("; ")
 }
 
 /// The document with the change to its template that all clusters share; none where they do not share one.
@@ -141,6 +170,34 @@ fn for_each(document: &Value, patches: &BTreeMap<&ClusterName, Patch>) -> Option
     for (cluster, patch) in patches {
         if !patch.0.is_empty() {
             overrides.push(json!({"clusters": [cluster.as_str()], "patches": patch}));
+        }
+    }
+    Some(candidate)
+}
+
+/// The same in KubeFed's words, which allow one list for each cluster: what it says already stays, and goes first.
+fn for_each_of_kubefed(document: &Value, patches: &BTreeMap<&ClusterName, Patch>) -> Option<Value> {
+    let mut candidate = document.clone();
+    let spec = candidate.get_mut("spec")?.as_object_mut()?;
+    let overrides = spec
+        .entry("overrides")
+        .or_insert_with(|| json!([]))
+        .as_array_mut()?;
+    for (cluster, patch) in patches {
+        if patch.0.is_empty() {
+            continue;
+        }
+        let operations = serde_json::to_value(patch).ok()?;
+        let is_its = |one: &&mut Value| one["clusterName"] == cluster.as_str();
+        match overrides.iter_mut().find(is_its) {
+            Some(there) => {
+                let there = there.as_object_mut()?;
+                let list = there.entry("clusterOverrides").or_insert_with(|| json!([]));
+                let more = operations.as_array().cloned()?;
+                list.as_array_mut()?.extend(more);
+            }
+            None => overrides
+                .push(json!({"clusterName": cluster.as_str(), "clusterOverrides": operations})),
         }
     }
     Some(candidate)
@@ -290,12 +347,57 @@ mod tests {
         let differ = held(&kubefed, |cluster, manifest| {
             manifest["data"]["a"] = json!(cluster);
         });
-        let refused = take(&kubefed, &differ, render).expect_err("refused");
-        assert!(refused.message.contains("--reapply"), "{refused}");
+        let taken = take(&kubefed, &differ, render).expect("taken");
+        let of = |cluster: &str, value: &str| json!({"clusterName": cluster, "clusterOverrides": [{"op": "replace", "path": "/data/a", "value": value}]});
+        assert_eq!(
+            taken["spec"]["overrides"],
+            json!([of("eu-1", "eu-1"), of("us-1", "us-1")])
+        );
+        // On top of what it says already about a cluster.
+        let differ = self::held(&taken, |cluster, manifest| {
+            if cluster == "us-1" {
+                manifest["data"]["b"] = json!("x");
+            }
+        });
+        let again = take(&taken, &differ, render).expect("taken");
+        let overrides = again["spec"]["overrides"].as_array().expect("a list");
+        assert_eq!(overrides.len(), 2, "one list for each cluster");
+        assert_eq!(overrides[1]["clusterOverrides"][1]["path"], "/data/b");
         let alike = held(&kubefed, |_, manifest| {
             manifest["data"]["a"] = json!("2");
         });
         let taken = take(&kubefed, &alike, render).expect("taken");
         assert_eq!(taken["spec"]["template"]["data"]["a"], "2");
+    }
+
+    #[test]
+    fn what_a_plain_object_cannot_say_of_each_cluster_is_named_for_an_override_policy() {
+        let document = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web", "namespace": "shop"}, "data": {"a": "1"}});
+        let render = |document: &Value| {
+            let clusters = ["eu-1", "us-1"].map(name).into_iter();
+            Ok(clusters
+                .map(|cluster| (cluster, Arc::new(document.clone())))
+                .collect())
+        };
+        let copies = |change: &dyn Fn(&str, &mut Value)| -> BTreeMap<ClusterName, Value> {
+            let clusters = ["eu-1", "us-1"].into_iter().map(|cluster| {
+                let mut copy = document.clone();
+                change(cluster, &mut copy);
+                (name(cluster), copy)
+            });
+            clusters.collect()
+        };
+        let differ = copies(&|cluster, copy| copy["data"]["a"] = json!(cluster));
+        let refused = take(&document, &differ, render).expect_err("refused");
+        for part in [
+            "eu-1: /data/a; us-1: /data/a",
+            "OverridePolicy",
+            "--reapply",
+        ] {
+            assert!(refused.message.contains(part), "{part}: {refused}");
+        }
+        let alike = copies(&|_, copy| copy["data"]["a"] = json!("2"));
+        let taken = take(&document, &alike, render).expect("taken");
+        assert_eq!(taken["data"]["a"], "2");
     }
 }
