@@ -1,9 +1,11 @@
 //! Messages as they travel: CloudEvents 1.0 in binary mode, attributes as headers, the body apart.
 
-use std::borrow::Cow;
+mod name;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use fleetcast_core::time::Time;
+
+use self::name::Name;
 
 /// CloudEvents `id`.
 pub const ID: &str = "ce-id";
@@ -53,57 +55,33 @@ pub const MSG_ID: &str = "Nats-Msg-Id";
 /// Our own `ce-source`.
 pub const OURS: &str = "fleetcast";
 
-/// The names above in the order of their bytes: they are shared by all messages instead of copied into each.
-const NAMES: [&str; 21] = [
-    MSG_ID,
-    CAUSATION,
-    CORRELATION,
-    DATACONTENTTYPE,
-    DATAREF,
-    ID,
-    SOURCE,
-    SPECVERSION,
-    SUBJECT,
-    TIME,
-    TYPE,
-    DECISION,
-    DECISION_EPOCH,
-    DIGEST,
-    ENCODING,
-    EPOCH,
-    INCARNATION,
-    MAC,
-    N,
-    REVISION,
-    TERM,
-];
-
-/// Headers by name; a name stands once.
+/// Headers by name; a name stands once, in the order of the names' bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Headers(Vec<(Cow<'static, str>, String)>);
+pub struct Headers(Vec<(Name, String)>);
 
 impl Headers {
+    /// Room for so many.
+    pub fn with_capacity(count: usize) -> Self {
+        Self(Vec::with_capacity(count))
+    }
+
     /// Sets a header. Bytes that cannot stand in a header line are replaced by spaces, so that no value can begin another header.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         let mut value: String = value.into();
-        if value.contains(['\r', '\n', '\0']) {
+        if is_hostile(&value) {
             value = value.replace(['\r', '\n', '\0'], " ");
         }
-        match self.place(name) {
+        let name = Name::from(name);
+        match self.0.binary_search_by(|(known, _)| known.cmp(&name)) {
             Ok(there) => self.0[there].1 = value,
-            Err(before) => {
-                let name = match NAMES.binary_search(&name) {
-                    Ok(known) => Cow::Borrowed(NAMES[known]),
-                    Err(_) => Cow::Owned(name.to_owned()),
-                };
-                self.0.insert(before, (name, value));
-            }
+            Err(before) => self.0.insert(before, (name, value)),
         }
     }
 
-    /// Where a header stands, or would.
-    fn place(&self, name: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|(known, _)| (**known).cmp(name))
+    /// Where a header stands.
+    fn place(&self, name: &str) -> Option<usize> {
+        let name = Name::from(name);
+        self.0.binary_search_by(|(known, _)| known.cmp(&name)).ok()
     }
 
     /// With a header set.
@@ -115,19 +93,20 @@ impl Headers {
 
     /// A header's value.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let there = self.place(name).ok()?;
+        let there = self.place(name)?;
         Some(&self.0[there].1)
     }
 
     /// Takes a header away.
     pub fn remove(&mut self, name: &str) -> Option<String> {
-        let there = self.place(name).ok()?;
+        let there = self.place(name)?;
         Some(self.0.remove(there).1)
     }
 
     /// All headers, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (&**name, value.as_str()))
+        let headers = self.0.iter();
+        headers.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// A header that must be there.
@@ -168,6 +147,12 @@ impl Headers {
             .and_then(|(event, version)| Some((event, version.parse().ok()?)))
             .ok_or_else(|| DecodeError::UnknownType(value.to_owned()))
     }
+}
+
+/// Whether a value holds a byte that cannot stand in a header line. All bytes are looked at, which takes a fraction of what stopping at the first does.
+fn is_hostile(value: &str) -> bool {
+    let is = |byte: u8| (byte == b'\r') | (byte == b'\n') | (byte == 0);
+    value.bytes().fold(false, |found, byte| found | is(byte))
 }
 
 impl<'a> FromIterator<(&'a str, &'a str)> for Headers {
@@ -266,7 +251,6 @@ mod tests {
 
     #[test]
     fn names_stand_once_and_in_order() {
-        assert!(NAMES.is_sorted());
         let headers = [(TYPE, "a"), ("other", "b"), (ID, "c"), (TYPE, "d")];
         let mut headers: Headers = headers.into_iter().collect();
         let all: Vec<_> = headers.iter().collect();

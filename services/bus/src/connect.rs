@@ -341,7 +341,7 @@ pub(crate) fn to_nats(headers: &Headers) -> HeaderMap {
 
 /// Headers as the client read them; of several values the last.
 pub(crate) fn from_nats_headers(map: Option<&HeaderMap>) -> Headers {
-    let mut headers = Headers::default();
+    let mut headers = Headers::with_capacity(map.map_or(0, HeaderMap::len));
     for (name, values) in map.into_iter().flat_map(HeaderMap::iter) {
         if let Some(value) = values.last() {
             headers.set(name.as_ref(), value.as_str());

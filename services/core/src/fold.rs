@@ -6,7 +6,7 @@
 
 mod rows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 
 use serde::{Deserialize, Serialize};
 
@@ -290,20 +290,17 @@ impl View {
             Event::Epoch(beginning) => self.beginning = Some(beginning.clone()),
             Event::Change(change) => {
                 self.time = self.time.max(change.time);
-                let before = self.objects.remove(&change.object);
-                let last = before.as_ref().map(|object| &object.change);
-                let change_view = ChangeView::after(last, change, entry);
-                let (decision, standings) = before
-                    .map(|object| (object.decision, object.standings))
-                    .unwrap_or_default();
-                self.objects.insert(
-                    change.object.clone(),
-                    Object {
-                        change: change_view,
-                        decision,
-                        standings,
-                    },
-                );
+                match self.objects.entry(change.object.clone()) {
+                    btree_map::Entry::Occupied(mut there) => {
+                        let object = there.get_mut();
+                        object.change = ChangeView::after(Some(&object.change), change, entry);
+                    }
+                    btree_map::Entry::Vacant(place) => drop(place.insert(Object {
+                        change: ChangeView::after(None, change, entry),
+                        decision: None,
+                        standings: Standings::default(),
+                    })),
+                }
             }
             Event::Policy(change) => {
                 self.time = self.time.max(change.time);
@@ -393,13 +390,8 @@ impl View {
     }
 
     fn answered(&mut self, cluster: &ClusterName, transitions: u64, ack: &crate::ack::Ack) {
-        // Keys are cloned only where they are new.
-        if !self.answers.contains_key(&ack.object) {
-            self.answers.insert(ack.object.clone(), BTreeMap::new());
-        }
-        let Some(answers) = self.answers.get_mut(&ack.object) else {
-            return;
-        };
+        // A key shares its text: it costs less to clone than to look for twice.
+        let answers = self.answers.entry(ack.object.clone()).or_default();
         let known = answers.get_mut(cluster);
         let place = ack.place();
         let turn = Turn {

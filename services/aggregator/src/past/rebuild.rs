@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use fleetcast_bus::streams;
 use fleetcast_core::Refusal;
+use fleetcast_core::fold::CanonicalRow;
 use fleetcast_schemas::codec::JSON;
 use fleetcast_schemas::envelope::DATACONTENTTYPE;
 use fleetcast_schemas::{Headers, Message};
@@ -95,12 +96,17 @@ impl Historian {
             return Err(Refusal::new("", message).into());
         }
         let (before, rebuilt) = (live.canonical_rows(), view.canonical_rows());
+        let first_difference = RowDifference::first(&before, &rebuilt);
+        let digest = CanonicalRow::digest_of(&rebuilt);
         let outcome = Rebuilt {
             as_of: as_of(&view),
-            digest: view.digest(),
-            before: live.digest(),
+            before: match &first_difference {
+                None => digest.clone(),
+                Some(_) => CanonicalRow::digest_of(&before),
+            },
+            digest,
             rows: u64::try_from(rebuilt.len()).unwrap_or(u64::MAX),
-            first_difference: RowDifference::first(&before, &rebuilt),
+            first_difference,
             read,
             took_ms: u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX),
         };

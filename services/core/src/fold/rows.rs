@@ -309,7 +309,13 @@ impl View {
 
     /// The digest over the canonical rows: equal views, equal digests.
     pub fn digest(&self) -> String {
-        let rows = serde_json::to_vec(&self.canonical_rows()).expect("rows have only string keys");
-        digest::of_bytes(&rows)
+        CanonicalRow::digest_of(&self.canonical_rows())
+    }
+}
+
+impl CanonicalRow {
+    /// The digest over all rows of a view.
+    pub fn digest_of(rows: &[Self]) -> String {
+        digest::of_bytes(&serde_json::to_vec(rows).expect("rows have only string keys"))
     }
 }
