@@ -3,6 +3,7 @@
 //! | what | file |
 //! |---|---|
 //! | subjects, built and parsed | [`subject`] |
+//! | who may use which of them, as data | [`role`] |
 //! | headers (CloudEvents in binary mode, and ours) | [`envelope`] |
 //! | bodies: MessagePack with field names or JSON, compressed over 1 KB | [`codec`] |
 //! | events to and from messages | [`event`] |
@@ -21,6 +22,7 @@ pub mod event;
 pub mod evidence;
 pub mod http;
 pub mod request;
+pub mod role;
 pub mod subject;
 
 pub use envelope::{DecodeError, Headers, Message};

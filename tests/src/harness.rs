@@ -13,7 +13,7 @@ mod three;
 use std::io::Write;
 use std::path::PathBuf;
 
-pub use bed::{Bed, Service, apply_as, config_map, eventually, held, request};
+pub use bed::{Bed, Service, apply_as, config_map, eventually, held, request, unix_seconds};
 pub use binary::{Binary, Output, Up, held_at};
 pub use control_plane::{ControlPlane, client_of, control_plane, control_planes, namespace};
 pub use http::{Http, token_file};

@@ -6,6 +6,8 @@ use std::time::Duration;
 use async_nats::jetstream;
 use async_nats::{Client, ConnectOptions, Event, HeaderMap};
 use backon::{ExponentialBuilder, Retryable};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use fleetcast_schemas::{Headers, Message};
 use futures::StreamExt;
@@ -42,7 +44,7 @@ pub struct Connect {
     pub credentials: Credentials,
     /// A name that the server shows.
     pub name: String,
-    /// The prefix of our inboxes; none for the client's default, `_INBOX`.
+    /// The prefix of our inboxes; none for `_INBOX.<name>` with a credentials file, and for the client's default, `_INBOX`, without.
     pub inbox_prefix: Option<String>,
     /// How long one request may take.
     pub timeout: Duration,
@@ -119,8 +121,14 @@ impl Bus {
 
     async fn begin(connect: &Connect, waits: bool) -> Result<Self, Error> {
         let (sender, connected) = watch::channel(waits);
+        let mut inbox_prefix = connect.inbox_prefix.clone();
         let mut options = match &connect.credentials {
-            Credentials::File(path) => from_file(path)?,
+            Credentials::File(path) => {
+                let (name, options) = from_file(path)?;
+                // A user may subscribe to his own inboxes only.
+                inbox_prefix = inbox_prefix.or_else(|| Some(format!("_INBOX.{name}")));
+                options
+            }
             Credentials::Password(user, password) => {
                 ConnectOptions::with_user_and_password(user.clone(), password.clone())
             }
@@ -159,7 +167,7 @@ impl Bus {
         if !waits {
             options = options.retry_on_initial_connect();
         }
-        if let Some(prefix) = &connect.inbox_prefix {
+        if let Some(prefix) = &inbox_prefix {
             options = options.custom_inbox_prefix(prefix);
         }
         let servers: Vec<&str> = connect.url.split(',').map(str::trim).collect();
@@ -300,16 +308,20 @@ impl Bus {
 }
 
 /// Reads the file at once, so that what is wrong with it is said at once, and then at each connection.
-fn from_file(path: &Path) -> Result<ConnectOptions, Error> {
+fn from_file(path: &Path) -> Result<(String, ConnectOptions), Error> {
     let read = |path: &Path| -> Result<_, String> {
         let file = CredentialsFile::read(path).map_err(|error| error.to_string())?;
         let pair = nkeys::KeyPair::from_seed(&file.seed)
             .map_err(|_| format!("{}: the seed of the user is none", path.display()))?;
         Ok((file.jwt, pair))
     };
-    read(path).map_err(Error::Unfit)?;
+    let (jwt, _) = read(path).map_err(Error::Unfit)?;
+    let name = name_of(&jwt).ok_or_else(|| {
+        let why = "the JWT of the user has no name that can stand in a subject";
+        Error::Unfit(format!("{}: {why}", path.display()))
+    })?;
     let path = path.to_owned();
-    Ok(ConnectOptions::with_auth_callback(move |nonce| {
+    let options = ConnectOptions::with_auth_callback(move |nonce| {
         let signed = read(&path).and_then(|(jwt, pair)| {
             let signature = pair.sign(&nonce).map_err(|error| error.to_string())?;
             let mut auth = async_nats::Auth::new();
@@ -318,7 +330,17 @@ fn from_file(path: &Path) -> Result<ConnectOptions, Error> {
             Ok(auth)
         });
         std::future::ready(signed.map_err(async_nats::AuthError::new))
-    }))
+    });
+    Ok((name, options))
+}
+
+/// The name in a user's JWT, where it is a token of a subject.
+fn name_of(jwt: &str) -> Option<String> {
+    let claims = URL_SAFE_NO_PAD.decode(jwt.split('.').nth(1)?).ok()?;
+    let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
+    let name = claims["name"].as_str()?;
+    let plain = |c: char| c.is_ascii_graphic() && !".*>".contains(c);
+    (!name.is_empty() && name.chars().all(plain)).then(|| name.to_owned())
 }
 
 /// How long to wait between attempts: from 100 ms, doubled up to 5 s, with jitter, without end.

@@ -17,6 +17,10 @@
 //! m4f2.YmFy…
 //! ------END FLEETCAST MASTER KEY------
 //!
+//! -----BEGIN FLEETCAST SIGNING KEY-----     an ingest's: signs the credentials of agents when they are renewed; an account seed
+//! SAA…
+//! ------END FLEETCAST SIGNING KEY------
+//!
 //! -----BEGIN FLEETCAST SEALING KEY-----     opens what is sealed to us: an xkey seed (X25519)
 //! SXA…
 //! ------END FLEETCAST SEALING KEY------
@@ -34,6 +38,7 @@ const JWT: &str = "NATS USER JWT";
 const SEED: &str = "USER NKEY SEED";
 const WORK: &str = "FLEETCAST WORK KEY";
 const MASTER: &str = "FLEETCAST MASTER KEY";
+const SIGNING: &str = "FLEETCAST SIGNING KEY";
 const SEALING: &str = "FLEETCAST SEALING KEY";
 /// The longest file that is read, bytes: a JWT is about 1 KB, a key 100 bytes.
 const FILE_LIMIT: u64 = 256 * 1024;
@@ -82,6 +87,8 @@ pub struct CredentialsFile {
     pub work_keys: Vec<WorkKey>,
     /// The keys that work keys are derived from (an ingest's), the newest first.
     pub master_keys: Vec<WorkKey>,
+    /// The seed of the key that signs agents' credentials (an ingest's), `SA…`.
+    pub signing_key: Option<String>,
     /// The seeds of the keys that open what is sealed to us, `SX…`, the newest first.
     pub sealing_keys: Vec<String>,
 }
@@ -100,6 +107,7 @@ impl CredentialsFile {
             seed: seed.into(),
             work_keys: Vec::new(),
             master_keys: Vec::new(),
+            signing_key: None,
             sealing_keys: Vec::new(),
         }
     }
@@ -122,7 +130,11 @@ impl CredentialsFile {
                 MASTER => found
                     .master_keys
                     .push(WorkKey::parse(content).map_err(wrong)?),
-                SEALING if is_xkey_seed(content) => found.sealing_keys.push(content.to_owned()),
+                SIGNING if is_seed("SA", content) && found.signing_key.is_none() => {
+                    found.signing_key = Some(content.to_owned());
+                }
+                SIGNING => return Err(wrong("holds no account seed (SA…), or stands there twice")),
+                SEALING if is_seed("SX", content) => found.sealing_keys.push(content.to_owned()),
                 SEALING => return Err(wrong("holds no xkey seed (SX…)")),
                 _ => {}
             }
@@ -143,12 +155,14 @@ impl CredentialsFile {
             seed,
             work_keys,
             master_keys,
+            signing_key,
             sealing_keys,
         } = self;
         // NATS clients read the first two blocks, in this order.
         let mut text = block(JWT, jwt) + "\n" + &block(SEED, seed);
         let keys = work_keys.iter().map(|key| (WORK, key.text()));
         let keys = keys.chain(master_keys.iter().map(|key| (MASTER, key.text())));
+        let keys = keys.chain(signing_key.iter().map(|seed| (SIGNING, seed.clone())));
         let keys = keys.chain(sealing_keys.iter().map(|seed| (SEALING, seed.clone())));
         for (label, content) in keys {
             text += "\n";
@@ -256,9 +270,9 @@ fn blocks(text: &str) -> Result<Vec<(&str, &str)>, String> {
     Ok(found)
 }
 
-fn is_xkey_seed(text: &str) -> bool {
+fn is_seed(prefix: &str, text: &str) -> bool {
     text.len() == 58
-        && text.starts_with("SX")
+        && text.starts_with(prefix)
         && text
             .bytes()
             .all(|b| b.is_ascii_uppercase() || (b'2'..=b'7').contains(&b))
@@ -277,6 +291,7 @@ mod tests {
                 master.derive("eu", "m1-a").expect("ours"),
             ],
             master_keys: vec![WorkKey::generate("m2"), master],
+            signing_key: Some("SA".to_owned() + &"C".repeat(56)),
             sealing_keys: vec!["SX".to_owned() + &"A".repeat(56)],
             ..CredentialsFile::new("e30.e30.sig-_", "SU".to_owned() + &"B".repeat(56))
         }
@@ -312,6 +327,7 @@ mod tests {
             (SEED, "X", "no block USER NKEY SEED"),
             ("m1-b.", "m1-b", "FLEETCAST WORK KEY is no <key id>"),
             ("m2.", "m 2.", "FLEETCAST MASTER KEY is no <key id>"),
+            ("SAC", "SUC", "holds no account seed"),
             ("SXA", "SUA", "holds no xkey seed"),
             ("-----BEGIN USER", "e30\n-----BEGIN USER", ""),
             ("------END NATS", "\n------END NATS", "not one line"),

@@ -1,5 +1,6 @@
 //! What can be typed: commands, arguments, examples.
 
+pub(crate) mod auth;
 pub(crate) mod bench;
 mod recovery;
 
@@ -152,6 +153,9 @@ pub(crate) enum Command {
     /// Hold a Kubernetes hub against the log
     #[command(subcommand)]
     Hub(HubCommand),
+    /// Say who may do what on the bus: operator, roles, credentials
+    #[command(subcommand)]
+    Auth(auth::AuthCommand),
     /// Measure: workloads on a fleet of simulated clusters that the bench starts itself
     #[command(
         after_help = "Examples:\n  fleetcast bench fanout --clusters 100 --placements 100 --per-placement 10\n  fleetcast bench latency -o json\n\nMeasure with a release build: cargo build --release"

@@ -2,6 +2,7 @@
 
 mod appended;
 mod apply;
+pub(crate) mod auth;
 mod backup;
 mod bench;
 mod cluster;
@@ -63,6 +64,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Watch(watch) => watch::run(&bus, &watch).await,
         Command::Events(events) => events::run(&bus, &events).await,
         Command::Cluster(cluster) => cluster::run(&bus, &cluster).await,
+        Command::Auth(auth) => auth::run(&bus, &auth).await,
         Command::Hub(hub) => hub::run(&bus, &hub).await,
         Command::Bench(bench) => bench::run(*bench).await,
         Command::Schema(schema) => schema::run(&schema),

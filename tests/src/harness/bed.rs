@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use fleetcast_aggregator::answer::{ObjectSummary, Objects, Request};
 use fleetcast_aggregator::client;
+use fleetcast_auth::authority::{Authority, Issue};
+use fleetcast_bus::credentials::CredentialsFile;
 use fleetcast_bus::server::{Options, Server};
 use fleetcast_bus::streams::Layout;
 use fleetcast_bus::{Bus, Connect, Credentials};
@@ -17,6 +19,7 @@ use fleetcast_core::status::Told;
 use fleetcast_endpoint::Listener;
 use fleetcast_schemas::envelope::{DATACONTENTTYPE, ID, SOURCE};
 use fleetcast_schemas::request::Answer;
+use fleetcast_schemas::role::Role;
 use fleetcast_schemas::{Headers, Message, codec, subject};
 use fleetcast_simulator::Cluster;
 use kube::api::{Api, DynamicObject};
@@ -40,6 +43,7 @@ pub struct Bed {
     pub replicas: usize,
     binary: PathBuf,
     configuration: String,
+    authority: Option<Mutex<Authority>>,
     submissions: std::sync::atomic::AtomicU64,
 }
 
@@ -89,10 +93,70 @@ impl Bed {
             replicas: 1,
             binary,
             configuration: configuration.to_owned(),
+            authority: None,
             submissions: 0.into(),
         };
         bed.start_server();
         bed
+    }
+
+    /// A server with an operator of its own: each service and each agent connects with its role's credentials, the test with the operator's.
+    pub fn with_authority(binary: PathBuf) -> Self {
+        let directory = tempfile::tempdir().expect("a folder");
+        let now = unix_seconds();
+        let authority =
+            Authority::init(&directory.path().join("auth"), "test", 1, now).expect("an operator");
+        let resolver = directory.path().join("jwt");
+        let mut bed = Self {
+            server: None,
+            connect: Connect::new("", "test"),
+            replicas: 1,
+            binary,
+            configuration: authority.configuration(&resolver, now).expect("keys"),
+            authority: Some(Mutex::new(authority)),
+            directory,
+            submissions: 0.into(),
+        };
+        bed.connect.credentials = bed.credentials(Role::Operator, "test");
+        bed.start_server();
+        bed
+    }
+
+    /// The operator, where there is one.
+    pub fn authority(&self) -> MutexGuard<'_, Authority> {
+        let authority = self.authority.as_ref().expect("the bed has an operator");
+        authority.lock().expect("nobody panicked")
+    }
+
+    /// Lets go of the operator's folder, for a command that needs it; what is issued afterwards is none of the bed's.
+    pub fn close_authority(&mut self) {
+        self.authority = None;
+    }
+
+    /// Credentials of a role, issued at the first call; none where there is no operator.
+    pub fn credentials(&self, role: Role, name: &str) -> Credentials {
+        if self.authority.is_none() {
+            return self.connect.credentials.clone();
+        }
+        let path = self.authority().credentials_path(role, name);
+        if !path.exists() {
+            let issue = Issue {
+                role,
+                name: name.to_owned(),
+                ttl_s: Some(24 * 60 * 60),
+                kinds: Vec::new(),
+                namespaces: Vec::new(),
+            };
+            self.issue(&issue).write(&path).expect("written");
+        }
+        Credentials::File(path)
+    }
+
+    /// Issues what a test asks for.
+    pub fn issue(&self, issue: &Issue) -> CredentialsFile {
+        self.authority()
+            .issue(issue, unix_seconds())
+            .expect("issued")
     }
 
     /// Starts the server (again, on the same store and port).
@@ -122,9 +186,10 @@ impl Bed {
             .expect("the bus is fit")
     }
 
-    fn connect_as(&self, name: &str) -> Connect {
+    fn connect_as(&self, role: Role, name: &str) -> Connect {
         Connect {
             name: name.to_owned(),
+            credentials: self.credentials(role, "test"),
             ..self.connect.clone()
         }
     }
@@ -137,7 +202,7 @@ impl Bed {
     /// Starts an ingest process that also listens for HTTP.
     pub fn ingest_listening(&self, identity: &str, http: Option<Arc<Listener>>) -> Service {
         let options = fleetcast_ingest::Options {
-            bus: self.connect_as(&format!("ingest {identity}")),
+            bus: self.connect_as(Role::Ingest, &format!("ingest {identity}")),
             directory: self.directory.path().join(identity),
             identity: identity.to_owned(),
             layout: Layout {
@@ -153,7 +218,7 @@ impl Bed {
     /// Starts a process that watches the hub that a client speaks to.
     pub fn hub(&self, identity: &str, client: kube::Client) -> Service {
         let options = fleetcast_hub::Options {
-            bus: self.connect_as(&format!("hub {identity}")),
+            bus: self.connect_as(Role::Ingest, &format!("hub {identity}")),
             client,
             directory: self.directory.path().join(identity),
             identity: identity.to_owned(),
@@ -178,7 +243,7 @@ impl Bed {
 
     fn aggregator_telling(&self, statuses: Option<mpsc::Sender<Told>>) -> Service {
         let options = fleetcast_aggregator::Options {
-            bus: self.connect_as("aggregator"),
+            bus: self.connect_as(Role::Aggregator, "aggregator"),
             directory: self.directory.path().join("aggregator"),
             statuses,
         };
@@ -187,7 +252,11 @@ impl Bed {
 
     /// Starts the agent of a simulated cluster.
     pub fn agent(&self, cluster: &Cluster) -> Service {
-        self.agent_through(cluster, self.connect.clone())
+        let connect = Connect {
+            credentials: self.credentials(Role::Agent, cluster.name()),
+            ..self.connect.clone()
+        };
+        self.agent_through(cluster, connect)
     }
 
     /// Starts the agent of a simulated cluster that connects in another way.
@@ -378,6 +447,11 @@ pub fn config_map(name: &str, clusters: &[&str], text: &str) -> Value {
             "placement": {"clusters": clusters},
         },
     })
+}
+
+/// The time now, as NATS has it in credentials.
+pub fn unix_seconds() -> i64 {
+    fleetcast_bus::now().0.div_euclid(1_000)
 }
 
 fn name(text: &str) -> ClusterName {

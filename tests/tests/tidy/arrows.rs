@@ -1,4 +1,4 @@
-//! Who may use whom: `core ← schemas ← {bus, endpoint} ← {ingest, hub, agent, aggregator} ← cli ← tests`, `kubernetes ← {hub, agent}`, and who may name which crate from outside.
+//! Who may use whom: `core ← schemas ← {bus, endpoint}`, `bus ← auth`, `{bus, auth, endpoint} ← {ingest, hub, agent, aggregator} ← cli ← tests`, `kubernetes ← {hub, agent}`, and who may name which crate from outside.
 //!
 //! What a crate does not name in its `Cargo.toml` it cannot use, so that is where this looks. A new arrow is a page in
 //! `docs/decisions/` and a change here.
@@ -8,12 +8,13 @@ use std::collections::BTreeSet;
 use super::tree::Tree;
 
 /// Each crate of ours with the crates of ours that it may use.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("core", &[]),
     ("schemas", &["core"]),
     ("bus", &["core", "schemas"]),
+    ("auth", &["core", "schemas", "bus"]),
     ("endpoint", &["core", "schemas"]),
-    ("ingest", &["core", "schemas", "bus", "endpoint"]),
+    ("ingest", &["core", "schemas", "bus", "auth", "endpoint"]),
     ("agent", &["core", "schemas", "bus", "kubernetes"]),
     ("hub", &["core", "schemas", "bus", "kubernetes"]),
     ("kubernetes", &[]),
@@ -25,6 +26,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "core",
             "schemas",
             "bus",
+            "auth",
             "endpoint",
             "ingest",
             "agent",
@@ -40,6 +42,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "core",
             "schemas",
             "bus",
+            "auth",
             "endpoint",
             "ingest",
             "agent",

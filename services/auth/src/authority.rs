@@ -1,0 +1,442 @@
+//! The folder of an operator: private keys, what was issued, and the server's configuration.
+//!
+//! | file | what |
+//! |---|---|
+//! | `keys/operator.nk`, `keys/system.nk`, `keys/account.nk` | the identities of NATS operator, system account and account: needed here only |
+//! | `keys/role-<role>.nk` | the signing key of a role: whoever has it can issue credentials of that role, and no other |
+//! | `keys/master.key` | the keys that authenticate work, one a line, the newest first |
+//! | `authority.json` | names, public keys, and every credential that was issued; nothing secret |
+//! | `nats-auth.conf` | what the NATS servers include; nothing secret |
+//! | `system.creds` | may push a changed account to the servers, and nothing else |
+//!
+//! The folder has mode 0700, each file of `keys` 0600, and a key that others may read is refused, as ssh does.
+
+mod issued;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use fleetcast_bus::credentials::{CredentialsFile, Readers, read_secret, write_secret};
+use fleetcast_bus::work_key::WorkKey;
+use fleetcast_core::model::ClusterName;
+use fleetcast_schemas::role::{GRANTS, Role};
+use fleetcast_schemas::subject::{self, Lane};
+use nkeys::KeyPair;
+use serde::{Deserialize, Serialize};
+
+use crate::claims::{self, Scope, UserFields};
+use crate::permissions::{Permissions, User};
+use crate::{Error, minting};
+
+pub use issued::{Issue, Issued, Standing};
+
+/// The subject that a changed account is pushed to, over the system account.
+pub const PUSH: &str = "$SYS.REQ.CLAIMS.UPDATE";
+/// How long a name may be, bytes: it stands in subjects and file names.
+const NAME_LIMIT: usize = 253;
+
+/// The operator of a fleet's bus, as his folder has it.
+pub struct Authority {
+    folder: PathBuf,
+    state: State,
+    // Held while the folder is open: two commands at the same time would forget each other's credentials.
+    _lock: File,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct State {
+    name: String,
+    partitions: u16,
+    operator: String,
+    system: String,
+    account: String,
+    issued: Vec<Issued>,
+}
+
+impl Authority {
+    /// Makes an operator with everything that belongs to it in a new folder.
+    ///
+    /// # Errors
+    /// Where there is one already, or the folder cannot be written.
+    pub fn init(folder: &Path, name: &str, partitions: u16, now: i64) -> Result<Self, Error> {
+        use std::os::unix::fs::DirBuilderExt;
+        check_name(name)?;
+        if Self::is_there(folder) {
+            return Err(Error::Refused(format!(
+                "there is an operator in {} already: a new one would make every credential that it issued useless; name another folder with --dir",
+                folder.display()
+            )));
+        }
+        let mut builder = std::fs::DirBuilder::new();
+        let keys = folder.join("keys");
+        builder
+            .recursive(true)
+            .mode(0o700)
+            .create(&keys)
+            .map_err(Error::io(&keys))?;
+        let (operator, system, account) = (
+            KeyPair::new_operator(),
+            KeyPair::new_account(),
+            KeyPair::new_account(),
+        );
+        let authority = Self {
+            folder: folder.to_owned(),
+            state: State {
+                name: name.to_owned(),
+                partitions,
+                operator: operator.public_key(),
+                system: system.public_key(),
+                account: account.public_key(),
+                issued: Vec::new(),
+            },
+            _lock: lock(folder)?,
+        };
+        for (word, pair) in [
+            ("operator", &operator),
+            ("system", &system),
+            ("account", &account),
+        ] {
+            authority.keep(word, pair)?;
+        }
+        for grant in GRANTS {
+            authority.keep(&signing(grant.role), &KeyPair::new_account())?;
+        }
+        let master = WorkKey::generate(&WorkKey::random_id());
+        write_secret(
+            &authority.key("master.key"),
+            (master.text() + "\n").as_bytes(),
+        )?;
+        let pusher = KeyPair::new_user();
+        let may = Permissions {
+            publish: vec![PUSH.to_owned()],
+            subscribe: vec!["_INBOX.fleetcast-auth.>".to_owned()],
+        };
+        let jwt = claims::system_user(&system, &pusher.public_key(), "fleetcast-auth", &may, now);
+        let seed = pusher.seed().expect("a new pair has a seed");
+        CredentialsFile::new(jwt, seed).write(&authority.system_credentials())?;
+        authority.save_configuration(now)?;
+        // Last: without it the folder counts as empty.
+        authority.save()?;
+        Ok(authority)
+    }
+
+    /// Whether there is an operator in a folder.
+    pub fn is_there(folder: &Path) -> bool {
+        folder.join("authority.json").exists()
+    }
+
+    /// Opens the folder of an operator, for one process at a time.
+    ///
+    /// # Errors
+    /// Where there is none, or it cannot be read.
+    pub fn open(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join("authority.json");
+        if !Self::is_there(folder) {
+            return Err(Error::Refused(format!(
+                "there is no operator in {}; next: fleetcast auth init --dir {}",
+                folder.display(),
+                folder.display()
+            )));
+        }
+        let lock = lock(folder)?;
+        let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
+        let state = serde_json::from_slice(&bytes)
+            .map_err(|error| Error::Malformed(format!("{}: {error}", path.display())))?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            state,
+            _lock: lock,
+        })
+    }
+
+    /// Over how many partitions the bus spreads work.
+    pub fn partitions(&self) -> u16 {
+        self.state.partitions
+    }
+
+    /// The configuration that the servers include.
+    pub fn server_configuration(&self) -> PathBuf {
+        self.folder.join("nats-auth.conf")
+    }
+
+    /// The credentials that may push the account.
+    pub fn system_credentials(&self) -> PathBuf {
+        self.folder.join("system.creds")
+    }
+
+    /// Where the credentials of a user are written unless somebody says otherwise.
+    pub fn credentials_path(&self, role: Role, name: &str) -> PathBuf {
+        let file = format!("{}-{}.creds", role.word(), subject::token(name));
+        self.folder.join(file)
+    }
+
+    /// The account as it is now, to be pushed to [`PUSH`].
+    ///
+    /// # Errors
+    /// Where the operator's key cannot be read.
+    pub fn account_jwt(&self, now: i64) -> Result<String, Error> {
+        let mut scopes = Vec::new();
+        for grant in GRANTS {
+            scopes.push(Scope {
+                key: self.pair(&signing(grant.role))?.public_key(),
+                role: grant.word,
+                permissions: Permissions::template(grant.role, self.state.partitions),
+            });
+        }
+        let revoked = self
+            .state
+            .issued
+            .iter()
+            .filter(|issued| issued.revoked_at.is_some());
+        let revoked: Vec<String> = revoked.map(|issued| issued.public_key.clone()).collect();
+        Ok(claims::account(
+            &self.pair("operator")?,
+            &self.state.account,
+            &self.state.name,
+            &scopes,
+            &revoked,
+            now,
+        ))
+    }
+
+    /// What a server needs in its configuration: whom it trusts, and where it keeps accounts. `resolver` is a folder of the server's own.
+    ///
+    /// # Errors
+    /// Where a key cannot be read.
+    pub fn configuration(&self, resolver: &Path, now: i64) -> Result<String, Error> {
+        let State {
+            name,
+            partitions: _,
+            operator: _,
+            system,
+            account,
+            issued: _,
+        } = &self.state;
+        let pair = self.pair("operator")?;
+        let operator_jwt = claims::operator(&pair, name, system, now);
+        let system_jwt = claims::account(&pair, system, "system", &[], &[], now);
+        let account_jwt = self.account_jwt(now)?;
+        let resolver = resolver.display().to_string();
+        Ok(format!(
+            "# Who may use these NATS servers. Written by `fleetcast auth`; nothing in it is secret. In the server's own configuration: include \"nats-auth.conf\"\n\
+             operator: {operator_jwt}\nsystem_account: {system}\n\
+             # Accounts are kept here, and a newer one that is pushed counts at once: so a credential is revoked while everything runs.\n\
+             resolver {{ type: full, dir: {resolver:?}, allow_delete: false, interval: \"2m\" }}\n\
+             resolver_preload {{\n  {system}: {system_jwt}\n  {account}: {account_jwt}\n}}\n"
+        ))
+    }
+
+    /// Issues a credential.
+    ///
+    /// # Errors
+    /// Where what is asked for does not fit together, or a key cannot be read.
+    pub fn issue(&mut self, issue: &Issue, now: i64) -> Result<CredentialsFile, Error> {
+        let Issue {
+            role,
+            name,
+            ttl_s,
+            kinds,
+            namespaces,
+        } = issue;
+        let user = self.user_of(issue)?;
+        let ends = ttl_s.map_or(0, |ttl| {
+            now.saturating_add(i64::try_from(ttl).unwrap_or(i64::MAX))
+        });
+        let or_any = |list: &[String], any: &str| match list {
+            [] => vec![any.to_owned()],
+            list => list.to_vec(),
+        };
+        let mut tags = Vec::new();
+        if let Some(partition) = &user.partition {
+            tags.push(format!("{}:{partition}", minting::PARTITION));
+        }
+        if *role == Role::Publisher {
+            tags.extend(
+                or_any(&user.kinds, "*.*")
+                    .iter()
+                    .map(|kind| format!("kind:{kind}")),
+            );
+            tags.extend(
+                or_any(&user.namespaces, "*")
+                    .iter()
+                    .map(|ns| format!("ns:{ns}")),
+            );
+        }
+        let fields = UserFields {
+            issuer_account: self.state.account.clone(),
+            tags,
+        };
+        let minted = minting::mint(&self.pair(&signing(*role))?, &user.name, &fields, now, ends);
+        let mut credentials = CredentialsFile::new(minted.jwt, minted.seed);
+        match role {
+            Role::Agent => {
+                let master = self.masters()?.into_iter().next();
+                let master =
+                    master.ok_or_else(|| Error::Malformed("there is no master key".to_owned()))?;
+                let key = master.derive(name, &master.new_derived_id());
+                credentials.work_keys.extend(key);
+            }
+            Role::Ingest => {
+                credentials.master_keys = self.masters()?;
+                let agents = self.pair(&signing(Role::Agent))?.seed();
+                credentials.signing_key = agents.ok();
+            }
+            Role::Aggregator | Role::Publisher | Role::Reader | Role::Operator => {}
+        }
+        self.state.issued.push(Issued {
+            role: role.word().to_owned(),
+            name: name.clone(),
+            public_key: minted.public_key,
+            issued_at: now,
+            ends_at: (ends != 0).then_some(ends),
+            revoked_at: None,
+            kinds: kinds.clone(),
+            namespaces: namespaces.clone(),
+        });
+        self.save()?;
+        Ok(credentials)
+    }
+
+    /// What a user of ours may do.
+    fn user_of(&self, issue: &Issue) -> Result<User, Error> {
+        let Issue {
+            role,
+            name,
+            ttl_s: _,
+            kinds,
+            namespaces,
+        } = issue;
+        check_name(name)?;
+        if *role != Role::Publisher && !(kinds.is_empty() && namespaces.is_empty()) {
+            return Err(Error::Refused(format!(
+                "--kinds and --namespaces limit a publisher; {} {name} is none",
+                role.word()
+            )));
+        }
+        let partition = match role {
+            Role::Agent => {
+                let cluster =
+                    ClusterName::parse(name).map_err(|refusal| Error::Refused(refusal.message))?;
+                let lane = Lane::new(cluster, self.state.partitions);
+                Some(subject::partition_token(lane.partition))
+            }
+            _ => None,
+        };
+        Ok(User {
+            name: subject::token(name),
+            partition,
+            kinds: kinds
+                .iter()
+                .map(|kind| issued::kind_tokens(kind))
+                .collect::<Result<_, _>>()?,
+            namespaces: namespaces
+                .iter()
+                .map(|namespace| issued::namespace_token(namespace))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// What a credential that would be issued so may do.
+    ///
+    /// # Errors
+    /// Where what is asked for does not fit together.
+    pub fn permissions(&self, issue: &Issue) -> Result<Permissions, Error> {
+        let user = self.user_of(issue)?;
+        Ok(Permissions::of(issue.role, self.state.partitions, &user))
+    }
+
+    /// Revokes every living credential of a name, of one role or of all: how many. They count until the account is pushed.
+    ///
+    /// # Errors
+    /// Where there is none, or the folder cannot be written.
+    pub fn revoke(&mut self, name: &str, role: Option<Role>, now: i64) -> Result<usize, Error> {
+        let mut revoked = 0;
+        for issued in &mut self.state.issued {
+            let is_meant =
+                issued.name == name && role.is_none_or(|role| role.word() == issued.role);
+            if is_meant && issued.revoked_at.is_none() {
+                issued.revoked_at = Some(now);
+                revoked += 1;
+            }
+        }
+        if revoked == 0 {
+            return Err(Error::Refused(format!(
+                "no credential of {name} counts; `fleetcast auth list` lists what was issued"
+            )));
+        }
+        self.save()?;
+        self.save_configuration(now)?;
+        Ok(revoked)
+    }
+
+    /// Every credential that was issued, in the order of time.
+    pub fn issued(&self) -> &[Issued] {
+        &self.state.issued
+    }
+
+    /// The keys that authenticate work, the newest first.
+    fn masters(&self) -> Result<Vec<WorkKey>, Error> {
+        let path = self.key("master.key");
+        let text = read_secret(&path, Readers::Owner)?;
+        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        lines
+            .map(|line| WorkKey::parse(line.trim()))
+            .collect::<Result<_, _>>()
+            .map_err(|why| Error::Malformed(format!("{}: a line {why}", path.display())))
+    }
+
+    fn key(&self, file: &str) -> PathBuf {
+        self.folder.join("keys").join(file)
+    }
+
+    fn keep(&self, word: &str, pair: &KeyPair) -> Result<(), Error> {
+        let seed = pair.seed().expect("a new pair has a seed");
+        Ok(write_secret(
+            &self.key(&format!("{word}.nk")),
+            (seed + "\n").as_bytes(),
+        )?)
+    }
+
+    fn pair(&self, word: &str) -> Result<KeyPair, Error> {
+        let path = self.key(&format!("{word}.nk"));
+        minting::pair(&read_secret(&path, Readers::Owner)?)
+    }
+
+    /// Writes what was issued.
+    fn save(&self) -> Result<(), Error> {
+        let state = serde_json::to_vec_pretty(&self.state).expect("only string keys");
+        Ok(write_secret(&self.folder.join("authority.json"), &state)?)
+    }
+
+    /// Writes what the servers include.
+    fn save_configuration(&self, now: i64) -> Result<(), Error> {
+        let configuration = self.configuration(Path::new("jwt"), now)?;
+        let path = self.server_configuration();
+        std::fs::write(&path, configuration).map_err(Error::io(&path))
+    }
+}
+
+/// The name of a role's signing key.
+fn signing(role: Role) -> String {
+    format!("role-{}", role.word())
+}
+
+fn lock(folder: &Path) -> Result<File, Error> {
+    let path = folder.join("lock");
+    let file = File::create(&path).map_err(Error::io(&path))?;
+    file.lock().map_err(Error::io(&path))?;
+    Ok(file)
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._@".contains(c);
+    if name.is_empty() || name.len() > NAME_LIMIT || !name.chars().all(plain) {
+        return Err(Error::Refused(format!(
+            "{name:?} is no name: 1 to {NAME_LIMIT} letters, digits, and -._@"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! What was issued, and what is asked for.
+
+use fleetcast_core::model::name::{is_dns_label, is_kind};
+use fleetcast_schemas::role::Role;
+use fleetcast_schemas::subject;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issue {
+    /// The role.
+    pub role: Role,
+    /// The name; an agent's is its cluster's.
+    pub name: String,
+    /// How long it counts, seconds; none for ever.
+    pub ttl_s: Option<u64>,
+    /// The kinds that a publisher is limited to, `Kind` or `Kind.group`; none for all.
+    pub kinds: Vec<String>,
+    /// The namespaces, `_` for objects that are in none; none for all.
+    pub namespaces: Vec<String>,
+}
+
+/// A credential that was issued. Times are Unix seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Issued {
+    /// The word for its role.
+    pub role: String,
+    /// Whose it is.
+    pub name: String,
+    /// The user's public key: what a revocation names.
+    pub public_key: String,
+    /// When it was issued.
+    pub issued_at: i64,
+    /// When it ends, unless it is renewed; an agent's is, by itself.
+    pub ends_at: Option<i64>,
+    /// When it was revoked.
+    pub revoked_at: Option<i64>,
+    /// The kinds that it is limited to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<String>,
+    /// The namespaces that it is limited to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub namespaces: Vec<String>,
+}
+
+/// Whether a credential counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It counts.
+    Valid,
+    /// It was revoked.
+    Revoked,
+    /// It has ended.
+    Ended,
+    /// As it was issued it has ended; its agent renews it while it runs, which is not written down here.
+    Renewed,
+}
+
+impl Standing {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Revoked => "revoked",
+            Self::Ended => "ended",
+            Self::Renewed => "renewed by its agent, or ended",
+        }
+    }
+}
+
+impl Issued {
+    /// Whether it counts at `now`.
+    pub fn standing(&self, now: i64) -> Standing {
+        if self.revoked_at.is_some() {
+            Standing::Revoked
+        } else if self.ends_at.is_none_or(|ends| ends > now) {
+            Standing::Valid
+        } else if self.role == Role::Agent.word() {
+            Standing::Renewed
+        } else {
+            Standing::Ended
+        }
+    }
+}
+
+/// `Deployment.apps` as the two tokens of a subject.
+pub(super) fn kind_tokens(text: &str) -> Result<String, Error> {
+    let (kind, group) = text.split_once('.').unwrap_or((text, ""));
+    let is_group = |group: &str| {
+        group
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.')
+    };
+    if !is_kind(kind)
+        || !kind.starts_with(|first: char| first.is_ascii_uppercase())
+        || !is_group(group)
+    {
+        return Err(Error::Refused(format!(
+            "--kinds: {text:?} is no kind: as in a manifest, with its group but without a version, such as ConfigMap or Deployment.apps"
+        )));
+    }
+    Ok(format!(
+        "{}.{}",
+        subject::token(kind),
+        subject::token(group)
+    ))
+}
+
+/// A namespace as a token.
+pub(super) fn namespace_token(text: &str) -> Result<String, Error> {
+    match text {
+        "_" => Ok("_".to_owned()),
+        text if is_dns_label(text) => Ok(subject::token(text)),
+        text => Err(Error::Refused(format!(
+            "--namespaces: {text:?} is no namespace; _ stands for objects that are in none"
+        ))),
+    }
+}

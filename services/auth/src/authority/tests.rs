@@ -1,0 +1,169 @@
+//! An operator's folder: what is written into it, and what is refused.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+const NOW: i64 = 1_800_000_000;
+
+fn issue(role: Role, name: &str) -> Issue {
+    Issue {
+        role,
+        name: name.to_owned(),
+        ttl_s: Some(3_600),
+        kinds: Vec::new(),
+        namespaces: Vec::new(),
+    }
+}
+
+#[test]
+fn keys_are_the_owners_alone_and_refused_where_they_are_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("auth");
+    drop(Authority::init(&path, "fleet", 2, NOW).expect("made"));
+    let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o700);
+    let mut keys = 0;
+    for file in std::fs::read_dir(path.join("keys")).expect("read") {
+        assert_eq!(mode(&file.expect("a file").path()), 0o600);
+        keys += 1;
+    }
+    assert_eq!(keys, 3 + GRANTS.len() + 1);
+    assert_eq!(mode(&path.join("system.creds")), 0o600);
+    let again = Authority::init(&path, "fleet", 2, NOW);
+    assert!(again.is_err_and(|why| why.to_string().contains("there is an operator")));
+
+    let key = path.join("keys/role-agent.nk");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).expect("set");
+    let mut authority = Authority::open(&path).expect("opened");
+    let refused = authority
+        .issue(&issue(Role::Agent, "eu"), NOW)
+        .expect_err("too open");
+    let said = refused.to_string();
+    assert!(
+        said.contains("0640") && said.contains("chmod 600"),
+        "{said}"
+    );
+    let missing = Authority::open(&folder.path().join("nowhere"));
+    assert!(missing.is_err_and(|why| why.to_string().contains("next: fleetcast auth init")));
+}
+
+#[test]
+fn each_role_gets_the_keys_that_it_needs_and_no_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut authority = Authority::init(folder.path(), "fleet", 16, NOW).expect("made");
+    for grant in GRANTS {
+        let credentials = authority
+            .issue(&issue(grant.role, "eu.1"), NOW)
+            .expect("issued");
+        let held = (
+            credentials.work_keys.len(),
+            credentials.master_keys.len(),
+            credentials.signing_key.is_some(),
+        );
+        let expected = match grant.role {
+            Role::Agent => (1, 0, false),
+            Role::Ingest => (0, 1, true),
+            _ => (0, 0, false),
+        };
+        assert_eq!(held, expected, "{}", grant.word);
+        let claims = claims::read_user(&credentials.jwt).expect("a JWT");
+        assert_eq!((claims.name.as_str(), claims.exp), ("eu=2E1", NOW + 3_600));
+    }
+    let ingest = authority
+        .issue(&issue(Role::Ingest, "a"), NOW)
+        .expect("issued");
+    let agent = authority
+        .issue(&issue(Role::Agent, "us"), NOW)
+        .expect("issued");
+    let derived = ingest.master_keys[0].derive("us", agent.work_keys[0].id());
+    assert_eq!(
+        derived,
+        Some(agent.work_keys[0].clone()),
+        "ingest knows the key by its id"
+    );
+    assert_eq!(authority.issued().len(), GRANTS.len() + 2);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut authority = Authority::init(folder.path(), "fleet", 1, NOW).expect("made");
+    let limited = |kinds: &[&str], namespaces: &[&str]| Issue {
+        kinds: kinds.iter().map(ToString::to_string).collect(),
+        namespaces: namespaces.iter().map(ToString::to_string).collect(),
+        ..issue(Role::Publisher, "ci")
+    };
+    for (asked, part) in [
+        (issue(Role::Reader, ""), "is no name"),
+        (issue(Role::Reader, "a b"), "is no name"),
+        (issue(Role::Reader, "a>"), "is no name"),
+        (issue(Role::Agent, "EU"), "EU"),
+        (
+            Issue {
+                role: Role::Reader,
+                ..limited(&["Secret"], &[])
+            },
+            "limit a publisher",
+        ),
+        (limited(&["deployment"], &[]), "--kinds"),
+        (limited(&["Deployment.*"], &[]), "--kinds"),
+        (limited(&[], &["a.b"]), "--namespaces"),
+        (limited(&[], &["*"]), "--namespaces"),
+    ] {
+        let why = authority.issue(&asked, NOW).expect_err(part).to_string();
+        assert!(why.contains(part), "{why}");
+    }
+    assert!(authority.issued().is_empty());
+    assert!(
+        authority
+            .issue(
+                &limited(&["Deployment.apps", "ConfigMap"], &["shop", "_"]),
+                NOW
+            )
+            .is_ok()
+    );
+}
+
+#[test]
+fn what_is_revoked_is_named_in_the_account() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut authority = Authority::init(folder.path(), "fleet", 1, NOW).expect("made");
+    for _ in 0..2 {
+        authority
+            .issue(&issue(Role::Agent, "eu"), NOW)
+            .expect("issued");
+    }
+    authority
+        .issue(&issue(Role::Reader, "eu"), NOW)
+        .expect("issued");
+    assert!(authority.revoke("us", None, NOW).is_err());
+    assert_eq!(
+        authority
+            .revoke("eu", Some(Role::Agent), NOW)
+            .expect("revoked"),
+        2
+    );
+    assert_eq!(authority.revoke("eu", None, NOW).expect("the reader"), 1);
+    assert!(
+        authority.revoke("eu", None, NOW).is_err(),
+        "nothing is left"
+    );
+    drop(authority);
+    let authority = Authority::open(folder.path()).expect("opened");
+    let standing: Vec<_> = authority
+        .issued()
+        .iter()
+        .map(|issued| issued.standing(NOW))
+        .collect();
+    assert_eq!(standing, [Standing::Revoked; 3]);
+    let jwt = authority.account_jwt(NOW).expect("a JWT");
+    use base64::Engine;
+    let claims = jwt.split('.').nth(1).expect("claims");
+    let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .decode(claims)
+        .expect("base64");
+    let claims: serde_json::Value = serde_json::from_slice(&claims).expect("JSON");
+    let revoked = claims["nats"]["revocations"].as_object().expect("a map");
+    assert_eq!(revoked.len(), 3);
+}

@@ -1,0 +1,232 @@
+//! `fleetcast auth`: the operator of the bus, and the credentials that it issues.
+
+use std::path::Path;
+use std::time::Duration;
+
+use fleetcast_auth::authority::{Authority, Issue, Issued, PUSH, Standing};
+use fleetcast_bus::{Bus, Connect, Credentials};
+use fleetcast_core::time::Time;
+use fleetcast_schemas::role::Role;
+use fleetcast_schemas::{Headers, Message};
+use serde_json::{Value, json};
+
+use crate::args::auth::{AuthCommand, AuthInitArgs, AuthIssueArgs, Ttl};
+use crate::args::{BusArgs, Document};
+use crate::connection;
+use crate::failure::Failure;
+use crate::output::{self, Paint, Table, age};
+
+const DAY_S: u64 = 24 * 60 * 60;
+/// How long an agent's credentials count: it renews them when half of that is over.
+const AGENT_TTL_S: u64 = 30 * DAY_S;
+/// How long others count, which nobody renews by himself.
+const TTL_S: u64 = 365 * DAY_S;
+/// How long the servers may take to say that they have the account.
+const PUSHING: Duration = Duration::from_secs(5);
+
+pub(crate) async fn run(bus: &BusArgs, command: &AuthCommand) -> Result<(), Failure> {
+    match command {
+        AuthCommand::Init(args) => init(args),
+        AuthCommand::Issue(args) => issue(args),
+        AuthCommand::List { folder, output } => list(&folder.dir, *output),
+        AuthCommand::Revoke { folder, name, role } => {
+            let mut authority = Authority::open(&folder.dir)?;
+            let revoked = authority.revoke(name, *role, now())?;
+            let many = if revoked == 1 {
+                "credential"
+            } else {
+                "credentials"
+            };
+            output::print(&format!("{revoked} {many} of {name} revoked\n"))?;
+            push(bus, &folder.dir, &authority).await
+        }
+        AuthCommand::Push { folder } => {
+            let authority = Authority::open(&folder.dir)?;
+            push(bus, &folder.dir, &authority).await
+        }
+    }
+}
+
+/// Unix seconds.
+pub(crate) fn now() -> i64 {
+    fleetcast_bus::now().0.div_euclid(1_000)
+}
+
+fn init(args: &AuthInitArgs) -> Result<(), Failure> {
+    let AuthInitArgs {
+        folder,
+        name,
+        partitions,
+    } = args;
+    let dir = &folder.dir;
+    let authority = Authority::init(dir, name, *partitions, now())?;
+    output::print(&format!(
+        "operator {name} is in {}: keep it where nobody else reads it\n\
+         the NATS servers need {}; include it in their configuration (docs/operating.md)\n\
+         next:\n  fleetcast auth issue ingest a --dir {dir}\n  fleetcast auth issue aggregator a --dir {dir}\n  fleetcast auth issue operator me --dir {dir}\n",
+        dir.display(),
+        authority.server_configuration().display(),
+        dir = dir.display(),
+    ))
+}
+
+fn issue(args: &AuthIssueArgs) -> Result<(), Failure> {
+    let AuthIssueArgs {
+        folder,
+        role,
+        name,
+        ttl,
+        kinds,
+        namespaces,
+        out,
+    } = args;
+    let mut authority = Authority::open(&folder.dir)?;
+    let issue = Issue {
+        role: *role,
+        name: name.clone(),
+        ttl_s: ttl_s(*role, *ttl),
+        kinds: kinds.clone(),
+        namespaces: namespaces.clone(),
+    };
+    let path = out
+        .clone()
+        .unwrap_or_else(|| authority.credentials_path(*role, name));
+    if path.exists() {
+        return Err(Failure::Refused(format!(
+            "{} is there already; name another file with --out, or take it away",
+            path.display()
+        )));
+    }
+    let credentials = authority.issue(&issue, now())?;
+    credentials.write(&path).map_err(anyhow::Error::from)?;
+    let ends = issue.ttl_s.map_or_else(
+        || "never".to_owned(),
+        |ttl| format!("in {} days", ttl / DAY_S),
+    );
+    let renewed = if *role == Role::Agent {
+        ", renewed by the agent"
+    } else {
+        ""
+    };
+    output::print(&format!(
+        "{} {name}: {} (ends {ends}{renewed})\nnext: {}\n",
+        role.word(),
+        path.display(),
+        next(*role, name, &path),
+    ))
+}
+
+fn ttl_s(role: Role, ttl: Option<Ttl>) -> Option<u64> {
+    match ttl {
+        Some(Ttl::For(ttl)) => Some(ttl.as_secs().max(1)),
+        Some(Ttl::Never) => None,
+        None if role == Role::Agent => Some(AGENT_TTL_S),
+        None => Some(TTL_S),
+    }
+}
+
+fn next(role: Role, name: &str, path: &Path) -> String {
+    let path = path.display();
+    match role {
+        Role::Agent => format!("fleetcast agent --cluster {name} --creds {path}"),
+        Role::Ingest => format!("fleetcast ingest --creds {path}"),
+        Role::Aggregator => format!("fleetcast aggregator --creds {path}"),
+        Role::Publisher => format!("fleetcast apply -f FILE --creds {path}"),
+        Role::Reader => format!("fleetcast get --creds {path}"),
+        Role::Operator => format!("fleetcast events --creds {path}"),
+    }
+}
+
+fn list(dir: &Path, document: Document) -> Result<(), Failure> {
+    let authority = Authority::open(dir)?;
+    let now = now();
+    let all: Vec<Value> = authority
+        .issued()
+        .iter()
+        .map(|issued| row(issued, now))
+        .collect();
+    match document {
+        Document::Json => output::print_json(&json!({"credentials": all})),
+        Document::Yaml => output::print_yaml(&json!({"credentials": all})),
+        Document::Table if all.is_empty() => {
+            output::print("nothing was issued yet; next: fleetcast auth issue ROLE NAME\n")
+        }
+        Document::Table => output::print(&table(authority.issued(), now)),
+    }
+}
+
+fn row(issued: &Issued, now: i64) -> Value {
+    let mut row = json!(issued);
+    row["standing"] = json!(issued.standing(now).word());
+    row
+}
+
+fn table(issued: &[Issued], now: i64) -> String {
+    let paint = Paint::stdout();
+    let mut table = Table::new(&["ROLE", "NAME", "STANDING", "ISSUED", "ENDS", "LIMITED TO"]);
+    for issued in issued {
+        let standing = issued.standing(now);
+        let standing = match standing {
+            Standing::Valid => paint.good(standing.word()),
+            Standing::Revoked | Standing::Ended => paint.bad(standing.word()),
+            Standing::Renewed => paint.dim(standing.word()),
+        };
+        let ends = match issued.ends_at {
+            None => "never".to_owned(),
+            Some(ends) if ends <= now => age(Time(ends * 1_000)) + " ago",
+            Some(ends) => format!("in {} days", (ends - now) / 86_400),
+        };
+        let limits = [issued.kinds.join(","), issued.namespaces.join(",")];
+        table.row(vec![
+            issued.role.clone(),
+            issued.name.clone(),
+            standing,
+            age(Time(issued.issued_at * 1_000)) + " ago",
+            ends,
+            limits.join(" ").trim().to_owned(),
+        ]);
+    }
+    table.text("")
+}
+
+/// Tells the servers what counts now.
+pub(crate) async fn push(bus: &BusArgs, dir: &Path, authority: &Authority) -> Result<(), Failure> {
+    let url = connection::options(bus, "auth").url;
+    let told = push_to(&url, authority).await;
+    match told {
+        Ok(()) => output::print("the NATS servers know it\n"),
+        Err(Failure::Unreachable(why)) => Err(Failure::Unreachable(format!(
+            "{why}\nit is written down; next, when the servers can be reached: fleetcast auth push --dir {} --nats URL",
+            dir.display()
+        ))),
+        Err(failure) => Err(failure),
+    }
+}
+
+async fn push_to(url: &str, authority: &Authority) -> Result<(), Failure> {
+    let connect = Connect {
+        credentials: Credentials::File(authority.system_credentials()),
+        timeout: PUSHING,
+        ..Connect::new(url, "auth")
+    };
+    let bus = Bus::connect(&connect).await?;
+    let message = Message {
+        subject: PUSH.to_owned(),
+        headers: Headers::default(),
+        payload: authority.account_jwt(now())?.into_bytes(),
+    };
+    let answer = bus.request(message, 64 * 1024, PUSHING).await?;
+    let answer: Value = serde_json::from_slice(&answer.payload).unwrap_or_default();
+    match answer["data"]["code"].as_i64() {
+        Some(200) => Ok(()),
+        _ => Err(Failure::Refused(format!(
+            "the NATS server does not take the account: {answer}"
+        ))),
+    }
+}
+
+impl From<fleetcast_auth::Error> for Failure {
+    fn from(error: fleetcast_auth::Error) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
