@@ -15,7 +15,9 @@ use std::path::PathBuf;
 
 pub use bed::{Bed, Service, apply_as, config_map, eventually, held, request, unix_seconds};
 pub use binary::{Binary, Output, Up, held_at};
-pub use control_plane::{ControlPlane, client_of, control_plane, control_planes, namespace};
+pub use control_plane::{
+    ControlPlane, bare_control_plane, client_of, control_plane, control_planes, namespace,
+};
 pub use http::{Http, token_file};
 pub use python::{Python, python, python_with_nats};
 pub use three::Three;

@@ -9,6 +9,7 @@
 //! | a log that was cut, and checkpoints | `hub/base.rs` |
 //! | two watchers, broken watches, versions that are gone, processes that are killed, and random changes | `hub/chaos.rs` |
 //! | the same on a real API server | `hub/real.rs` |
+//! | Karmada's plain objects get the sum of their members' statuses, and no status comes back as a change | `hub/sums.rs` |
 
 mod hub {
     mod base;
@@ -18,4 +19,5 @@ mod hub {
     mod native;
     mod real;
     pub(crate) mod scene;
+    mod sums;
 }

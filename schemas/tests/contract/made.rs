@@ -423,6 +423,8 @@ fn others() -> Vec<Sample> {
                     status: Some(Selected {
                         fields: Document::from_value(&json!({"readyReplicas": 2, "replicas": 3})),
                         omitted: vec!["conditions".to_owned()],
+                        generation: Some(2),
+                        whole: true,
                     }),
                 },
             ),

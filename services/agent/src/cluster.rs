@@ -224,7 +224,7 @@ impl Cluster {
         let place = Place::new(self, &work.object, kind)?;
         let live = place.get().await?;
         match decide::remove(work, mode, live.as_ref()) {
-            ToRemove::Answer(report) => Ok(report),
+            ToRemove::Answer(report) => Ok(*report),
             ToRemove::Delete(version) => {
                 place.delete(&version).await?;
                 Ok(match place.get().await? {

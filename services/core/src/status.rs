@@ -4,11 +4,13 @@
 //! |---|---|---|
 //! | FederatedObject, ClusterFederatedObject | counts, conditions, the first clusters that are not right | [`native`] |
 //! | KubeFed's kinds | KubeFed's own form | [`kubefed`] |
+//! | plain objects under a Karmada policy | the sum of their copies' statuses, as Karmada shows it | [`karmada`] |
 //! | MemberCluster | whether it is ready, since when | [`cluster`] |
 //!
 //! Times are left to [`finish`], which keeps those of what did not change, so that an equal status is not written again. A new dialect is a file here and an arm in [`of_object`].
 
 pub mod cluster;
+pub mod karmada;
 pub mod kubefed;
 pub mod native;
 
@@ -33,6 +35,8 @@ pub struct Told {
     pub document: Option<Document>,
     /// Its status, without the times that [`finish`] knows.
     pub status: Value,
+    /// Whether it is a sum over its copies, and of which generation; none where it is no sum.
+    pub sum: Option<karmada::Observed>,
 }
 
 /// What the object of a hub is told that declared `key`; none where no hub did, or its dialect has no status of ours.
@@ -46,12 +50,15 @@ pub fn of_object(view: &View, key: &ObjectKey) -> Option<Told> {
         .decision
         .as_ref()
         .map_or(0, |decision| decision.revision);
-    let status = match object.change.dialect? {
-        Dialect::Native => native::status(object.change.revision, decided, &rows),
-        Dialect::Kubefed => kubefed::status(object.change.revision, decided, &rows, &|cluster| {
-            view.readiness(cluster)
-        }),
-        Dialect::Karmada => return None,
+    let readiness = |cluster: &ClusterName| view.readiness(cluster);
+    let revision = object.change.revision;
+    let (status, sum) = match object.change.dialect? {
+        Dialect::Native => (native::status(revision, decided, &rows), None),
+        Dialect::Kubefed => (kubefed::status(revision, decided, &rows, &readiness), None),
+        Dialect::Karmada => {
+            let (status, observed) = karmada::status(&value, &rows)?;
+            (status, Some(observed))
+        }
     };
     let (place, api_version) = place_of(&value)?;
     Some(Told {
@@ -60,6 +67,7 @@ pub fn of_object(view: &View, key: &ObjectKey) -> Option<Told> {
         origin: Some(origin),
         document: Some(document),
         status,
+        sum,
     })
 }
 
@@ -74,16 +82,16 @@ pub fn of_cluster(view: &View, name: &ClusterName) -> Option<Told> {
         origin: None,
         document: None,
         status: cluster::status(known),
+        sum: None,
     })
 }
 
 fn place_of(document: &Value) -> Option<(ObjectKey, String)> {
     let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str);
     let api_version = text("/apiVersion")?;
-    let (group, _) = api_version.rsplit_once('/')?;
     let place = ObjectKey::new(
         text("/kind")?,
-        group,
+        dialect::group_of(api_version),
         text("/metadata/namespace"),
         text("/metadata/name")?,
     );
@@ -101,12 +109,18 @@ pub fn finish(told: &Told, live: &Value, now: &str) -> Option<Value> {
         return None;
     }
     let before = &live["status"];
+    let is_same = || {
+        told.document.as_ref().is_some_and(|document| {
+            let value = document.value();
+            value.is_ok_and(|value| sighting::document(live) == value)
+        })
+    };
+    if let Some(observed) = told.sum {
+        return finish_sum(told, observed, is_same, live, now);
+    }
     let mut status = told.status.clone();
-    if let Some(document) = &told.document {
-        let is_same = document
-            .value()
-            .is_ok_and(|value| sighting::document(live) == value);
-        let generation = match is_same {
+    if told.document.is_some() {
+        let generation = match is_same() {
             true => &live["metadata"]["generation"],
             // What is told is about an earlier state: so is the generation that stands there.
             false => &before["observedGeneration"],
@@ -133,6 +147,67 @@ pub fn finish(told: &Told, live: &Value, now: &str) -> Option<Value> {
         }
     }
     (clusters_changed || !says(before, &status)).then_some(status)
+}
+
+/// As [`finish`], for a sum: of what stands there only the fields that are told are looked at, and times but those of a Job say nothing.
+fn finish_sum(
+    told: &Told,
+    observed: karmada::Observed,
+    is_same: impl Fn() -> bool,
+    live: &Value,
+    now: &str,
+) -> Option<Value> {
+    let before = &live["status"];
+    let mut status = karmada::settle(told.status.clone(), live, now)?;
+    let generation = match observed {
+        karmada::Observed::Unsaid => &Value::Null,
+        karmada::Observed::All if is_same() => &live["metadata"]["generation"],
+        karmada::Observed::All | karmada::Observed::NotAll => &before["observedGeneration"],
+    };
+    if generation.is_u64() {
+        status["observedGeneration"] = generation.clone();
+    }
+    let fields = status.as_object_mut()?;
+    if fields
+        .iter()
+        .all(|(name, value)| says_as_much(&before[name], value))
+    {
+        return None;
+    }
+    fields.retain(|_, value| !value.is_null());
+    Some(status)
+}
+
+/// Whether both say the same, where a server leaves out what is zero or empty.
+fn says_as_much(one: &Value, other: &Value) -> bool {
+    let is_nothing = |value: &Value| match value {
+        Value::Null => true,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::String(text) => text.is_empty(),
+        Value::Bool(_) => false,
+    };
+    match (one, other) {
+        (Value::Object(ones), Value::Object(others)) => {
+            let names = ones.keys().chain(others.keys());
+            names
+                .into_iter()
+                .all(|name| says_as_much(&one[name], &other[name]))
+        }
+        (Value::Array(ones), Value::Array(others)) => {
+            // A server adds to items what we leave to it (`ipMode` of a way in).
+            let item = |one: &Value, other: &Value| match other.as_object() {
+                Some(fields) => fields
+                    .keys()
+                    .all(|name| says_as_much(&one[name], &other[name])),
+                None => says_as_much(one, other),
+            };
+            ones.len() == others.len()
+                && ones.iter().zip(others).all(|(one, other)| item(one, other))
+        }
+        _ => one == other || (is_nothing(one) && is_nothing(other)),
+    }
 }
 
 fn of_type<'a>(status: &'a Value, kind: &Value) -> &'a Value {

@@ -61,6 +61,15 @@ pub async fn control_planes(test: &str, count: u32) -> Option<Vec<ControlPlane>>
     Some(planes)
 }
 
+/// A control plane of the test's own where nobody but its users writes: no controllers, as in a hub of Karmada's. None (said so) where nothing is there to run one.
+pub async fn bare_control_plane(test: &str) -> Option<ControlPlane> {
+    let source = source(test)?.bare();
+    let slot = slots::take(1).await.into_iter().next()?;
+    let mut plane = ControlPlane::new(source, slot);
+    plane.ready_on_some_port().await;
+    Some(plane)
+}
+
 /// The control plane that the tests of one binary share; none (said so) where nothing is there to run one. It ends with the binary.
 pub async fn control_plane(test: &str) -> Option<&'static ControlPlane> {
     static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();

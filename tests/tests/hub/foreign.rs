@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::scene::{Scene, api, apply, changes, definition, delete, live, serve, withdraws};
 
 /// Serves the kinds of KubeFed that its samples use, as KubeFed's own definitions do.
-async fn serve_kubefed(hub: &Client) {
+pub(crate) async fn serve_kubefed(hub: &Client) {
     for kind in [
         "ClusterRole",
         "ClusterRoleBinding",
@@ -63,7 +63,7 @@ async fn serve_kubefed(hub: &Client) {
 }
 
 /// Serves Karmada's policies, as Karmada's own definitions do.
-async fn serve_karmada(hub: &Client) {
+pub(crate) async fn serve_karmada(hub: &Client) {
     for (kind, plural) in [
         ("PropagationPolicy", "propagationpolicies"),
         ("ClusterPropagationPolicy", "clusterpropagationpolicies"),

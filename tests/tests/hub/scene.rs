@@ -36,12 +36,26 @@ impl Scene {
         Some(scene)
     }
 
-    /// The same, and nobody watches the hub yet.
+    /// The same, with status written back to the hub.
+    pub(crate) async fn telling(test: &str, hub: Client) -> Option<Self> {
+        let mut scene = Self::begin(test, hub, true).await?;
+        scene.watcher = Some(scene.bed.hub("one", scene.hub.clone()));
+        Some(scene)
+    }
+
+    /// A fleet whose hub nobody watches yet.
     pub(crate) async fn unwatched(test: &str, hub: Client) -> Option<Self> {
+        Self::begin(test, hub, false).await
+    }
+
+    async fn begin(test: &str, hub: Client, tells: bool) -> Option<Self> {
         let bed = Bed::new(nats_server(test)?);
         let bus = bed.bus().await;
         let ingest = Some(bed.ingest("one"));
-        let mut services = vec![bed.aggregator()];
+        let mut services = vec![match tells {
+            true => bed.aggregator_for(hub.clone()),
+            false => bed.aggregator(),
+        }];
         let members: Vec<Cluster> = ["c1", "c2"].map(Cluster::new).into();
         for member in &members {
             services.push(bed.agent(member));

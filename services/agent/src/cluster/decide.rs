@@ -144,7 +144,7 @@ pub(super) struct ToWrite {
 #[derive(PartialEq)]
 pub(super) enum ToRemove {
     /// Nothing: the answer is known.
-    Answer(Report),
+    Answer(Box<Report>),
     /// Deletion of this state.
     Delete(Version),
     /// Our marks are taken away by a merge patch.
@@ -167,6 +167,7 @@ pub(super) fn apply(
         on_immutable,
         mode,
         ignore,
+        report: _,
     } = policy;
     let force = match conflict {
         Conflict::Fail => false,
@@ -254,19 +255,19 @@ pub(super) fn are_ours(fields: &[String], lost: &[String]) -> bool {
 /// Decides what a removal needs.
 pub(super) fn remove(work: &Work, mode: OnDelete, live: Option<&Value>) -> ToRemove {
     let Some(live) = live else {
-        return ToRemove::Answer(Report::unchanged(Outcome::Removed, ""));
+        return ToRemove::Answer(Box::new(Report::unchanged(Outcome::Removed, "")));
     };
     if !manifest::is_ours(live, &work.object) {
-        return ToRemove::Answer(Report::unchanged(
+        return ToRemove::Answer(Box::new(Report::unchanged(
             Outcome::Orphaned,
             "changed hands: left alone",
-        ));
+        )));
     }
     if let Some(message) = ahead(live, work) {
-        return ToRemove::Answer(Report::ahead(message, live));
+        return ToRemove::Answer(Box::new(Report::ahead(message, live)));
     }
     if is_deleting(live) {
-        return ToRemove::Answer(Report::retrying(waits_for(live)));
+        return ToRemove::Answer(Box::new(Report::retrying(waits_for(live))));
     }
     let version = Version::of(live);
     match mode {

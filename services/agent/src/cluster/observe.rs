@@ -4,6 +4,7 @@ use fleetcast_core::ack::Observed;
 use fleetcast_core::drift::{self, Drift};
 use fleetcast_core::health::{self, Rules, status};
 use fleetcast_core::model::ObjectKey;
+use fleetcast_core::model::federated::Reported;
 use fleetcast_core::reconcile::{Copied, Sight};
 use fleetcast_core::work::{Body, Work};
 use fleetcast_kubernetes::version;
@@ -44,6 +45,16 @@ pub(super) fn copy(work: &Work, live: &Value, reporting: &Reporting) -> Sight {
             }),
         Body::Apply { .. } | Body::Remove { .. } => None,
     };
+    let reported = match &work.body {
+        Body::Apply { policy, .. } => policy.report,
+        Body::Remove { .. } => Reported::Selected,
+    };
+    let status = status::select(
+        live,
+        &reporting.rules,
+        reported,
+        reporting.status_limit_bytes,
+    );
     Sight {
         version: version(live),
         copy: Some(Copied {
@@ -51,7 +62,7 @@ pub(super) fn copy(work: &Work, live: &Value, reporting: &Reporting) -> Sight {
             observed: Observed {
                 health: Some(health::of(live, &reporting.rules)),
                 drift,
-                status: status::select(live, &reporting.rules, reporting.status_limit_bytes),
+                status,
             },
             unstated: Vec::new(),
         }),

@@ -10,7 +10,7 @@ use super::kinds::{self, Scope};
 use super::{Identity, complete, group_of};
 use crate::Refusal;
 use crate::field::Field;
-use crate::model::federated::{Adopt, Conflict, Drift, Mode, OnDelete, OnImmutable};
+use crate::model::federated::{Adopt, Conflict, Drift, Mode, OnDelete, OnImmutable, Reported};
 use crate::model::name::read_list as cluster_names;
 use crate::model::{
     ApplyPolicy, ClusterName, Dialect, Division, FederatedObject, ObjectKey, Override, Placement,
@@ -334,6 +334,7 @@ fn read_apply(apply: &Field<'_>) -> Result<ApplyPolicy, Refusal> {
         )?,
         mode: word(&apply.get("mode"), Mode::parse, Mode::WORDS)?,
         ignore: pointers,
+        report: Reported::Selected,
     })
 }
 

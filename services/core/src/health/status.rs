@@ -6,9 +6,12 @@ use serde_json::{Map, Value, json};
 
 use super::Rules;
 use crate::document::Document;
+use crate::model::federated::Reported;
 
 /// How many bytes of selected status travel back per object where nothing else is configured.
 pub const LIMIT_BYTES: usize = 2_048;
+/// The same where all of it, or what is summed up, is wanted: a Pod's status with two containers is half of it.
+pub const WANTED_LIMIT_BYTES: usize = 8_192;
 
 /// Selected fields of a status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -18,6 +21,12 @@ pub struct Selected {
     /// Fields that were selected and did not fit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub omitted: Vec<String>,
+    /// The copy's generation, where somebody wants to know whether its status is about that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+    /// Whether all of the status was wanted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
 }
 
 /// What is selected of the kinds that we know, below `/status`: what Karmada's interpreters reflect (`reflectstatus.go`).
@@ -87,18 +96,71 @@ fn selection(group: &str, kind: &str) -> &'static [&'static str] {
     }
 }
 
-/// The selected fields of `live` that fit into `limit_bytes`, each whole or not at all; none where there are none, or where the limit is 0.
-pub fn select(live: &Value, rules: &Rules, limit_bytes: usize) -> Option<Selected> {
-    if limit_bytes == 0 || !live["status"].is_object() {
-        return None;
-    }
+/// What the sum over all clusters is made of (`aggregatestatus.go` of Karmada's native interpreter); `None` for kinds that are not summed up.
+fn summed(group: &str, kind: &str) -> Option<&'static [&'static str]> {
+    Some(match (group, kind) {
+        ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") | ("", "Service") => {
+            selection(group, kind)
+        }
+        ("networking.k8s.io", "Ingress") => selection(group, kind),
+        ("batch", "Job") => &[
+            "active",
+            "succeeded",
+            "failed",
+            "startTime",
+            "completionTime",
+            "conditions",
+        ],
+        ("batch", "CronJob") => &["active", "lastScheduleTime", "lastSuccessfulTime"],
+        ("", "Pod") => &["phase", "containerStatuses"],
+        ("", "PersistentVolume" | "PersistentVolumeClaim") => &["phase"],
+        ("policy", "PodDisruptionBudget") => &[
+            "currentHealthy",
+            "desiredHealthy",
+            "expectedPods",
+            "disruptionsAllowed",
+            "disruptedPods",
+        ],
+        ("autoscaling", "HorizontalPodAutoscaler") => &["currentReplicas", "desiredReplicas"],
+        _ => return None,
+    })
+}
+
+/// Whether objects of a kind have a status that is summed up over all clusters.
+pub fn is_summed(group: &str, kind: &str) -> bool {
+    summed(group, kind).is_some()
+}
+
+/// The fields of `live` that are to be `reported` and fit into `limit_bytes`, each whole or not at all; none where there are none, or where the limit is 0.
+pub fn select(
+    live: &Value,
+    rules: &Rules,
+    reported: Reported,
+    limit_bytes: usize,
+) -> Option<Selected> {
+    let status = live["status"].as_object().filter(|_| limit_bytes > 0)?;
     let (group, kind) = super::kind(live);
-    let pointers: Vec<String> = match rules.status(live) {
-        Some(pointers) => pointers.to_vec(),
-        None => selection(group, kind)
-            .iter()
-            .map(|field| format!("/status/{field}"))
-            .collect(),
+    let named = |fields: &[&str]| -> Vec<String> {
+        let fields = fields.iter();
+        fields.map(|field| format!("/status/{field}")).collect()
+    };
+    let summed = summed(group, kind).filter(|_| reported == Reported::Summed);
+    let pointers: Vec<String> = match (reported, summed, rules.status(live)) {
+        (Reported::Whole, _, _) => {
+            let fields = status.keys();
+            let pointer = |field: &String| field.replace('~', "~0").replace('/', "~1");
+            fields
+                .map(|field| format!("/status/{}", pointer(field)))
+                .collect()
+        }
+        (_, Some(fields), _) => named(fields),
+        (_, None, Some(pointers)) => pointers.to_vec(),
+        (_, None, None) => named(selection(group, kind)),
+    };
+    let is_wanted = reported != Reported::Selected;
+    let limit_bytes = match is_wanted {
+        true => limit_bytes.max(WANTED_LIMIT_BYTES),
+        false => limit_bytes,
     };
     let mut fields = Value::Object(Map::new());
     let mut omitted = Vec::new();
@@ -108,7 +170,12 @@ pub fn select(live: &Value, rules: &Rules, limit_bytes: usize) -> Option<Selecte
         };
         let below = pointer.trim_start_matches("/status/");
         let mut longer = fields.clone();
-        put(&mut longer, below, brief(below, found));
+        let found = match (reported, below) {
+            (Reported::Whole, _) => found.clone(),
+            (Reported::Summed, "containerStatuses") => containers(found),
+            (Reported::Summed | Reported::Selected, _) => brief(below, found),
+        };
+        put(&mut longer, below, found);
         if longer.to_string().len() <= limit_bytes {
             fields = longer;
         } else {
@@ -119,7 +186,19 @@ pub fn select(live: &Value, rules: &Rules, limit_bytes: usize) -> Option<Selecte
     (!is_empty || !omitted.is_empty()).then(|| Selected {
         fields: Document::from_value(&fields),
         omitted,
+        generation: live["metadata"]["generation"]
+            .as_u64()
+            .filter(|_| is_wanted),
+        whole: reported == Reported::Whole,
     })
+}
+
+/// Containers as far as they are summed up: whether each is ready, and its state.
+fn containers(found: &Value) -> Value {
+    let containers = found.as_array().into_iter().flatten();
+    let containers =
+        containers.map(|one| json!({"ready": one["ready"] == true, "state": one["state"]}));
+    containers.collect()
 }
 
 /// Conditions without what a person does not look for, and what changes without meaning anything (heartbeat times).

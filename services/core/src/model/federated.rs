@@ -102,6 +102,9 @@ pub struct ApplyPolicy {
     /// JSON pointers that are never set on an object that exists.
     #[serde(default)]
     pub ignore: Vec<String>,
+    /// How much of a copy's status travels back.
+    #[serde(default, skip_serializing_if = "Reported::is_selected")]
+    pub report: Reported,
 }
 
 impl ApplyPolicy {
@@ -200,5 +203,24 @@ choice! {
         Sync = "sync",
         /// They do not: it is created and then left alone.
         CreateOnly = "createOnly",
+    }
+}
+choice! {
+    /// How much of a copy's status travels back; each is bounded.
+    Reported {
+        /// Some fields that a person looks for, by kind.
+        #[default]
+        Selected = "selected",
+        /// What is summed up over all clusters for a plain object of a hub, with the copy's generation.
+        Summed = "summed",
+        /// All of it, with the copy's generation.
+        Whole = "whole",
+    }
+}
+
+impl Reported {
+    // By reference, as serde calls it.
+    fn is_selected(&self) -> bool {
+        *self == Self::Selected
     }
 }

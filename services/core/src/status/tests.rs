@@ -300,6 +300,7 @@ fn told(kind: &str, status: Value) -> (Told, Value) {
         }),
         document: Some(Document::from_value(&sighting::document(&live))),
         status,
+        sum: None,
     };
     (told, live)
 }
@@ -384,3 +385,5 @@ fn a_status_is_written_once_and_keeps_the_times_of_what_did_not_change() {
     let written = finish(&nowhere, &live, "t2").expect("its clusters are gone");
     assert_eq!(written.get("clusters"), None);
 }
+
+mod karmada;

@@ -19,7 +19,12 @@ const TOKEN: &str = "admin-of-a-test";
 #[derive(Debug, Clone)]
 pub(super) enum Source {
     /// Everything in one process.
-    Binary(PathBuf),
+    Binary {
+        /// The program.
+        path: PathBuf,
+        /// Whether the controllers run, too.
+        controllers: bool,
+    },
     /// A folder with `kube-apiserver` and `etcd`.
     Assets(PathBuf),
 }
@@ -32,7 +37,12 @@ impl Source {
             Some(none) if none.as_os_str() == "none" => {
                 return Err("FLEETCAST_CONTROL_PLANE is `none`");
             }
-            Some(binary) if binary.is_file() => return Ok(Self::Binary(binary)),
+            Some(binary) if binary.is_file() => {
+                return Ok(Self::Binary {
+                    path: binary,
+                    controllers: true,
+                });
+            }
             _ => {}
         }
         let has = |folder: &Path, program: &str| folder.join(program).is_file();
@@ -47,15 +57,33 @@ impl Source {
 
     /// Whether the controllers run.
     pub(super) fn has_controllers(&self) -> bool {
-        matches!(self, Self::Binary(_))
+        matches!(
+            self,
+            Self::Binary {
+                controllers: true,
+                ..
+            }
+        )
+    }
+
+    /// The same without the controllers.
+    pub(super) fn bare(self) -> Self {
+        match self {
+            Self::Binary { path, .. } => Self::Binary {
+                path,
+                controllers: false,
+            },
+            Self::Assets(_) => self,
+        }
     }
 
     /// Starts the processes, with everything that they keep in `folder`; when our end of their input closes, they end and remove it.
     pub(super) fn start(&self, folder: &Path, port: u16) -> Vec<Child> {
         match self {
-            Self::Binary(binary) => {
-                let mut command = Command::new(binary);
+            Self::Binary { path, controllers } => {
+                let mut command = Command::new(path);
                 command.arg("--dir").arg(folder);
+                command.arg(format!("--controllers={controllers}"));
                 command.args(["--port", &port.to_string(), "--remove"]);
                 vec![spawn(folder, &mut command)]
             }
@@ -104,7 +132,7 @@ exit $ended"#;
 /// Has a process ended at once, with what it stored kept.
 pub(super) fn kill(source: &Source, child: &mut Child) {
     match source {
-        Source::Binary(_) => drop(child.kill()),
+        Source::Binary { .. } => drop(child.kill()),
         Source::Assets(_) => {
             if let Some(mut guard) = child.stdin.take() {
                 let _ = guard.write_all(b"keep\n");

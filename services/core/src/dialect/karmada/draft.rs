@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::Refusal;
 use crate::dialect::kinds::Scope;
-use crate::model::federated::{Adopt, Conflict, OnDelete};
+use crate::health;
+use crate::model::federated::{Adopt, Conflict, OnDelete, Reported};
 use crate::model::{ApplyPolicy, ClusterName, Dialect, ObjectKey};
 use crate::placement::Exclusion;
 use crate::report::{ObjectPlan, Target as Identity};
@@ -114,6 +115,13 @@ impl<'a> Draft<'a> {
                 .then(|| "/spec/replicas".to_owned())
                 .into_iter()
                 .collect(),
+            report: match scheduled.is_some_and(|scheduled| {
+                let key = &scheduled.object.key;
+                health::status::is_summed(key.group(), key.kind())
+            }) {
+                true => Reported::Summed,
+                false => Reported::Selected,
+            },
             ..ApplyPolicy::default()
         }
     }

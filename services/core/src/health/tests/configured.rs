@@ -107,8 +107,13 @@ fn selected_status_fields_are_bounded() {
         json!({"replicas": 3, "readyReplicas": 2, "conditions": [{"type": "Available"}], "collisionCount": 1}),
     );
     let select = |live: &Value, rules: &Rules, limit: usize| {
-        status::select(live, rules, limit)
-            .map(|found| (found.fields.value().unwrap(), found.omitted))
+        status::select(
+            live,
+            rules,
+            crate::model::federated::Reported::Selected,
+            limit,
+        )
+        .map(|found| (found.fields.value().unwrap(), found.omitted))
     };
     let (fields, omitted) = select(&web, &none, 2_048).unwrap();
     assert_eq!(fields, json!({"replicas": 3, "readyReplicas": 2}));
