@@ -2,7 +2,9 @@
 
 use fleetcast_core::ack::{Ack, Batch, BatchBody, Observed, Outcome, Seen};
 use fleetcast_core::change::{Change, Content, Origin};
-use fleetcast_core::decision::{Assigned, Body, Decision, Excluded, Inputs, Removed};
+use fleetcast_core::decision::{
+    Assigned, Body, Decision, Excluded, Held, HeldCopies, Inputs, Removed,
+};
 use fleetcast_core::document::Document;
 use fleetcast_core::drift::{Drift, Field};
 use fleetcast_core::epoch::{Beginning, Epoch};
@@ -265,28 +267,46 @@ fn decisions() -> Vec<Sample> {
             },
         ],
         dropped: vec![cluster("gone")],
+        held: None,
+    };
+    let held = Body {
+        inputs: inputs.clone(),
+        held: Some(Box::new(Held {
+            id: "3f9c21aa".to_owned(),
+            by: "fleetcast/cli".to_owned(),
+            limit: "40 of 50 objects in cluster eu-1".to_owned(),
+            copies: vec![HeldCopies {
+                reason: "withdrawn in revision 4".to_owned(),
+                clusters: vec![cluster("eu-1"), cluster("eu-2")],
+            }],
+        })),
+        ..Body::default()
     };
     let nothing = Body {
         inputs,
         ..Body::default()
     };
-    [("all-groups", 5, all), ("nothing-differs", 6, nothing)]
-        .into_iter()
-        .map(|(name, number, body)| {
-            let decision = Decision {
-                object: object(WEB),
-                number,
-                revision: 4,
-                epoch: epoch(),
-                term: 3,
-                time: time(456),
-                causation: "7a6b5c4d".to_owned(),
-                correlation: "4c1a9".to_owned(),
-                body,
-            };
-            sample("decision", name, event::decision(&decision), &decision.body)
-        })
-        .collect()
+    [
+        ("all-groups", 5, all),
+        ("nothing-differs", 6, nothing),
+        ("held", 7, held),
+    ]
+    .into_iter()
+    .map(|(name, number, body)| {
+        let decision = Decision {
+            object: object(WEB),
+            number,
+            revision: 4,
+            epoch: epoch(),
+            term: 3,
+            time: time(456),
+            causation: "7a6b5c4d".to_owned(),
+            correlation: "4c1a9".to_owned(),
+            body,
+        };
+        sample("decision", name, event::decision(&decision), &decision.body)
+    })
+    .collect()
 }
 
 fn clusters() -> Vec<Sample> {

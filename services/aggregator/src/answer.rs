@@ -10,6 +10,7 @@
 //! | `diff` | [`past::Comparison`] |
 //! | `documents` | [`past::Documents`] |
 //! | `ahead` | [`ahead::Ahead`] |
+//! | `held` | [`held::Held`] |
 //! | `rebuild` | [`past::Rebuilding`], in many messages |
 //!
 //! A query that cannot be answered gets `{"refusal": {"document": 0, "field", "message"}}`. Times are RFC 3339; ages are left to the reader.
@@ -17,6 +18,7 @@
 pub mod ahead;
 pub(crate) mod build;
 pub(crate) mod explain;
+pub mod held;
 mod moment;
 pub mod past;
 
@@ -45,7 +47,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleetcast_core::ack::{Observed, Outcome};
-use fleetcast_core::decision::Inputs;
+use fleetcast_core::decision::{Hold, Inputs};
 use fleetcast_core::fold::Condition;
 use fleetcast_core::model::federated::OnDelete;
 use fleetcast_core::model::{Cluster, ClusterName, Dialect, ObjectKey, Taint};
@@ -97,6 +99,11 @@ pub struct AsOf {
     /// Whether acknowledgements of that time are older than what is kept of them: what was answered then is not known.
     #[serde(default, skip_serializing_if = "is_false")]
     pub acknowledgements_unknown: bool,
+}
+
+// By reference, as serde calls it.
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 // By reference, as serde calls it.
@@ -173,6 +180,9 @@ pub struct Counts {
     pub refused: u64,
     /// Rows that are to go.
     pub removing: u64,
+    /// Rows whose removal waits for a confirmation.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held: u64,
     /// Rows that were asked for and are not placed.
     pub excluded: u64,
     /// Rows that are newer than the log.
@@ -220,6 +230,9 @@ pub struct Row {
     pub answered_at: Option<Time>,
     /// How many revisions the cluster is behind.
     pub behind: u64,
+    /// What the copy's removal waits for; absent where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Wait>,
     /// What was seen of the copy: `health`, `drift` and `status`, each absent where it is not known.
     #[serde(flatten)]
     pub observed: Observed,
@@ -319,6 +332,9 @@ pub enum Standing {
         reasons: Vec<String>,
         /// Why the newest change is not carried out here, where it is not.
         kept: Option<Rule>,
+        /// What its removal waits for; absent where it does not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        held: Option<Wait>,
     },
     /// It should hold the object no longer.
     Removing {
@@ -333,6 +349,41 @@ pub enum Standing {
     },
     /// It does not get the object.
     Excluded(Rule),
+}
+
+/// What the removal of a copy waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// `fleetcast confirm ID` lets it go.
+    pub id: String,
+    /// The decision that holds it.
+    pub decision: u64,
+    /// Who caused it.
+    pub by: String,
+    /// How much would go together, of what.
+    pub limit: String,
+    /// Why the copy is to go.
+    pub reason: String,
+}
+
+impl From<Hold> for Wait {
+    fn from(hold: Hold) -> Self {
+        let Hold {
+            id,
+            decision,
+            time: _,
+            by,
+            limit,
+            reason,
+        } = hold;
+        Self {
+            id,
+            decision,
+            by,
+            limit,
+            reason,
+        }
+    }
 }
 
 /// A rule that keeps an object away, applied.

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::answer::past::At;
-use crate::answer::{self, Request, ahead, build, explain};
+use crate::answer::{self, Request, ahead, build, explain, held};
 use crate::client::{WAIT_MAX_MS, WAIT_MS};
 use crate::past::archive::Position;
 use crate::past::{self, Historian, stands};
@@ -110,6 +110,7 @@ enum Question {
     Diff(ObjectKey),
     Documents(Option<ObjectKey>),
     Ahead(Option<ObjectKey>),
+    Held,
 }
 
 impl Question {
@@ -127,6 +128,7 @@ impl Question {
             ("diff", Some(object)) => Ok(Self::Diff(object)),
             ("documents", object) => Ok(Self::Documents(object)),
             ("ahead", object) => Ok(Self::Ahead(object)),
+            ("held", _) => Ok(Self::Held),
             (what @ ("explain" | "history" | "diff"), None) => {
                 Err(Refusal::new("object", format!("{what} needs an object")))
             }
@@ -135,7 +137,7 @@ impl Question {
             (other, _) => Err(Refusal::new(
                 "what",
                 format!(
-                    "{other:?} is none of objects, explain, clusters, digest, history, diff, documents, ahead"
+                    "{other:?} is none of objects, explain, clusters, digest, history, diff, documents, ahead, held"
                 ),
             )),
         }
@@ -163,6 +165,7 @@ impl Question {
                 request.namespace.as_deref(),
             )),
             Self::Ahead(object) => Built::Ahead(ahead::ahead(view, object.as_ref(), cluster)),
+            Self::Held => Built::Held(held::held(view, cluster)),
             Self::History(_) | Self::Diff(_) => {
                 return Err(Refusal::new("what", "is asked of the streams"));
             }
@@ -180,6 +183,7 @@ enum Built {
     Digest(answer::Digest),
     Documents(answer::past::Documents),
     Ahead(ahead::Ahead),
+    Held(held::Held),
 }
 
 impl Built {
@@ -195,6 +199,7 @@ impl Built {
             Self::Digest(digest) => &mut digest.as_of,
             Self::Documents(documents) => &mut documents.as_of,
             Self::Ahead(ahead) => &mut ahead.as_of,
+            Self::Held(held) => &mut held.as_of,
         };
         as_of.acknowledgements_unknown = true;
     }
@@ -246,7 +251,8 @@ async fn answer(
         | Question::Clusters
         | Question::Digest
         | Question::Documents(_)
-        | Question::Ahead(_) => {}
+        | Question::Ahead(_)
+        | Question::Held => {}
     }
     let past = match &request.at {
         None => None,

@@ -16,7 +16,7 @@ use fleetcast_hub::Address;
 use fleetcast_schemas::envelope::parse_time;
 
 pub(crate) use recovery::{
-    BackupArgs, MirrorArgs, PromoteArgs, Rebuild, ReplayArgs, RestoreArgs, RetainArgs,
+    BackupArgs, ConfirmArgs, MirrorArgs, PromoteArgs, Rebuild, ReplayArgs, RestoreArgs, RetainArgs,
 };
 
 /// Carries Kubernetes objects to every cluster that should have them, and proves that they got there.
@@ -80,6 +80,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  fleetcast delete deployment/shop/web\n  fleetcast delete -f shop.yaml --orphan     the members keep their copies"
     )]
     Delete(DeleteArgs),
+    /// Let a held bulk removal go, or keep the copies; without an ID, list what waits
+    #[command(
+        after_help = "Examples:\n  fleetcast confirm                         which removals wait, and for what\n  fleetcast confirm 3f9c21aa                shows what would go, and asks\n  fleetcast confirm 3f9c21aa --yes --wait\n  fleetcast confirm 3f9c21aa --reject       the copies stay in their clusters, without Fleetcast's marks\n\nRemovals wait where more than 20 objects, and more than 20 % of what a cluster or a namespace holds, would go together\n(fleetcast ingest --bulk-removals). Whoever declares the objects again, or takes the change back, needs no confirmation.\nExit status 1 where nothing waits under ID."
+    )]
+    Confirm(ConfirmArgs),
     /// Show what would land where, and why, without handing anything in
     #[command(
         after_help = "Examples:\n  fleetcast plan -f shop.yaml                          against the live fleet: which clusters gain, change, lose\n  fleetcast plan -f shop.yaml --fleet clusters.yaml    offline, over cluster documents (MemberCluster, KubeFedCluster, Karmada's Cluster)\n  fleetcast plan -f kubefed/ --fleet clusters.yaml --observed now.json -o json\n\n--observed is a JSON list of what clusters hold today; what a row leaves out is unknown:\n  [{\"object\": \"deployment/shop/web\", \"cluster\": \"eu-1\", \"replicas\": 3, \"ready\": 3, \"capacity\": 5, \"available\": 7}]\n\nExit status 1 where anything was refused."
@@ -211,6 +216,14 @@ pub(crate) struct IngestArgs {
     /// Within how many seconds it is noticed that a cluster is not heard any more; agents are heard every 5
     #[arg(long, env = "FLEETCAST_OFFLINE_AFTER", default_value_t = fleetcast_ingest::OFFLINE_AFTER.as_secs(), value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(10..=86_400))]
     pub(crate) offline_after: u64,
+    /// Removals wait for `fleetcast confirm` where more objects go together, and a larger share of what a cluster or a namespace holds; off lets all go
+    #[arg(
+        long,
+        env = "FLEETCAST_BULK_REMOVALS",
+        default_value_t,
+        value_name = "OBJECTS[,PERCENT%]|off"
+    )]
+    pub(crate) bulk_removals: fleetcast_core::placer::Limit,
     /// A Kubernetes API server whose objects are changes: its kubeconfig, or in-cluster for the one that this pod runs in [default: none]
     #[arg(long, env = "FLEETCAST_HUB", value_name = "KUBECONFIG[:CONTEXT]")]
     pub(crate) hub: Option<Address>,

@@ -49,6 +49,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Aggregator(aggregator) => service::aggregator(&bus, aggregator).await,
         Command::Apply(apply) => apply::run(&bus, &apply).await,
         Command::Delete(delete) => delete::run(&bus, &delete).await,
+        Command::Confirm(confirm) => confirm::run(&bus, &confirm).await,
         Command::Plan(plan) => plan::run(&bus, &plan).await,
         Command::Get(get) => get::run(&bus, &get).await,
         Command::Explain(explain) => explain::run(&bus, &explain).await,

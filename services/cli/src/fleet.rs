@@ -12,6 +12,7 @@ use fleetcast_bus::streams::Layout;
 use fleetcast_bus::{Bus, Connect};
 use fleetcast_core::dialect::native::crds;
 use fleetcast_core::model::{ClusterName, ObjectKey};
+use fleetcast_core::placer::Limit;
 use fleetcast_core::status::Told;
 use fleetcast_kubernetes::credentials;
 use fleetcast_schemas::request::Answer;
@@ -99,7 +100,8 @@ impl Fleet {
             _lock: lock,
         };
         let (told, statuses) = mpsc::channel(STATUSES);
-        fleet.start_services(workspace.hub.is_some().then_some(told), &stopped);
+        let told = workspace.hub.is_some().then_some(told);
+        fleet.start_services(told, workspace.ingest.bulk_removals, &stopped);
         for member in &workspace.clusters {
             fleet
                 .start_member(member, &workspace.directory, &stopped)
@@ -120,6 +122,7 @@ impl Fleet {
     fn start_services(
         &mut self,
         statuses: Option<mpsc::Sender<Told>>,
+        bulk_removals: Limit,
         stopped: &watch::Receiver<bool>,
     ) {
         let ingest = fleetcast_ingest::Options {
@@ -128,6 +131,7 @@ impl Fleet {
             identity: IDENTITY.to_owned(),
             layout: LAYOUT,
             offline_after: fleetcast_ingest::OFFLINE_AFTER,
+            bulk_removals,
             http: None,
         };
         let aggregator = fleetcast_aggregator::Options {

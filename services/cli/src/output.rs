@@ -100,6 +100,7 @@ impl Paint {
             Condition::Deciding
             | Condition::Pending
             | Condition::Retrying
+            | Condition::Held
             | Condition::Removing => self.waiting(word),
             Condition::Excluded => self.dim(word),
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use fleetcast_core::model::{Cluster, ClusterName};
+use fleetcast_core::placer::Limit;
 use serde::Deserialize;
 
 /// What a simulated hub is called, and its kubeconfig (`.run/hub.kubeconfig`).
@@ -17,6 +18,9 @@ pub(crate) struct Workspace {
     /// The NATS server.
     #[serde(default)]
     pub(crate) nats: Nats,
+    /// The service that takes changes in.
+    #[serde(default)]
+    pub(crate) ingest: Ingest,
     /// The Kubernetes API server whose objects are changes; none where there is no such hub.
     pub(crate) hub: Option<Hub>,
     /// The clusters.
@@ -34,6 +38,20 @@ pub(crate) struct Nats {
     /// Its port on loopback; 0 for any free one, which is kept from then on.
     #[serde(default)]
     pub(crate) port: u16,
+}
+
+/// The service that takes changes in.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Ingest {
+    /// More removals than this wait for `fleetcast confirm`, as with `fleetcast ingest --bulk-removals`.
+    #[serde(default, deserialize_with = "limit")]
+    pub(crate) bulk_removals: Limit,
+}
+
+fn limit<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Limit, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(serde::de::Error::custom)
 }
 
 /// The hub of the fleet.
@@ -147,6 +165,10 @@ mod tests {
     fn what_is_no_fleet_is_refused_with_the_reason() {
         for (text, reason) in [
             ("", "missing field `cluster`"),
+            (
+                "[ingest]\nbulk-removals = \"many\"\n[[cluster]]\nname = \"a\"\nsimulated = true",
+                "OBJECTS[,PERCENT%] nor off",
+            ),
             ("cluster = []", "there is no [[cluster]]"),
             (
                 "[[cluster]]\nname = \"A\"\nsimulated = true",

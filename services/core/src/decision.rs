@@ -78,6 +78,9 @@ pub struct Body {
     /// Clusters of which nothing is to be said any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dropped: Vec<ClusterName>,
+    /// Clusters that should hold it no longer and keep it until somebody confirms that: too much would go at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Box<Held>>,
 }
 
 /// What a decision looked at.
@@ -138,6 +141,35 @@ pub struct Removed {
     pub clusters: Vec<ClusterName>,
 }
 
+/// Copies that are to go, which waits for a confirmation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Held {
+    /// What it waits with, and is confirmed by.
+    pub id: String,
+    /// Who caused it.
+    pub by: String,
+    /// How much would go, of what.
+    pub limit: String,
+    /// Where they are, by why they are to go.
+    pub copies: Vec<HeldCopies>,
+}
+
+/// Copies that are to go for the same reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HeldCopies {
+    /// Why.
+    pub reason: String,
+    /// The clusters.
+    pub clusters: Vec<ClusterName>,
+}
+
+impl Held {
+    /// The clusters where the copies are.
+    pub fn clusters(&self) -> impl Iterator<Item = &ClusterName> {
+        self.copies.iter().flat_map(|group| &group.clusters)
+    }
+}
+
 /// Clusters that were asked for and do not get the object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Excluded {
@@ -169,6 +201,9 @@ pub enum Standing {
         reasons: Vec<String>,
         /// Why the newest change is not carried out here, where it is not.
         kept: Option<(Exclusion, Refusal)>,
+        /// Why it is to go and does not yet, where that waits for a confirmation.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        held: Option<Box<Hold>>,
     },
     /// The cluster should hold it no longer.
     Removing {
@@ -188,6 +223,38 @@ pub enum Standing {
         /// The field and the message.
         refusal: Refusal,
     },
+}
+
+/// Why a copy is to go and does not yet: its removal waits for a confirmation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// What it waits with, and is confirmed by.
+    pub id: String,
+    /// The decision that holds it.
+    pub decision: u64,
+    /// When that was made.
+    pub time: Time,
+    /// Who caused it.
+    pub by: String,
+    /// How much would go, of what.
+    pub limit: String,
+    /// Why the copy is to go.
+    pub reason: String,
+}
+
+impl Hold {
+    /// What waits, and what to type.
+    pub fn for_people(&self) -> String {
+        let Self {
+            id,
+            decision: _,
+            time: _,
+            by,
+            limit,
+            reason,
+        } = self;
+        format!("{reason}; held, since {limit} would go, caused by {by}: fleetcast confirm {id}")
+    }
 }
 
 impl Standing {
@@ -227,6 +294,16 @@ impl Standings {
     /// Every cluster of which something is to be said, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&ClusterName, &Standing)> {
         self.by_cluster.iter()
+    }
+
+    /// The copies that are to go and wait for a confirmation, by cluster.
+    pub fn held(&self) -> impl Iterator<Item = (&ClusterName, &Hold)> {
+        self.by_cluster
+            .iter()
+            .filter_map(|(cluster, standing)| match standing {
+                Standing::Assigned { held, .. } => Some((cluster, held.as_deref()?)),
+                Standing::Removing { .. } | Standing::Excluded { .. } => None,
+            })
     }
 
     /// Whether the cluster holds it, as far as was decided.
@@ -288,6 +365,7 @@ impl Standings {
             removed,
             excluded,
             dropped,
+            held,
         } = &decision.body;
         for group in assigned {
             for cluster in &group.clusters {
@@ -314,6 +392,7 @@ impl Standings {
                         replicas: group.replicas,
                         reasons: group.reasons.clone(),
                         kept: None,
+                        held: None,
                     },
                 );
             }
@@ -335,8 +414,11 @@ impl Standings {
             let refusal = Refusal::new(group.field.clone(), group.message.clone());
             for cluster in &group.clusters {
                 match self.by_cluster.get_mut(cluster) {
-                    Some(Standing::Assigned { kept, .. }) if group.reason.keeps_what_is_there() => {
+                    Some(Standing::Assigned { kept, held, .. })
+                        if group.reason.keeps_what_is_there() =>
+                    {
                         *kept = Some((group.reason, refusal.clone()));
+                        *held = None;
                     }
                     _ => {
                         self.by_cluster.insert(
@@ -352,6 +434,25 @@ impl Standings {
         }
         for cluster in dropped {
             self.by_cluster.remove(cluster);
+        }
+        let waits = held.iter().flat_map(|held| {
+            let groups = held.copies.iter();
+            groups.flat_map(move |group| {
+                let clusters = group.clusters.iter();
+                clusters.map(move |cluster| (held, &group.reason, cluster))
+            })
+        });
+        for (group, reason, cluster) in waits {
+            if let Some(Standing::Assigned { held, .. }) = self.by_cluster.get_mut(cluster) {
+                *held = Some(Box::new(Hold {
+                    id: group.id.clone(),
+                    decision: number,
+                    time: decision.time,
+                    by: group.by.clone(),
+                    limit: group.limit.clone(),
+                    reason: reason.clone(),
+                }));
+            }
         }
     }
 
@@ -379,15 +480,15 @@ impl Standings {
                     replicas,
                     reasons,
                 } => {
-                    let same = matches!(standing, Some(Standing::Assigned { decision, digest, replicas: r, reasons: why, kept: None, .. })
+                    let same = matches!(standing, Some(Standing::Assigned { decision, digest, replicas: r, reasons: why, kept: None, held: None, .. })
                         if *digest == rendered.digest && r == replicas && why[..] == reasons[..] && self.apply == apply && !outlived(*decision));
                     if !same {
                         body.assign(cluster, &rendered.digest, *replicas, reasons);
                     }
                 }
                 Verdict::Excluded { reason, refusal } => match standing {
-                    Some(Standing::Assigned { kept, .. }) if reason.keeps_what_is_there() => {
-                        if kept.as_ref() != Some(&(*reason, refusal.clone())) {
+                    Some(Standing::Assigned { kept, held, .. }) if reason.keeps_what_is_there() => {
+                        if kept.as_ref() != Some(&(*reason, refusal.clone())) || held.is_some() {
                             body.exclude(cluster, *reason, refusal);
                         }
                     }
@@ -456,6 +557,7 @@ impl Body {
             && self.removed.is_empty()
             && self.excluded.is_empty()
             && self.dropped.is_empty()
+            && self.held.is_none()
     }
 
     fn assign(
@@ -479,7 +581,7 @@ impl Body {
         }
     }
 
-    fn remove(&mut self, cluster: &ClusterName, mode: OnDelete, reason: &str) {
+    pub(crate) fn remove(&mut self, cluster: &ClusterName, mode: OnDelete, reason: &str) {
         match self
             .removed
             .iter_mut()

@@ -17,6 +17,7 @@ pub mod ack;
 pub mod ahead;
 pub mod audit;
 pub mod change;
+pub mod confirmation;
 pub mod decision;
 pub mod dependencies;
 pub mod dialect;

@@ -6,8 +6,12 @@
 //! **One leader.** Each write expects the sequence of the one before, so that a predecessor that was paused cannot write any more.
 //! [`Placer::take_over`] starts from what the work stream holds; [`Placer::lose`] ends leading after any write that failed.
 
+mod bulk;
 mod consider;
+mod copies;
+mod dirty;
 mod lane;
+mod limit;
 mod object;
 mod policies;
 mod related;
@@ -27,11 +31,14 @@ use crate::time::Time;
 use crate::work::{self, Stamp, Work};
 use crate::{change, digest};
 
+use bulk::{Bulk, Cause};
 use consider::Considered;
+use dirty::Dirty;
 use object::{Object, Parsed};
 use policies::Policies;
 
 pub use lane::{Fence, Found, Lane};
+pub use limit::Limit;
 
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,9 +103,14 @@ pub struct Placer {
     /// The highest term seen in the log.
     term: u64,
     /// Objects to decide about, each with the id of the event that asks for it.
-    dirty: BTreeMap<ObjectKey, String>,
+    dirty: Dirty,
     /// Objects about which a decision was made that is not in the log yet; [`Placer::lose`] decides about them again.
     deciding: BTreeSet<ObjectKey>,
+    /// The event that asked for each of them.
+    #[serde(default)]
+    asked_by: BTreeMap<ObjectKey, String>,
+    #[serde(default)]
+    bulk: Bulk,
     /// Who takes an object along, by the object.
     #[serde(default)]
     dependents: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
@@ -181,6 +193,7 @@ impl Placer {
                 ClusterNews::Registered(cluster) => {
                     self.cluster_sequence = entry.sequence;
                     if self.clusters.get(&cluster.name) != Some(&**cluster) {
+                        self.bulk.caused(entry, Cause::cluster(&cluster.name));
                         self.clusters
                             .insert(cluster.name.clone(), Cluster::clone(cluster));
                         self.policies.forget_members();
@@ -190,6 +203,7 @@ impl Placer {
                 ClusterNews::Removed {} => {
                     self.cluster_sequence = entry.sequence;
                     if self.clusters.remove(&event.cluster).is_some() {
+                        self.bulk.caused(entry, Cause::cluster(&event.cluster));
                         self.policies.forget_members();
                         self.look_again(&event.cluster, &entry.id);
                     }
@@ -211,7 +225,10 @@ impl Placer {
         object.revision = change.revision;
         object.change_sequence = entry.sequence;
         object.change_id.clone_from(&entry.id);
+        object.source.clone_from(&change.origin.source);
         object.rendered.clear();
+        let cause = Cause::publisher(&change.origin.source);
+        self.bulk.caused(entry, cause);
         self.stuck.retain(|(object, _)| *object != change.object);
         match &change.content {
             change::Content::Declared { dialect, document } => {
@@ -229,6 +246,7 @@ impl Placer {
     fn decided(&mut self, entry: &Entry, decision: &Decision) {
         self.term = self.term.max(decision.term);
         self.deciding.remove(&decision.object);
+        self.asked_by.remove(&decision.object);
         self.stuck.retain(|(object, _)| *object != decision.object);
         let object = self
             .objects
@@ -241,14 +259,20 @@ impl Placer {
         object.decided_change_sequence = decision.body.inputs.change_sequence;
         let mut used = decision.body.inputs.policies.iter();
         object.is_placed = used.any(|used| used.policy.kind().ends_with("PropagationPolicy"));
+        let before = self.bulk.before(&decision.body, &object.standings);
         object.standings.apply(decision);
         object.drop_documents();
+        self.removals_decided(entry, decision, before);
+        let Some(object) = self.objects.get(&decision.object) else {
+            return;
+        };
         let Body {
             inputs,
             assigned,
             removed,
             excluded: _,
             dropped,
+            held: _,
         } = &decision.body;
         let concerned = assigned
             .iter()
@@ -272,9 +296,8 @@ impl Placer {
             self.dirty.remove(&decision.object);
         } else {
             // What was decided on more meanwhile is not stored behind this one, and may have come to nothing only because this one was not known.
-            self.dirty
-                .entry(decision.object.clone())
-                .or_insert_with(|| object.change_id.clone());
+            let cause = &object.change_id;
+            self.dirty.insert_if_absent(&decision.object, cause);
         }
         self.relatives_look_again(&decision.object, entry);
     }
@@ -305,10 +328,11 @@ impl Placer {
     /// A decision could not be appended because another stands there: it comes with the log, and the object is looked at again then.
     pub fn append_failed(&mut self, object: &ObjectKey) {
         self.deciding.remove(object);
+        self.bulk.settled(object);
+        let asked_by = self.asked_by.remove(object);
         if let Some(known) = self.objects.get(object) {
-            self.dirty
-                .entry(object.clone())
-                .or_insert_with(|| known.change_id.clone());
+            let cause = asked_by.as_ref().unwrap_or(&known.change_id);
+            self.dirty.insert_if_absent(object, cause);
         }
     }
 
@@ -357,7 +381,7 @@ impl Placer {
                 expected: lane.advance(),
             });
         }
-        while let Some((key, cause)) = self.next_dirty() {
+        while let Some((key, cause)) = self.dirty.pop(|key| !self.deciding.contains(key)) {
             if let Some(effect) = self.decide(&key, cause, &epoch, term, now) {
                 return Some(effect);
             }
@@ -384,13 +408,23 @@ impl Placer {
         }
     }
 
-    fn next_dirty(&mut self) -> Option<(ObjectKey, String)> {
-        let key = self
-            .dirty
-            .keys()
-            .find(|key| !self.deciding.contains(*key))?
-            .clone();
-        self.dirty.remove_entry(&key)
+    /// What a decision about an object says, before anything of it is held, and whether its newest change was carried out before; none where its document
+    /// cannot be read.
+    fn draft(&mut self, key: &ObjectKey, epoch: &Epoch) -> Option<(Considered, Body, bool)> {
+        let considered = self.consider(key)?;
+        let object = self.objects.get(key)?;
+        let registered = |cluster: &ClusterName| self.clusters.contains_key(cluster);
+        let carried_out = object.decided_change_sequence == object.change_sequence;
+        let change_in = (!carried_out).then_some(epoch);
+        let body = object.standings.difference(
+            &considered.verdicts,
+            registered,
+            considered.on_delete,
+            &considered.gone_because,
+            change_in,
+            &considered.apply,
+        );
+        Some((considered, body, carried_out))
     }
 
     /// The decision about an object; none where nothing is to be recorded.
@@ -402,34 +436,21 @@ impl Placer {
         term: u64,
         now: Time,
     ) -> Option<Effect> {
-        let Some(Considered {
-            verdicts,
-            on_delete,
-            gone_because,
-            policies,
-            apply,
-        }) = self.consider(key)
-        else {
+        let Some((considered, mut body, carried_out)) = self.draft(key, epoch) else {
             return Some(unreadable(key));
         };
-        let Self {
-            objects, clusters, ..
-        } = self;
-        let object = objects.get_mut(key)?;
-        let registered = |cluster: &ClusterName| clusters.contains_key(cluster);
-        let carried_out = object.decided_change_sequence == object.change_sequence;
-        let change_in = (!carried_out).then_some(epoch);
-        let mut body = object.standings.difference(
-            &verdicts,
-            registered,
-            on_delete,
-            &gone_because,
-            change_in,
-            &apply,
-        );
+        let Considered {
+            verdicts,
+            on_delete: _,
+            gone_because: _,
+            policies,
+            apply,
+        } = considered;
+        self.hold(key, &mut body, &causation, epoch, now);
         if body.changes_nothing() && carried_out {
             return None;
         }
+        let object = self.objects.get_mut(key)?;
         body.inputs = Inputs {
             change_sequence: object.change_sequence,
             cluster_sequence: self.cluster_sequence,
@@ -452,12 +473,13 @@ impl Placer {
             epoch: epoch.clone(),
             term,
             time: object.decision_time.max(now),
-            causation,
+            causation: causation.clone(),
             correlation: object.change_id.clone(),
             body,
         });
         let expected = object.decision_sequence;
         self.deciding.insert(key.clone());
+        self.asked_by.insert(key.clone(), causation);
         Some(Effect::Append { decision, expected })
     }
 

@@ -24,6 +24,7 @@ use fleetcast_core::Refusal;
 use fleetcast_core::epoch::{Beginning, Epoch};
 use fleetcast_core::intake::{Receipt, Submission};
 use fleetcast_core::model::{ClusterName, ObjectKey};
+use fleetcast_core::placer::Limit;
 use fleetcast_endpoint::Listener;
 use fleetcast_schemas::event::DeadLetter;
 use fleetcast_schemas::request::{Answer, Warning};
@@ -73,6 +74,8 @@ pub struct Options {
     /// Within which time it is noticed and written that a cluster is not heard any more: [`OFFLINE_AFTER`] where nothing else is wanted. Agents are heard
     /// every 5 seconds.
     pub offline_after: Duration,
+    /// More removals than this wait for a confirmation.
+    pub bulk_removals: Limit,
     /// Where it listens for HTTP; none where it does not.
     pub http: Option<Arc<Listener>>,
 }
@@ -102,7 +105,8 @@ async fn serve(bus: &Bus, options: &Options, mut stop: watch::Receiver<bool>) ->
     };
     let mut kept = checkpoint.load::<State>();
     loop {
-        let state = start::state(bus, kept.take(), &beginning).await?;
+        let mut state = start::state(bus, kept.take(), &beginning).await?;
+        state.placer.limit_removals(options.bulk_removals);
         let mut ingest = Ingest::new(
             bus.clone(),
             layout,
@@ -290,6 +294,8 @@ struct Ingest {
     patience_ms: i64,
     /// Clusters that follow another hub, each said once.
     refused_by: BTreeSet<ClusterName>,
+    /// Removals that wait, each said once.
+    held: BTreeSet<String>,
     saved: u64,
     /// What is being stored of it.
     saving: Option<Saving>,
@@ -328,6 +334,7 @@ impl Ingest {
             liveness: Liveness::new(fleetcast_bus::now(), patience_ms),
             patience_ms,
             refused_by: BTreeSet::new(),
+            held: BTreeSet::new(),
         }
     }
 

@@ -15,6 +15,7 @@ use fleetcast_bus::{Bus, Connect, Credentials};
 use fleetcast_core::dialect::{self, Input};
 use fleetcast_core::fold::Condition;
 use fleetcast_core::model::{ClusterName, ObjectKey};
+use fleetcast_core::placer::Limit;
 use fleetcast_core::status::Told;
 use fleetcast_endpoint::Listener;
 use fleetcast_schemas::envelope::{DATACONTENTTYPE, ID, SOURCE};
@@ -201,6 +202,20 @@ impl Bed {
 
     /// Starts an ingest process that also listens for HTTP.
     pub fn ingest_listening(&self, identity: &str, http: Option<Arc<Listener>>) -> Service {
+        self.ingest_with(identity, http, Limit::default())
+    }
+
+    /// Starts an ingest process by which more removals than `bulk_removals` wait for a confirmation.
+    pub fn ingest_limited(&self, identity: &str, bulk_removals: Limit) -> Service {
+        self.ingest_with(identity, None, bulk_removals)
+    }
+
+    fn ingest_with(
+        &self,
+        identity: &str,
+        http: Option<Arc<Listener>>,
+        bulk_removals: Limit,
+    ) -> Service {
         let options = fleetcast_ingest::Options {
             bus: self.connect_as(Role::Ingest, &format!("ingest {identity}")),
             directory: self.directory.path().join(identity),
@@ -210,6 +225,7 @@ impl Bed {
                 replicas: self.replicas,
             },
             offline_after: fleetcast_ingest::OFFLINE_AFTER,
+            bulk_removals,
             http,
         };
         spawn(|stop| async move { Ok(fleetcast_ingest::run(options, stop).await?) })

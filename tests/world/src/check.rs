@@ -273,12 +273,14 @@ fn holds_what_was_decided(
         .zip(due)
         .is_some_and(|(marks, due)| marks.is_ahead_of(&due));
     let (wanted, holds) = match standing {
-        Standing::Assigned { digest, kept, .. } => {
+        Standing::Assigned {
+            digest, kept, held, ..
+        } => {
             let holds = ours.is_some_and(|live| live.says(digest));
-            let shown = if kept.is_some() {
-                Condition::Refused
-            } else {
-                Condition::Applied
+            let shown = match (kept, held) {
+                (Some(_), _) => Condition::Refused,
+                (None, Some(_)) => Condition::Held,
+                (None, None) => Condition::Applied,
             };
             (shown, holds)
         }
@@ -301,7 +303,11 @@ fn holds_what_was_decided(
         Some(Condition::Removing) => matches!(answer, Some(Outcome::Refused | Outcome::Retrying)),
         Some(Condition::Ahead) => is_ahead,
         Some(
-            Condition::Applied | Condition::Deciding | Condition::Pending | Condition::Excluded,
+            Condition::Applied
+            | Condition::Deciding
+            | Condition::Pending
+            | Condition::Held
+            | Condition::Excluded,
         )
         | None => false,
     };

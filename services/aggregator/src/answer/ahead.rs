@@ -84,6 +84,7 @@ pub(crate) fn ahead(
                 Condition::Applied
                 | Condition::Retrying
                 | Condition::Refused
+                | Condition::Held
                 | Condition::Excluded => {}
             }
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use fleetcast_core::ack::Observed;
+use fleetcast_core::confirmation::Confirmation;
 use fleetcast_core::fold::{self, Condition, View};
 use fleetcast_core::health::State;
 use fleetcast_core::model::{Cluster, ClusterName, ObjectKey};
@@ -10,6 +11,7 @@ use fleetcast_schemas::subject;
 
 use super::{
     AsOf, ClusterSummary, Clusters, Counts, Digest, ObjectSummary, Objects, PolicySummary, Row,
+    Wait,
 };
 
 /// Up to where `view` is folded.
@@ -72,7 +74,7 @@ fn policies(view: &View) -> Vec<PolicySummary> {
     }
     let there = view
         .policies()
-        .filter(|(_, policy)| !policy.change.withdrawn);
+        .filter(|(key, policy)| !policy.change.withdrawn && !Confirmation::is_key(key));
     let summary = |(key, policy): (&ObjectKey, &fold::PolicyView)| PolicySummary {
         policy: key.clone(),
         name: key.for_people(),
@@ -134,6 +136,7 @@ impl Counts {
             Condition::Retrying => &mut self.retrying,
             Condition::Refused => &mut self.refused,
             Condition::Removing => &mut self.removing,
+            Condition::Held => &mut self.held,
             Condition::Ahead => &mut self.ahead,
             Condition::Excluded => &mut self.excluded,
         } += 1;
@@ -167,6 +170,7 @@ impl From<fold::Row> for Row {
             attempts,
             answered_at,
             behind,
+            held,
             observed,
         } = row;
         Self {
@@ -181,6 +185,7 @@ impl From<fold::Row> for Row {
             attempts,
             answered_at,
             behind,
+            held: held.map(Wait::from),
             observed,
         }
     }
@@ -206,7 +211,7 @@ pub(crate) fn clusters(view: &View, cluster: Option<&ClusterName>) -> Clusters {
                 | Condition::Pending
                 | Condition::Retrying
                 | Condition::Removing => summary.pending += 1,
-                Condition::Ahead | Condition::Excluded => {}
+                Condition::Ahead | Condition::Held | Condition::Excluded => {}
             }
             if !row.condition.is_settled() {
                 summary.behind += 1;

@@ -14,7 +14,7 @@ use fleetcast_schemas::envelope::format_time;
 
 use super::build::as_of;
 use super::{
-    AckLink, ChangeLink, ClusterLink, DecisionLink, Explanation, Rule, Standing, WorkLink,
+    AckLink, ChangeLink, ClusterLink, DecisionLink, Explanation, Rule, Standing, Wait, WorkLink,
 };
 
 /// The chain of `key` in all clusters of which something is to be said, or in `cluster`.
@@ -174,6 +174,7 @@ impl Chain<'_> {
                 "work is due, the cluster has not answered; {}",
                 self.agent(&row.cluster)
             )),
+            Condition::Held => Some(format!("removal is not let go: {}", row.message)),
             Condition::Removing => Some(format!(
                 "removal is due, the cluster has not answered that it is done; {}",
                 self.agent(&row.cluster)
@@ -343,6 +344,7 @@ impl From<decision::Standing> for Standing {
                 replicas,
                 reasons,
                 kept,
+                held,
             } => Self::Assigned {
                 decision,
                 revision,
@@ -350,6 +352,7 @@ impl From<decision::Standing> for Standing {
                 replicas,
                 reasons,
                 kept: kept.map(Rule::from),
+                held: held.map(|hold| Wait::from(*hold)),
             },
             decision::Standing::Removing {
                 decision,

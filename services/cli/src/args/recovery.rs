@@ -1,4 +1,4 @@
-//! What can be typed behind `replay`, `backup`, `restore`, `retain`, `mirror` and `promote`.
+//! What can be typed behind `confirm`, `replay`, `backup`, `restore`, `retain`, `mirror` and `promote`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,7 +6,27 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, ValueEnum};
 use fleetcast_core::model::ClusterName;
 
-use super::{Document, Lines, cluster_name, duration};
+use super::{Document, Lines, WaitArgs, cluster_name, duration};
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct ConfirmArgs {
+    /// What waits, as `fleetcast confirm` lists it
+    pub(crate) id: Option<String>,
+    /// List what waits
+    #[arg(long, conflicts_with = "id")]
+    pub(crate) list: bool,
+    /// Keep the copies instead, without our marks
+    #[arg(long, requires = "id")]
+    pub(crate) reject: bool,
+    /// Do not ask
+    #[arg(short, long, requires = "id")]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+    /// How it is printed
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Lines,
+}
 
 #[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct ReplayArgs {

@@ -296,13 +296,20 @@ impl Teller {
         let mut lines = vec![Line {
             causation: Some(decision.causation.clone()),
             summary: format!(
-                "{} clusters concerned",
+                "{} clusters concerned{}",
                 decision
                     .body
                     .assigned
                     .iter()
                     .map(|group| group.clusters.len())
-                    .sum::<usize>()
+                    .sum::<usize>(),
+                decision
+                    .body
+                    .held
+                    .as_ref()
+                    .map_or_else(String::new, |held| {
+                        format!(", {} removals held as {}", held.clusters().count(), held.id)
+                    })
             ),
             data: json!(decision.body),
             ..common.clone()

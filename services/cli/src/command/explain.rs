@@ -1,6 +1,6 @@
 //! `fleetcast explain`: the causal chain of one object, and the first broken link.
 
-use fleetcast_aggregator::answer::{ClusterLink, Explanation, Request, Standing};
+use fleetcast_aggregator::answer::{ClusterLink, Explanation, Request, Standing, Wait};
 use fleetcast_aggregator::client;
 use fleetcast_core::ack::Observed;
 use fleetcast_core::decision::PolicyUsed;
@@ -102,6 +102,7 @@ fn describe_cluster(link: &ClusterLink, paint: Paint) -> String {
             replicas,
             reasons,
             kept,
+            held,
             ..
         } => {
             text += &format!("  placed           {}\n", reasons.join("; "));
@@ -116,6 +117,19 @@ fn describe_cluster(link: &ClusterLink, paint: Paint) -> String {
                 text += &format!(
                     "  not carried out  {:?} {} {}\n",
                     rule.reason, rule.field, rule.message
+                );
+            }
+            if let Some(wait) = held {
+                let Wait {
+                    id,
+                    decision,
+                    by,
+                    limit,
+                    reason,
+                } = wait;
+                text += &format!(
+                    "  to go            {reason} (decision {decision}, caused by {by})\n  held             {limit} would go: {}\n",
+                    paint.waiting(&format!("fleetcast confirm {id}"))
                 );
             }
         }

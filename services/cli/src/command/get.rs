@@ -147,6 +147,7 @@ fn status(summary: &ObjectSummary, paint: Paint) -> String {
         (counts.pending, "pending"),
         (counts.deciding, "deciding"),
         (counts.removing, "removing"),
+        (counts.held, "held"),
     ];
     let open: Vec<String> = open
         .iter()

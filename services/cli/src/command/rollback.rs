@@ -6,6 +6,7 @@ use fleetcast_aggregator::answer::Request;
 use fleetcast_aggregator::answer::past::{At, DocumentRow, Documents, History};
 use fleetcast_aggregator::client;
 use fleetcast_bus::Bus;
+use fleetcast_core::confirmation::Confirmation;
 use fleetcast_core::dialect::{Submitted, karmada, policies};
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::planning::{Document, Planning};
@@ -103,7 +104,12 @@ async fn documents(
         namespace: namespace.map(str::to_owned),
         ..Request::default()
     };
-    Ok(client::query(bus, "documents", object, &request).await?)
+    let mut documents: Documents = client::query(bus, "documents", object, &request).await?;
+    // What somebody confirmed has happened: it is neither said again nor taken back.
+    documents
+        .objects
+        .retain(|row| !Confirmation::is_key(&row.object));
+    Ok(documents)
 }
 
 /// One object as a revision of it said; a revision that withdraws it withdraws it again.

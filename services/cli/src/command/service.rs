@@ -29,6 +29,7 @@ pub(crate) async fn ingest(bus: &BusArgs, args: IngestArgs) -> Result<(), Failur
             replicas: usize::from(args.replicas),
         },
         offline_after: Duration::from_secs(args.offline_after),
+        bulk_removals: args.bulk_removals,
         http,
     };
     let stop = stop();

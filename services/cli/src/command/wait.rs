@@ -3,9 +3,10 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use fleetcast_aggregator::answer::{ObjectSummary, Objects, Request};
+use fleetcast_aggregator::answer::{ObjectSummary, Objects, Request, Row};
 use fleetcast_aggregator::client;
 use fleetcast_bus::Bus;
+use fleetcast_core::fold::Condition;
 use fleetcast_core::model::ObjectKey;
 use tokio::time::Instant;
 
@@ -24,6 +25,29 @@ pub(crate) async fn until_settled(
     sequence: u64,
     timeout: Duration,
     output: Lines,
+) -> Result<(), Failure> {
+    until(bus, keys, sequence, timeout, output, None).await
+}
+
+/// As [`until_settled`], after what waited as `confirmed` was let go.
+pub(crate) async fn until_gone(
+    bus: &Bus,
+    keys: &[ObjectKey],
+    sequence: u64,
+    timeout: Duration,
+    output: Lines,
+    confirmed: &str,
+) -> Result<(), Failure> {
+    until(bus, keys, sequence, timeout, output, Some(confirmed)).await
+}
+
+async fn until(
+    bus: &Bus,
+    keys: &[ObjectKey],
+    sequence: u64,
+    timeout: Duration,
+    output: Lines,
+    confirmed: Option<&str>,
 ) -> Result<(), Failure> {
     let begin = Instant::now();
     let request = Request {
@@ -46,6 +70,15 @@ pub(crate) async fn until_settled(
                 begin.elapsed().as_secs()
             );
             let _ = std::io::stderr().flush();
+        }
+        // What was just confirmed is not decided about yet.
+        if let Some(id) = held(&open).filter(|id| confirmed != Some(id)) {
+            if terminal {
+                eprint!("\r\u{1b}[K");
+            }
+            return Err(Failure::Refused(format!(
+                "nothing goes on by itself: a bulk removal waits; next: fleetcast confirm {id}"
+            )));
         }
         if open.is_empty() || begin.elapsed() >= timeout {
             if terminal {
@@ -72,6 +105,15 @@ pub(crate) async fn until_settled(
         }
         tokio::time::sleep(EVERY).await;
     }
+}
+
+/// What somebody has to confirm before anything of `open` goes on.
+fn held(open: &[&ObjectSummary]) -> Option<String> {
+    let rows = || open.iter().flat_map(|summary| &summary.rows);
+    let waits = |row: &Row| row.condition == Condition::Held;
+    let all = rows().all(|row| row.condition.is_settled() || waits(row));
+    let held = rows().find_map(|row| row.held.as_ref().filter(|_| all && waits(row)));
+    held.map(|wait| wait.id.clone())
 }
 
 /// Whether the newest revision is decided, and every cluster has what it should.

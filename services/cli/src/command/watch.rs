@@ -240,6 +240,17 @@ fn describe_decision(decision: &Decision) -> String {
             group.reason
         );
     }
+    if let Some(held) = &decision.body.held {
+        for group in &held.copies {
+            text += &format!(
+                "\n             → held on {}: {}; {} would go: fleetcast confirm {}",
+                names(&group.clusters),
+                group.reason,
+                held.limit,
+                held.id
+            );
+        }
+    }
     for group in &decision.body.excluded {
         text += &format!(
             "\n             → not on {}: {:?} {}",

@@ -1,4 +1,5 @@
-//! Policies as documents of their own: what places or changes other objects, Karmada's four kinds and KubeFed's preference.
+//! Policies as documents of their own: what places or changes other objects, Karmada's four kinds and KubeFed's preference, and what lets removals go that
+//! wait ([`Confirmation`]).
 //!
 //! They stand in the log under keys of their own, with revisions of their own; the dialects say what they mean.
 
@@ -7,6 +8,7 @@ use serde_json::Value;
 use super::karmada::{Set, names};
 use super::kubefed::preference::{self, Preference};
 use crate::Refusal;
+use crate::confirmation::Confirmation;
 use crate::field::Field;
 use crate::model::{Dialect, ObjectKey};
 
@@ -26,7 +28,7 @@ pub fn is_policy(key: &ObjectKey) -> bool {
                 | "ClusterOverridePolicy"
         ),
         PREFERENCE_GROUP => key.kind() == PREFERENCE,
-        _ => false,
+        _ => Confirmation::is_key(key),
     }
 }
 
@@ -35,6 +37,10 @@ pub fn read(document: &Value) -> Option<Result<(Dialect, ObjectKey), Refusal>> {
     if Set::is_policy(document) {
         let read = Set::default().add_policy(document);
         return Some(read.and_then(|()| Ok((Dialect::Karmada, key(document, names::GROUP)?))));
+    }
+    if Confirmation::is_one(document) {
+        let read = Confirmation::read(document);
+        return Some(read.and_then(|read| Ok((Dialect::Native, Confirmation::key(&read.id)?))));
     }
     let is_preference =
         document["apiVersion"] == preference::API_VERSION && document["kind"] == PREFERENCE;

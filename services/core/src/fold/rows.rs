@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Answer, ClusterView, Object, View};
 use crate::ack::{Observed, Outcome};
-use crate::decision::{Place, Standing};
+use crate::decision::{Hold, Place, Standing};
 use crate::digest;
 use crate::health::Health;
 use crate::model::{ClusterName, ObjectKey};
@@ -36,6 +36,9 @@ pub struct Row {
     pub answered_at: Option<Time>,
     /// How many revisions the cluster is behind.
     pub behind: u64,
+    /// Why the copy is to go and does not yet, where that waits for a confirmation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Hold>,
     /// What was seen of the copy; its health is unknown while the cluster's agent is not heard.
     pub observed: Observed,
 }
@@ -56,6 +59,8 @@ pub enum Condition {
     Refused,
     /// The copy is to go, or to lose our marks.
     Removing,
+    /// The copy is to go, which waits for a confirmation: too much would go at once.
+    Held,
     /// The cluster holds something newer than the log knows.
     Ahead,
     /// It was asked for and does not get it.
@@ -72,6 +77,7 @@ impl Condition {
             Self::Retrying => "retrying",
             Self::Refused => "refused",
             Self::Removing => "removing",
+            Self::Held => "held",
             Self::Ahead => "ahead",
             Self::Excluded => "excluded",
         }
@@ -86,6 +92,7 @@ impl Condition {
             | Self::Retrying
             | Self::Refused
             | Self::Removing
+            | Self::Held
             | Self::Ahead => false,
         }
     }
@@ -170,6 +177,7 @@ impl View {
             attempts: answer.map_or(0, |answer| answer.attempts),
             answered_at: answer.map(|answer| answer.time),
             behind: 0,
+            held: None,
             observed: self.observed(answer, cluster),
         };
         let place = standings.place(cluster);
@@ -189,6 +197,7 @@ impl View {
                 replicas,
                 reasons,
                 kept,
+                held,
             } => {
                 row.replicas = *replicas;
                 row.digest = Some(digest.clone());
@@ -204,7 +213,11 @@ impl View {
                 };
                 if row.condition == Condition::Applied {
                     // The manifest did not change since: the cluster holds the newest revision that was decided, too.
-                    row.applied_revision = if kept.is_some() { *since } else { decided };
+                    row.applied_revision = if kept.is_some() || held.is_some() {
+                        *since
+                    } else {
+                        decided
+                    };
                     row.message = reasons.join("; ");
                 }
                 if row.condition == Condition::Pending {
@@ -225,6 +238,13 @@ impl View {
                     row.condition = Condition::Refused;
                     row.message =
                         format!("{reason:?}: {refusal}; the cluster keeps revision {since}");
+                }
+                if let Some(hold) = held {
+                    row.held = Some(Hold::clone(hold));
+                    if matches!(row.condition, Condition::Applied | Condition::Pending) {
+                        row.condition = Condition::Held;
+                        row.message = hold.for_people();
+                    }
                 }
                 if decided < revision {
                     row.condition = Condition::Deciding;

@@ -222,6 +222,7 @@ fn a_manifest_is_rendered_again_as_it_was_decided_or_the_difference_is_named() {
         replicas: None,
         reasons: Vec::new(),
         kept: None,
+        held: None,
     };
     let cluster = Cluster::named(name("a"));
     let right = standing(crate::digest::of_value(&manifest));

@@ -20,6 +20,9 @@ pub(super) struct Object {
     pub(super) revision: u64,
     pub(super) change_sequence: u64,
     pub(super) change_id: String,
+    /// Who handed the newest change in.
+    #[serde(default)]
+    pub(super) source: String,
     /// The newest document that declared it, also after a withdrawal, and those that clusters still hold, by revision.
     pub(super) documents: BTreeMap<u64, Document>,
     /// Since when it is there: its first revision after the last withdrawal.
@@ -61,6 +64,7 @@ impl Object {
             revision: 0,
             change_sequence: 0,
             change_id: change_id.to_owned(),
+            source: String::new(),
             documents: BTreeMap::new(),
             born: Time::default(),
             is_plain: false,

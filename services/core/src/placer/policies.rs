@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::bulk::Cause;
 use super::{Object, Parsed, Placer};
 use crate::change::{Change, Content};
 use crate::decision::PolicyUsed;
@@ -182,6 +183,10 @@ impl Placer {
 
     /// Marks the objects dirty that a policy concerns, as it was or as it is, and no others.
     pub(super) fn policy_changed(&mut self, entry: &Entry, change: &Change) {
+        if self.confirmed(entry, change) {
+            return;
+        }
+        self.bulk.caused(entry, Cause::policy(change));
         let key = &change.object;
         let mut concerns: Vec<Concern> = self.policies.concern(key).into_iter().collect();
         self.policies.take(change, entry.sequence);

@@ -1,5 +1,6 @@
 //! Scenarios of one placer: change → decision → work, and what must not be written.
 
+mod bulk;
 mod leading;
 mod policies;
 mod related;

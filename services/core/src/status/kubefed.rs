@@ -73,7 +73,7 @@ fn word(row: &Row, readiness: Readiness) -> Option<Option<&'static str>> {
         Condition::Pending => Some("UpdateTimedOut"),
         Condition::Retrying | Condition::Refused if is_new => Some("CreationFailed"),
         Condition::Retrying | Condition::Refused | Condition::Ahead => Some("UpdateFailed"),
-        Condition::Removing => Some("WaitingForRemoval"),
+        Condition::Removing | Condition::Held => Some("WaitingForRemoval"),
         Condition::Excluded if row.message.starts_with("Refused") => Some("ApplyOverridesFailed"),
         Condition::Excluded => return None,
     })

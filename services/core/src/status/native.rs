@@ -43,7 +43,10 @@ pub fn status(revision: u64, decided: u64, rows: &[Row]) -> Value {
 }
 
 fn is_placed(row: &Row) -> bool {
-    !matches!(row.condition, Condition::Removing | Condition::Excluded)
+    !matches!(
+        row.condition,
+        Condition::Removing | Condition::Held | Condition::Excluded
+    )
 }
 
 fn health(row: &Row) -> Option<State> {
@@ -116,6 +119,7 @@ fn applied_condition(is_decided: bool, placed: usize, applied: usize, rows: &[Ro
         (Condition::Retrying, "Retrying"),
         (Condition::Pending, "Pending"),
         (Condition::Removing, "Removing"),
+        (Condition::Held, "Held"),
         (Condition::Deciding, "Deciding"),
     ];
     let open = order.into_iter().find_map(|(one, reason)| {

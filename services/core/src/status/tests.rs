@@ -23,6 +23,7 @@ fn row(cluster: &str, condition: Condition, applied_revision: u64, health: Optio
         attempts: 0,
         answered_at: None,
         behind: 0,
+        held: None,
         observed: Observed {
             health,
             ..Observed::default()

@@ -34,6 +34,16 @@ impl Ingest {
             match effect {
                 Effect::Append { decision, expected } => {
                     tracing::info!(object = %decision.object, revision = decision.revision, decision = decision.number, "decided");
+                    if let Some(held) = &decision.body.held
+                        && self.held.insert(held.id.clone())
+                    {
+                        tracing::warn!(
+                            id = held.id,
+                            by = held.by,
+                            limit = held.limit,
+                            "a bulk removal waits: `fleetcast confirm ID` lets it go"
+                        );
+                    }
                     let expected = self.expected(expected);
                     self.log.push(Letter {
                         message: event::decision(&decision),

@@ -179,6 +179,7 @@ impl World {
                     Condition::Applied
                     | Condition::Refused
                     | Condition::Retrying
+                    | Condition::Held
                     | Condition::Ahead
                     | Condition::Excluded => false,
                 };

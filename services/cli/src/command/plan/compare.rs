@@ -156,6 +156,10 @@ impl Live {
                 || "it is not registered any more".to_owned(),
                 |why| format!("{:?}: {}", why.reason, why.message),
             );
+            let why = match held.get(cluster).and_then(|row| row.held.as_ref()) {
+                Some(wait) => format!("{why}; held: fleetcast confirm {}", wait.id),
+                None => why,
+            };
             changes.lost.push((cluster.clone(), why));
         }
         changes
@@ -170,6 +174,7 @@ fn is_held(row: &Row) -> bool {
         | Condition::Retrying
         | Condition::Applied
         | Condition::Refused
+        | Condition::Held
         | Condition::Ahead => row.digest.is_some(),
     }
 }

@@ -235,6 +235,9 @@ pub(super) fn told(decision: &Decision) -> String {
     for group in &decision.body.removed {
         parts.push(format!("- {} {:?}", list(&group.clusters), group.mode));
     }
+    for group in decision.body.held.iter().flat_map(|held| &held.copies) {
+        parts.push(format!("? {}", list(&group.clusters)));
+    }
     for group in &decision.body.excluded {
         parts.push(format!("! {} {:?}", list(&group.clusters), group.reason));
     }
