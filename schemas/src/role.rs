@@ -168,6 +168,7 @@ pub const GRANTS: &[Grant] = &[
             "fc.query.diff.>",
             "fc.query.clusters.>",
             "fc.query.digest.>",
+            "fc.query.held.>",
         ],
         subscribe: &[],
         streams: &[],
