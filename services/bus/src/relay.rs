@@ -2,9 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+/// How long a server may take to accept a connection.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Passes connections on to a server until it is cut; dropping it closes them.
 pub struct Relay {
@@ -13,7 +18,8 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Listens on a free loopback port and passes connections on to `target` (`host:port`).
+    /// Listens on a free loopback port and passes connections on to `target`: `nats://host:port` or `host:port`; of several, separated by commas, to the
+    /// first that can be reached.
     ///
     /// # Errors
     /// Where no port can be had.
@@ -21,7 +27,10 @@ impl Relay {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let (whole, state) = watch::channel(true);
-        let target = target.to_owned();
+        let targets: Arc<[String]> = target
+            .split(',')
+            .map(|target| target.trim().trim_start_matches("nats://").to_owned())
+            .collect();
         tokio::spawn(async move {
             let mut state = state;
             loop {
@@ -29,7 +38,7 @@ impl Relay {
                     accepted = listener.accept() => {
                         let Ok((client, _)) = accepted else { continue };
                         if *state.borrow() {
-                            tokio::spawn(pass(client, target.clone(), state.clone()));
+                            tokio::spawn(pass(client, Arc::clone(&targets), state.clone()));
                         }
                     }
                     // The relay was dropped.
@@ -56,12 +65,23 @@ impl Relay {
     }
 }
 
-async fn pass(mut client: TcpStream, target: String, mut state: watch::Receiver<bool>) {
-    let Ok(mut server) = TcpStream::connect(target).await else {
+async fn pass(mut client: TcpStream, targets: Arc<[String]>, mut state: watch::Receiver<bool>) {
+    let Some(mut server) = reach(&targets).await else {
         return;
     };
     tokio::select! {
         _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
         _ = state.wait_for(|whole| !whole) => {}
     }
+}
+
+/// The first of several servers that can be reached.
+async fn reach(targets: &[String]) -> Option<TcpStream> {
+    for target in targets {
+        let connecting = TcpStream::connect(target);
+        if let Ok(Ok(server)) = tokio::time::timeout(PATIENCE, connecting).await {
+            return Some(server);
+        }
+    }
+    None
 }

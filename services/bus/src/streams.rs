@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::{kv, object_store, stream};
 use fleetcast_schemas::subject;
+use futures::future::try_join_all;
 
 use crate::{Bus, Error};
 
@@ -26,6 +27,8 @@ pub const PLACER: &str = "placer";
 
 /// How long a lease holds after it was last renewed.
 pub const LEASE: Duration = Duration::from_secs(6);
+/// After how long without an answer it is looked whether what was to be made is there.
+const ANSWERED: Duration = Duration::from_secs(2);
 /// How long the stream keeps a heartbeat.
 const HEARTBEAT_AGE: Duration = Duration::from_secs(15);
 
@@ -150,19 +153,43 @@ impl Bus {
     /// As [`Bus::prepare`], also where the log is being restored: the mark goes with that.
     pub(crate) async fn prepare_all(&self, layout: Layout) -> Result<(), Error> {
         // The log last: a mark on it says that the others are not as they should be yet.
-        for mut config in streams(layout).into_iter().rev() {
-            let name = config.name.clone();
-            // How long acknowledgements are kept is the operator's to say (`Bus::keep_acks_for`).
-            if name.starts_with(ACKS)
-                && let Some(there) = self.info_of(&name).await?
-            {
-                config.max_age = there.config.max_age;
-            }
-            self.jetstream
-                .create_or_update_stream(config)
-                .await
-                .map_err(|error| Error::Unavailable(format!("stream {name}: {error}")))?;
+        let (log, others): (Vec<_>, Vec<_>) = streams(layout)
+            .into_iter()
+            .partition(|config| config.name == LOG);
+        tokio::try_join!(
+            try_join_all(others.into_iter().map(|config| self.make(config))),
+            self.prepare_leases(layout),
+            self.prepare_bodies(layout),
+        )?;
+        try_join_all(log.into_iter().map(|config| self.make(config))).await?;
+        Ok(())
+    }
+
+    /// Makes one stream as it should be.
+    ///
+    /// Where several servers hold a stream and two processes create it at the same time, neither may get an answer (nats-server 2.15.1): whoever hears nothing
+    /// soon looks whether it is there.
+    async fn make(&self, mut config: stream::Config) -> Result<(), Error> {
+        let name = config.name.clone();
+        let refused = |error: String| Error::Unavailable(format!("stream {name}: {error}"));
+        // How long acknowledgements are kept is the operator's to say (`Bus::keep_acks_for`).
+        if name.starts_with(ACKS)
+            && let Some(there) = self.info_of(&name).await?
+        {
+            config.max_age = there.config.max_age;
         }
+        let made = self.jetstream.create_or_update_stream(config.clone());
+        match tokio::time::timeout(ANSWERED, made).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(refused(error.to_string())),
+            Err(_) => match self.jetstream.update_stream(config).await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(refused(error.to_string())),
+            },
+        }
+    }
+
+    async fn prepare_leases(&self, layout: Layout) -> Result<(), Error> {
         let leases = kv::Config {
             bucket: LEADER.to_owned(),
             description: "Who leads; nothing else".to_owned(),
@@ -170,11 +197,15 @@ impl Bus {
             num_replicas: layout.replicas,
             ..kv::Config::default()
         };
-        self.jetstream
-            .create_or_update_key_value(leases)
-            .await
-            .map_err(|error| Error::Unavailable(format!("bucket {LEADER}: {error}")))?;
-        self.prepare_bodies(layout).await
+        let made = self.jetstream.create_or_update_key_value(leases.clone());
+        let made = match tokio::time::timeout(ANSWERED, made).await {
+            Ok(made) => made.map(drop).map_err(|error| error.to_string()),
+            Err(_) => {
+                let updated = self.jetstream.update_key_value(leases).await;
+                updated.map(drop).map_err(|error| error.to_string())
+            }
+        };
+        made.map_err(|error| Error::Unavailable(format!("bucket {LEADER}: {error}")))
     }
 
     /// Takes every stream and bucket away that [`Bus::prepare`] makes, with all that stands in them.
@@ -202,10 +233,15 @@ impl Bus {
                 num_replicas: layout.replicas,
                 ..object_store::Config::default()
             };
-            self.jetstream
-                .create_object_store(bodies)
-                .await
-                .map_err(|error| Error::Unavailable(format!("object store {BODIES}: {error}")))?;
+            let made = self.jetstream.create_object_store(bodies);
+            let made = match tokio::time::timeout(ANSWERED, made).await {
+                Ok(made) => made.map(drop).map_err(|error| error.to_string()),
+                Err(_) => {
+                    let there = self.jetstream.get_object_store(BODIES).await;
+                    there.map(drop).map_err(|error| error.to_string())
+                }
+            };
+            made.map_err(|error| Error::Unavailable(format!("object store {BODIES}: {error}")))?;
         }
         Ok(())
     }

@@ -192,6 +192,9 @@ pub(crate) struct DemoArgs {
     /// Leave the fleet running at the end, until Ctrl-C
     #[arg(long)]
     pub(crate) keep: bool,
+    /// Bring only the clusters and their agents: the bus of --nats and its services run already, as in compose/compose.yaml
+    #[arg(long)]
+    pub(crate) attach: bool,
 }
 
 #[derive(Debug, Clone, ClapArgs)]

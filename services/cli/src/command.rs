@@ -43,7 +43,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     } = args;
     match command {
         Command::Up(up) => up::run(&up).await,
-        Command::Demo(demo) => demo::run(&demo).await,
+        Command::Demo(demo) => demo::run(&bus, &demo).await,
         Command::Ingest(ingest) => service::ingest(&bus, ingest).await,
         Command::Agent(agent) => service::agent(&bus, agent).await,
         Command::Aggregator(aggregator) => service::aggregator(&bus, aggregator).await,

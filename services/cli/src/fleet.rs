@@ -42,8 +42,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running fleet.
 pub(crate) struct Fleet {
-    /// Where its bus is.
-    pub(crate) url: String,
+    /// How its bus is reached.
+    pub(crate) connect: Connect,
     /// Its clusters, in the order of the workspace.
     pub(crate) members: Vec<RunningMember>,
     simulated_hub: Option<simulator::HttpServer>,
@@ -51,8 +51,8 @@ pub(crate) struct Fleet {
     stop: watch::Sender<bool>,
     state: PathBuf,
     running: PathBuf,
-    // Dropped last: the services say goodbye to it.
-    _server: Server,
+    // Dropped last: the services say goodbye to it. None where the bus is somebody else's.
+    _server: Option<Server>,
     _lock: File,
 }
 
@@ -70,6 +70,23 @@ pub(crate) struct RunningMember {
 impl Fleet {
     /// Starts the fleet of `workspace`, with everything that it keeps under `.run/<name>`.
     pub(crate) async fn start(workspace: &Workspace, name: &str) -> anyhow::Result<Self> {
+        Self::begin(workspace, name, None).await
+    }
+
+    /// Starts only the clusters of `workspace` and their agents: the bus and its services run already, and are reached by `connect`.
+    pub(crate) async fn attach(
+        workspace: &Workspace,
+        name: &str,
+        connect: Connect,
+    ) -> anyhow::Result<Self> {
+        Self::begin(workspace, name, Some(connect)).await
+    }
+
+    async fn begin(
+        workspace: &Workspace,
+        name: &str,
+        attached: Option<Connect>,
+    ) -> anyhow::Result<Self> {
         let state = workspace.directory.join(".run").join(name);
         std::fs::create_dir_all(&state)?;
         let lock = File::create(workspace.directory.join(".run/lock"))?;
@@ -79,18 +96,25 @@ impl Fleet {
                 workspace.directory.display()
             );
         }
-        let options = server::Options {
-            binary: brought_server(),
-            directory: state.join("nats"),
-            port: workspace.nats.port,
-            configuration: String::new(),
+        let serves = attached.is_none();
+        let (server, connect) = match attached {
+            Some(connect) => (None, connect),
+            None => {
+                let options = server::Options {
+                    binary: brought_server(),
+                    directory: state.join("nats"),
+                    port: workspace.nats.port,
+                    configuration: String::new(),
+                };
+                let server = tokio::task::spawn_blocking(move || Server::start(&options)).await??;
+                let connect = Connect::new(server.url(), "up");
+                (Some(server), connect)
+            }
         };
-        let server = tokio::task::spawn_blocking(move || Server::start(&options)).await??;
-        let url = server.url();
         let (stop, stopped) = watch::channel(false);
         let mut fleet = Self {
             running: Running::path(&workspace.directory),
-            url: url.clone(),
+            connect,
             members: Vec::new(),
             simulated_hub: None,
             tasks: JoinSet::new(),
@@ -101,7 +125,9 @@ impl Fleet {
         };
         let (told, statuses) = mpsc::channel(STATUSES);
         let told = workspace.hub.is_some().then_some(told);
-        fleet.start_services(told, workspace.ingest.bulk_removals, &stopped);
+        if serves {
+            fleet.start_services(told, workspace.ingest.bulk_removals, &stopped);
+        }
         for member in &workspace.clusters {
             fleet
                 .start_member(member, &workspace.directory, &stopped)
@@ -109,14 +135,23 @@ impl Fleet {
                 .with_context(|| format!("cluster {}", member.name))?;
         }
         fleet.register(&workspace.clusters).await?;
-        if let Some(hub) = &workspace.hub {
+        if let Some(hub) = workspace.hub.as_ref().filter(|_| serves) {
             let started = fleet.start_hub(hub, &workspace.directory, statuses, &stopped);
             let started = started.await;
             started.context("the hub")?;
         }
-        let running = serde_json::to_vec(&Running { nats: url })?;
+        let nats = fleet.connect.url.clone();
+        let running = serde_json::to_vec(&Running { nats })?;
         std::fs::write(&fleet.running, running)?;
         Ok(fleet)
+    }
+
+    /// How a part of the fleet connects.
+    fn connect_as(&self, name: &str) -> Connect {
+        Connect {
+            name: name.to_owned(),
+            ..self.connect.clone()
+        }
     }
 
     fn start_services(
@@ -126,7 +161,7 @@ impl Fleet {
         stopped: &watch::Receiver<bool>,
     ) {
         let ingest = fleetcast_ingest::Options {
-            bus: Connect::new(&self.url, "ingest"),
+            bus: self.connect_as("ingest"),
             directory: self.state.join("state"),
             identity: IDENTITY.to_owned(),
             layout: LAYOUT,
@@ -135,7 +170,7 @@ impl Fleet {
             http: None,
         };
         let aggregator = fleetcast_aggregator::Options {
-            bus: Connect::new(&self.url, "aggregator"),
+            bus: self.connect_as("aggregator"),
             directory: self.state.join("state"),
             statuses,
         };
@@ -158,7 +193,7 @@ impl Fleet {
         directory: &Path,
         stopped: &watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
-        let line = Relay::to(self.url.trim_start_matches("nats://")).await?;
+        let line = Relay::to(&self.connect.url).await?;
         let (client, kubeconfig, simulated) = match &member.kubeconfig {
             Some(path) => {
                 let path = directory.join(path);
@@ -177,7 +212,10 @@ impl Fleet {
         let agent = fleetcast_agent::Options {
             cluster: member.name.clone(),
             partitions: LAYOUT.partitions,
-            bus: Connect::new(line.url(), format!("agent {}", member.name)),
+            bus: Connect {
+                url: line.url(),
+                ..self.connect_as(&format!("agent {}", member.name))
+            },
             client,
             reporting: fleetcast_agent::cluster::Reporting::default(),
             state: None,
@@ -222,7 +260,7 @@ impl Fleet {
         // Ends with the aggregator that tells it.
         tokio::spawn(fleetcast_hub::status::run(api, statuses));
         let options = fleetcast_hub::Options {
-            bus: Connect::new(&self.url, "hub"),
+            bus: self.connect_as("hub"),
             client,
             directory: self.state.join("state"),
             identity: IDENTITY.to_owned(),
@@ -279,7 +317,7 @@ impl Fleet {
 
     /// Registers the clusters as the workspace describes them; what is registered so already makes no event.
     async fn register(&mut self, members: &[Member]) -> anyhow::Result<()> {
-        let bus = Bus::connect_patiently(&Connect::new(&self.url, "up")).await?;
+        let bus = Bus::connect_patiently(&self.connect_as("up")).await?;
         for member in members {
             let cluster = member.cluster();
             let (key, document) = (ObjectKey::of_cluster(&cluster.name), cluster.document());

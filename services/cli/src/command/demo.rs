@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use fleetcast_aggregator::answer::{ClusterSummary, Clusters, ObjectSummary, Objects, Request};
 use fleetcast_aggregator::client;
+use fleetcast_bus::Bus;
 use fleetcast_bus::read::Stored;
-use fleetcast_bus::{Bus, Connect};
 use fleetcast_core::model::ClusterName;
 use fleetcast_ingest::documents;
 use fleetcast_schemas::request::Answer;
@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::args::DemoArgs;
+use crate::args::{BusArgs, DemoArgs};
 use crate::command::{cluster, get, up, wait, watch};
+use crate::connection;
 use crate::failure::Failure;
 use crate::fleet::Fleet;
 use crate::output::{self, Paint};
@@ -29,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// After how much silence a step is told to its end.
 const QUIET: Duration = Duration::from_millis(300);
 
-pub(crate) async fn run(args: &DemoArgs) -> Result<(), Failure> {
+pub(crate) async fn run(bus: &BusArgs, args: &DemoArgs) -> Result<(), Failure> {
     let workspace = Workspace::read(&args.workspace)?;
     // Each demonstration begins with an empty fleet; the one of `fleetcast up` is another.
     let old = workspace.directory.join(".run/demo");
@@ -37,16 +38,34 @@ pub(crate) async fn run(args: &DemoArgs) -> Result<(), Failure> {
         std::fs::remove_dir_all(&old)?;
     }
     let begin = Instant::now();
-    let fleet = Fleet::start(&workspace, "demo").await?;
+    let fleet = if args.attach {
+        let connect = connection::options(bus, "demo");
+        Fleet::attach(&workspace, "demo", connect).await?
+    } else {
+        Fleet::start(&workspace, "demo").await?
+    };
     let mut demo = Demo::new(&fleet).await?;
-    demo.say(&format!("A fleet of {} simulated clusters is up on a real NATS server with JetStream, {:.1} s after the start.", fleet.members.len(), begin.elapsed().as_secs_f64()))?;
+    let runs_on = if args.attach {
+        format!("the services at {}", fleet.connect.url)
+    } else {
+        "a real NATS server with JetStream".to_owned()
+    };
+    demo.say(&format!(
+        "A fleet of {} simulated clusters is up on {runs_on}, {:.1} s after the start.",
+        fleet.members.len(),
+        begin.elapsed().as_secs_f64()
+    ))?;
     let told = demo.tell(&fleet, &workspace).await;
     if told.is_err() || !args.keep {
         fleet.stop().await?;
         told?;
         return output::print(&farewell(begin.elapsed()));
     }
-    output::print(&up::describe(&fleet))?;
+    if args.attach {
+        demo.say("The clusters go on until they are stopped.")?;
+    } else {
+        output::print(&up::describe(&fleet))?;
+    }
     up::run_until_asked(fleet).await
 }
 
@@ -58,7 +77,7 @@ struct Demo {
 
 impl Demo {
     async fn new(fleet: &Fleet) -> anyhow::Result<Self> {
-        let bus = Bus::connect(&Connect::new(&fleet.url, "demo")).await?;
+        let bus = Bus::connect(&fleet.connect).await?;
         Ok(Self {
             happening: watch::follow(&bus).await?,
             bus,

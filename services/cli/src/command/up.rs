@@ -31,7 +31,7 @@ pub(crate) fn describe(fleet: &Fleet) -> String {
     let mut text = format!(
         "{} at {}, {} clusters:\n",
         paint.bold("fleet is up"),
-        fleet.url,
+        fleet.connect.url,
         fleet.members.len()
     );
     for member in &fleet.members {
