@@ -6,6 +6,7 @@
 mod bed;
 mod binary;
 pub mod control_plane;
+mod docker;
 mod http;
 mod python;
 mod three;
@@ -18,6 +19,7 @@ pub use binary::{Binary, Output, Up, held_at};
 pub use control_plane::{
     ControlPlane, bare_control_plane, client_of, control_plane, control_planes, namespace,
 };
+pub use docker::{Compose, Engine, docker};
 pub use http::{Http, token_file};
 pub use python::{Python, python, python_with_nats};
 pub use three::Three;

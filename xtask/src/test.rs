@@ -17,7 +17,7 @@ use self::tally::Tally;
 use crate::command_line::{shown, status};
 use crate::tools::component::{self, Component};
 use crate::tools::control_plane::Source;
-use crate::tools::{control_plane, nats_server};
+use crate::tools::{control_plane, docker, nats_server};
 use crate::workspace::Workspace;
 
 #[derive(Args)]
@@ -105,9 +105,22 @@ fn tests_only(workspace: &Workspace, arguments: &Arguments, report: &mut Report)
         Ok(Source::Missing(reason)) => Ok(Outcome::Skipped(reason)),
         Err(error) => Ok(Outcome::Failed(format!("{error:#}"))),
     })?;
+    let mut engine = None;
+    report.step("docker", || {
+        Ok(match docker::bring(workspace) {
+            docker::Source::Running => Outcome::Passed,
+            docker::Source::Packages(folder) => {
+                println!("{}", folder.display());
+                engine = Some(folder);
+                Outcome::Passed
+            }
+            docker::Source::Missing(reason) => Outcome::Skipped(reason),
+        })
+    })?;
     let mut tally = Tally::default();
     report.step("cargo test", || {
         let brought = [
+            (docker::VARIABLE, engine.as_deref()),
             (nats_server::VARIABLE, server.as_deref()),
             (control_plane::VARIABLE, binary.as_deref()),
         ];

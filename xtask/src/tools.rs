@@ -7,6 +7,7 @@ mod cache;
 pub(crate) mod cargo_deny;
 pub(crate) mod component;
 pub(crate) mod control_plane;
+pub(crate) mod docker;
 pub(crate) mod nats_server;
 mod version;
 
@@ -42,6 +43,12 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
             whole = false;
             println!("{:<13} missing: {error:#}", "control-plane");
         }
+    }
+    match docker::bring(workspace) {
+        docker::Source::Running => println!("{:<13} one answers", "docker"),
+        docker::Source::Packages(folder) => println!("{:<13} {}", "docker", folder.display()),
+        // Only the test of compose/ needs it.
+        docker::Source::Missing(reason) => println!("{:<13} missing: {reason}", "docker"),
     }
     for component in [&component::RUSTFMT, &component::CLIPPY] {
         match component.missing(workspace) {

@@ -208,7 +208,8 @@ fn drain(pipe: Option<impl std::io::Read + Send + 'static>) -> std::thread::Join
 }
 
 /// The binary, built once a run: Cargo does not build it for tests of another crate.
-fn path() -> &'static Path {
+/// Where the binary is, built if it is not up to date.
+pub(super) fn path() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
