@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use fleetcast_simulator::Cluster;
-use fleetcast_tests::harness;
+use fleetcast_tests::harness::{self, Binary};
 use tempfile::TempDir;
 
 const DEPLOYMENT: &str = r#"
@@ -92,17 +92,22 @@ impl Kubectl {
     }
 }
 
+/// Whether there is a kubectl, and says so where not.
+fn is_there(test: &str) -> bool {
+    let found = Command::new("kubectl")
+        .args(["version", "--client"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !found {
+        harness::skip(test, "there is no kubectl on the PATH");
+    }
+    found
+}
+
 /// Lists, describes, applies on both sides, creates and deletes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kubectl_works_on_a_simulated_cluster() {
-    let found = Command::new("kubectl")
-        .args(["version", "--client"])
-        .output();
-    if !found.is_ok_and(|output| output.status.success()) {
-        harness::skip(
-            "kubectl_works_on_a_simulated_cluster",
-            "there is no kubectl on the PATH",
-        );
+    if !is_there("kubectl_works_on_a_simulated_cluster") {
         return;
     }
     let cluster = Cluster::new("eu-1");
@@ -336,4 +341,70 @@ fn creates_by_itself(kubectl: &Kubectl) {
     ];
     let Said { ok, out: _, err } = kubectl.run(&binding, "");
     assert!(ok || err.contains("application/json"), "{err}");
+}
+
+/// The binary under kubectl's names for plugins: its commands, its help, its completions, each through kubectl.
+#[test]
+fn the_binary_is_a_plugin_of_kubectl() {
+    if !is_there("the_binary_is_a_plugin_of_kubectl") {
+        return;
+    }
+    let home = tempfile::tempdir().expect("a directory");
+    for name in ["kubectl-fleetcast", "kubectl_complete-fleetcast"] {
+        std::os::unix::fs::symlink(Binary::path(), home.path().join(name)).expect("linked");
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = [home.path().to_owned()]
+        .into_iter()
+        .chain(std::env::split_paths(&path));
+    let path = std::env::join_paths(folders).expect("no colon in it");
+    let says = |words: &[&str]| {
+        let mut kubectl = Command::new("kubectl");
+        let kubectl = kubectl.args(words).env("PATH", &path);
+        let output = kubectl.env("HOME", home.path()).output();
+        let output = output.expect("kubectl starts");
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+
+    let help = says(&["fleetcast", "get", "--help"]);
+    assert!(help.contains("Usage: kubectl fleetcast get"), "{help}");
+    let schemas = says(&["fleetcast", "schema", "events"]);
+    assert!(schemas.contains("change.v1"), "{schemas}");
+    let completed = says(&["__complete", "fleetcast", "cluster", "cor"]);
+    assert!(completed.starts_with("cordon\t"), "{completed}");
+    assert!(!completed.contains("uncordon"), "{completed}");
+}
+
+/// The plugin's manifest, filled in as a release does it.
+#[test]
+fn the_manifest_for_krew_names_the_binary_and_what_is_packed() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let template = std::fs::read_to_string(root.join(".krew.yaml")).expect("it is there");
+    let filled: String = template
+        .lines()
+        .map(|line| match line.split_once("{{addURIAndSha ") {
+            Some((indent, address)) => {
+                let address = address.split('"').nth(1).expect("an address");
+                format!(
+                    "{indent}uri: {address}\n{indent}sha256: {}\n",
+                    "0".repeat(64)
+                )
+            }
+            None => format!("{line}\n"),
+        })
+        .collect::<String>()
+        .replace("{{ .TagName }}", "v0.1.0");
+    let (_, manifest) = fleetcast_ingest::documents::read(&filled).remove(0);
+    let manifest = manifest.expect("YAML");
+    assert_eq!(manifest["metadata"]["name"], "fleetcast");
+    assert_eq!(manifest["spec"]["version"], "v0.1.0");
+    let short = manifest["spec"]["shortDescription"].as_str();
+    assert!(short.is_some_and(|text| !text.is_empty() && text.len() <= 50));
+    for platform in manifest["spec"]["platforms"].as_array().expect("platforms") {
+        let packed = platform["files"].as_array().expect("files");
+        assert!(packed.iter().any(|file| file["to"] == platform["bin"]));
+        let address = platform["uri"].as_str().expect("an address");
+        assert!(address.ends_with(".tar.gz") && address.contains("/v0.1.0/"));
+    }
 }

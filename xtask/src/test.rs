@@ -17,7 +17,7 @@ use self::tally::Tally;
 use crate::command_line::{shown, status};
 use crate::tools::component::{self, Component};
 use crate::tools::control_plane::Source;
-use crate::tools::{control_plane, docker, nats_server};
+use crate::tools::{control_plane, docker, helm, nats_server};
 use crate::workspace::Workspace;
 
 #[derive(Args)]
@@ -105,6 +105,16 @@ fn tests_only(workspace: &Workspace, arguments: &Arguments, report: &mut Report)
         Ok(Source::Missing(reason)) => Ok(Outcome::Skipped(reason)),
         Err(error) => Ok(Outcome::Failed(format!("{error:#}"))),
     })?;
+    let mut charts = None;
+    report.step("helm", || match helm::bring(workspace) {
+        Ok(Ok(path)) => {
+            println!("{}", path.display());
+            charts = Some(path);
+            Ok(Outcome::Passed)
+        }
+        Ok(Err(reason)) => Ok(Outcome::Skipped(reason)),
+        Err(error) => Ok(Outcome::Failed(format!("{error:#}"))),
+    })?;
     let mut engine = None;
     report.step("docker", || {
         Ok(match docker::bring(workspace) {
@@ -120,6 +130,7 @@ fn tests_only(workspace: &Workspace, arguments: &Arguments, report: &mut Report)
     let mut tally = Tally::default();
     report.step("cargo test", || {
         let brought = [
+            (helm::VARIABLE, charts.as_deref()),
             (docker::VARIABLE, engine.as_deref()),
             (nats_server::VARIABLE, server.as_deref()),
             (control_plane::VARIABLE, binary.as_deref()),

@@ -8,6 +8,7 @@ pub(crate) mod cargo_deny;
 pub(crate) mod component;
 pub(crate) mod control_plane;
 pub(crate) mod docker;
+pub(crate) mod helm;
 pub(crate) mod nats_server;
 mod version;
 
@@ -43,6 +44,11 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
             whole = false;
             println!("{:<13} missing: {error:#}", "control-plane");
         }
+    }
+    match helm::bring(workspace)? {
+        Ok(path) => println!("{:<13} {}", "helm", path.display()),
+        // Only the test of the charts needs it.
+        Err(reason) => println!("{:<13} missing: {reason}", "helm"),
     }
     match docker::bring(workspace) {
         docker::Source::Running => println!("{:<13} one answers", "docker"),

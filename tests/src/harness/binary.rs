@@ -55,6 +55,11 @@ impl Binary {
         }
     }
 
+    /// Where the binary itself is.
+    pub fn path() -> &'static Path {
+        path()
+    }
+
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(path());
         command

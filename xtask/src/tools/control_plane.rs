@@ -72,7 +72,7 @@ pub(crate) fn bring(workspace: &Workspace) -> Result<Source> {
 }
 
 /// Go and its version, from `PATH` or from where its archive is unpacked by custom; or why there is none that will do.
-fn find_go() -> Result<(PathBuf, String), String> {
+pub(crate) fn find_go() -> Result<(PathBuf, String), String> {
     let mut unfit = None;
     for go in ["go", "/usr/local/go/bin/go"] {
         let Some(version) = first_line(
@@ -134,7 +134,7 @@ fn download(sources: &Path, go: &Path) -> Result<(), String> {
 }
 
 /// `$XDG_CACHE_HOME/fleetcast`, `~/.cache/fleetcast`, or `target/tools` where there is neither.
-fn cache_folder(workspace: &Workspace) -> PathBuf {
+pub(crate) fn cache_folder(workspace: &Workspace) -> PathBuf {
     let named = |variable, below: &str| {
         env::var_os(variable)
             .map(PathBuf::from)

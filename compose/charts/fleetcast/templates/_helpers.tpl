@@ -1,0 +1,187 @@
+{{- define "fleetcast.name" -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "fleetcast.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+
+{{/* Labels that a selector may use: they never change. */}}
+{{- define "fleetcast.selector" -}}
+app.kubernetes.io/name: fleetcast
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- define "fleetcast.labels" -}}
+{{ include "fleetcast.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
+{{- end -}}
+
+{{- define "fleetcast.hasHub" -}}
+{{- if or .Values.hub.inCluster .Values.hub.kubeconfigSecret -}}yes{{- end -}}
+{{- end -}}
+
+{{/* One service: a StatefulSet, so that a pod that comes back leads again and finds its checkpoint. */}}
+{{- define "fleetcast.service" -}}
+{{- $root := .root -}}
+{{- $values := .values -}}
+{{- $name := printf "%s-%s" (include "fleetcast.name" $root) .component -}}
+apiVersion: apps/v1
+kind: StatefulSet
+metadata:
+  name: {{ $name }}
+  namespace: {{ $root.Release.Namespace }}
+  labels: {{- include "fleetcast.labels" . | nindent 4 }}
+spec:
+  replicas: {{ $values.replicas }}
+  serviceName: {{ $name }}
+  podManagementPolicy: Parallel
+  selector:
+    matchLabels: {{- include "fleetcast.selector" . | nindent 6 }}
+  template:
+    metadata:
+      labels:
+        {{- include "fleetcast.labels" . | nindent 8 }}
+        {{- with $root.Values.podLabels }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      {{- with $root.Values.podAnnotations }}
+      annotations: {{- toYaml . | nindent 8 }}
+      {{- end }}
+    spec:
+      serviceAccountName: {{ include "fleetcast.name" $root }}
+      automountServiceAccountToken: {{ $root.Values.hub.inCluster }}
+      terminationGracePeriodSeconds: 30
+      {{- with $root.Values.imagePullSecrets }}
+      imagePullSecrets: {{- toYaml . | nindent 6 }}
+      {{- end }}
+      {{- with $root.Values.priorityClassName }}
+      priorityClassName: {{ . }}
+      {{- end }}
+      securityContext:
+        runAsNonRoot: true
+        runAsUser: 65532
+        runAsGroup: 65532
+        fsGroup: 65532
+        seccompProfile: {type: RuntimeDefault}
+      {{- if $root.Values.spread }}
+      topologySpreadConstraints:
+      {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+      - maxSkew: 1
+        topologyKey: {{ . }}
+        whenUnsatisfiable: ScheduleAnyway
+        labelSelector:
+          matchLabels: {{- include "fleetcast.selector" $ | nindent 12 }}
+      {{- end }}
+      {{- end }}
+      {{- with $root.Values.nodeSelector }}
+      nodeSelector: {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with $root.Values.tolerations }}
+      tolerations: {{- toYaml . | nindent 6 }}
+      {{- end }}
+      {{- with $root.Values.affinity }}
+      affinity: {{- toYaml . | nindent 8 }}
+      {{- end }}
+      containers:
+      - name: {{ .component }}
+        image: {{ include "fleetcast.image" $root }}
+        imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+        args:
+        - {{ .component }}
+        {{- range .args }}
+        - {{ . | quote }}
+        {{- end }}
+        {{- range $values.extraArgs }}
+        - {{ . | quote }}
+        {{- end }}
+        env:
+        - {name: FLEETCAST_NATS, value: {{ $root.Values.nats.url | quote }}}
+        - {name: FLEETCAST_STATE, value: /data}
+        - {name: FLEETCAST_LOG, value: {{ $root.Values.log | quote }}}
+        - {name: FLEETCAST_LOG_JSON, value: "true"}
+        {{- if .credentials }}
+        - {name: FLEETCAST_CREDS, value: /etc/fleetcast/bus/creds}
+        {{- end }}
+        {{- if $root.Values.hub.inCluster }}
+        - {name: FLEETCAST_HUB, value: in-cluster}
+        {{- else if $root.Values.hub.kubeconfigSecret }}
+        - {name: FLEETCAST_HUB, value: /etc/fleetcast/hub/kubeconfig}
+        {{- end }}
+        {{- if eq .component "ingest" }}
+        # A pod that comes back under its name leads again at once.
+        - name: FLEETCAST_IDENTITY
+          valueFrom: {fieldRef: {fieldPath: metadata.name}}
+        {{- end }}
+        {{- with $values.extraEnv }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+        securityContext:
+          allowPrivilegeEscalation: false
+          readOnlyRootFilesystem: true
+          capabilities: {drop: [ALL]}
+        resources: {{- toYaml $values.resources | nindent 10 }}
+        volumeMounts:
+        - {name: state, mountPath: /data}
+        {{- if .credentials }}
+        - {name: bus, mountPath: /etc/fleetcast/bus, readOnly: true}
+        {{- end }}
+        {{- if $root.Values.hub.kubeconfigSecret }}
+        - {name: hub, mountPath: /etc/fleetcast/hub, readOnly: true}
+        {{- end }}
+      volumes:
+      {{- if not $values.persistence.enabled }}
+      - name: state
+        emptyDir: {}
+      {{- end }}
+      {{- if .credentials }}
+      - name: bus
+        secret: {secretName: {{ .credentials }}, defaultMode: 0440}
+      {{- end }}
+      {{- if $root.Values.hub.kubeconfigSecret }}
+      - name: hub
+        secret: {secretName: {{ $root.Values.hub.kubeconfigSecret }}, defaultMode: 0440}
+      {{- end }}
+  {{- if $values.persistence.enabled }}
+  # Goes with the pod's set: what is in it can be made again.
+  persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete, whenScaled: Delete}
+  volumeClaimTemplates:
+  - metadata:
+      name: state
+    spec:
+      accessModes: [ReadWriteOnce]
+      {{- with $values.persistence.storageClass }}
+      storageClassName: {{ . }}
+      {{- end }}
+      resources:
+        requests:
+          storage: {{ $values.persistence.size }}
+  {{- end }}
+---
+# Headless: the set's pods have names, nothing is asked over it.
+apiVersion: v1
+kind: Service
+metadata:
+  name: {{ $name }}
+  namespace: {{ $root.Release.Namespace }}
+  labels: {{- include "fleetcast.labels" . | nindent 4 }}
+spec:
+  clusterIP: None
+  selector: {{- include "fleetcast.selector" . | nindent 4 }}
+{{- if $root.Values.podDisruptionBudget.enabled }}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: {{ $name }}
+  namespace: {{ $root.Release.Namespace }}
+  labels: {{- include "fleetcast.labels" . | nindent 4 }}
+spec:
+  maxUnavailable: {{ $root.Values.podDisruptionBudget.maxUnavailable }}
+  selector:
+    matchLabels: {{- include "fleetcast.selector" . | nindent 6 }}
+{{- end }}
+{{- end -}}
