@@ -10,12 +10,15 @@
 //! | two watchers, broken watches, versions that are gone, processes that are killed, and random changes | `hub/chaos.rs` |
 //! | the same on a real API server | `hub/real.rs` |
 //! | Karmada's plain objects get the sum of their members' statuses, and no status comes back as a change | `hub/sums.rs` |
+//! | what KubeFed and Karmada left on members, rehearsed and taken over | `hub/moving.rs`, `hub/left.rs` |
 
 mod hub {
     mod base;
     mod binary;
     mod chaos;
     mod foreign;
+    mod left;
+    mod moving;
     mod native;
     mod real;
     pub(crate) mod scene;

@@ -12,7 +12,9 @@ mod manifest;
 pub mod memory;
 mod observe;
 mod own;
+mod rehearse;
 mod subset;
+mod takeover;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +40,7 @@ use manifest::Manifest;
 
 pub use decide::{Report, Task};
 pub use observe::Reporting;
+pub use rehearse::Rehearsal;
 
 /// Our field manager.
 pub(crate) const MANAGER: &str = "fleetcast";
@@ -173,6 +176,10 @@ impl Cluster {
                     None => None,
                 };
                 return Ok(Report { sight, ..report });
+            }
+            ToApply::Release(patch) => {
+                place.merge(&patch).await?;
+                return Err(No::Changed("it was released".to_owned()));
             }
             ToApply::Write(write) => write,
         };

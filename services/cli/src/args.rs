@@ -2,6 +2,7 @@
 
 pub(crate) mod auth;
 pub(crate) mod bench;
+mod hub;
 mod recovery;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use fleetcast_core::model::object::ObjectQuery;
 use fleetcast_hub::Address;
 use fleetcast_schemas::envelope::parse_time;
 
+pub(crate) use hub::{HubCommand, HubDiffArgs, ImportArgs, ImportCommand};
 pub(crate) use recovery::{
     BackupArgs, ConfirmArgs, MirrorArgs, PromoteArgs, Rebuild, ReplayArgs, RestoreArgs, RetainArgs,
 };
@@ -161,6 +163,9 @@ pub(crate) enum Command {
     /// Say who may do what on the bus: operator, roles, credentials
     #[command(subcommand)]
     Auth(auth::AuthCommand),
+    /// Rehearse taking another controller's fleet over: what would be taken, and what would change on each member; nothing is written anywhere
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Measure: workloads on a fleet of simulated clusters that the bench starts itself
     #[command(
         after_help = "Examples:\n  fleetcast bench fanout --clusters 100 --placements 100 --per-placement 10\n  fleetcast bench latency -o json\n\nMeasure with a release build: cargo build --release"
@@ -232,34 +237,6 @@ pub(crate) struct IngestArgs {
     pub(crate) hub: Option<Address>,
     #[command(flatten)]
     pub(crate) http: HttpArgs,
-}
-
-#[derive(Debug, Clone, Subcommand)]
-pub(crate) enum HubCommand {
-    /// Show what a Kubernetes hub and the log do not agree about, and settle it
-    #[command(
-        after_help = "Examples:\n  fleetcast hub diff --hub hub.kubeconfig\n  fleetcast hub diff --hub hub.kubeconfig:prod -o json\n  fleetcast hub diff --hub hub.kubeconfig --withdraw deployment/shop/web     it vanished from the hub, and its copies are to go\n  fleetcast hub diff --hub hub.kubeconfig --take deployment/shop/web         what the hub says becomes a new change\n\nNothing is settled without --withdraw or --take. Exit status 1 where something differs and is not settled."
-    )]
-    Diff(HubDiffArgs),
-}
-
-#[derive(Debug, Clone, ClapArgs)]
-pub(crate) struct HubDiffArgs {
-    /// The hub's kubeconfig, or in-cluster for the one that this pod runs in
-    #[arg(long, env = "FLEETCAST_HUB", value_name = "KUBECONFIG[:CONTEXT]")]
-    pub(crate) hub: Address,
-    /// Withdraw this object, which vanished from the hub; may be repeated
-    #[arg(long, value_name = "OBJECT", value_parser = object_query)]
-    pub(crate) withdraw: Vec<ObjectQuery>,
-    /// Take what the hub says about this object as a new change, whatever the log says; may be repeated
-    #[arg(long, value_name = "OBJECT", value_parser = object_query)]
-    pub(crate) take: Vec<ObjectQuery>,
-    /// Take what the hub says about every object that differs: after a hub was restored
-    #[arg(long, conflicts_with = "take")]
-    pub(crate) take_all: bool,
-    /// How it is printed
-    #[arg(short, long, default_value = "table")]
-    pub(crate) output: Lines,
 }
 
 /// Where a service listens for HTTP, and who may ask.

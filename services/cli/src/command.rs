@@ -15,6 +15,7 @@ mod explain;
 mod get;
 mod history;
 mod hub;
+mod import;
 mod mirror;
 mod plan;
 mod promote;
@@ -67,6 +68,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Cluster(cluster) => cluster::run(&bus, &cluster).await,
         Command::Auth(auth) => auth::run(&bus, &auth).await,
         Command::Hub(hub) => hub::run(&bus, &hub).await,
+        Command::Import(import) => import::run(&import).await,
         Command::Bench(bench) => bench::run(*bench).await,
         Command::Schema(schema) => schema::run(&schema),
         Command::Completions { shell } => {

@@ -28,7 +28,7 @@ use crate::Refusal;
 use crate::dependencies::Needed;
 use crate::dialect::karmada;
 use crate::model::federated::Dialect;
-use crate::model::{ClusterName, FederatedObject, ObjectKey, Placement};
+use crate::model::{ApplyPolicy, ClusterName, FederatedObject, ObjectKey, Placement};
 use crate::placement::{Containment, Exclusion, Situation};
 use crate::plan::{self, Plan, Verdict};
 use crate::report::{
@@ -136,9 +136,26 @@ impl<'a> Planning<'a> {
         self.rows.iter().map(|row| self.row(row))
     }
 
+    /// One row an object, in input order, with how it is applied in each of the clusters that it lands in.
+    pub fn applied(&self) -> impl Iterator<Item = (ObjectPlan, Vec<ApplyPolicy>)> {
+        self.rows.iter().map(|row| {
+            let plan = self.row(row);
+            let policy = |planned: &PlannedCluster| match row {
+                Row::Object(read) => {
+                    let cluster = &self.fleet.clusters()[&planned.cluster];
+                    plan::policy_for(&read.object, cluster)
+                }
+                Row::Planned(planned) => planned.1.clone(),
+                Row::Refused { .. } => ApplyPolicy::default(),
+            };
+            let policies = plan.clusters.iter().map(policy).collect();
+            (plan, policies)
+        })
+    }
+
     fn row(&self, row: &Row) -> ObjectPlan {
         match row {
-            Row::Planned(plan) => (**plan).clone(),
+            Row::Planned(planned) => planned.0.clone(),
             Row::Refused {
                 object,
                 dialect,

@@ -10,12 +10,16 @@
 //! | what is known of the log at a start | [`state`] |
 //! | status written back to its objects | [`status`] |
 //! | a hub held against the log, once | [`survey`] |
+//! | what a hub holds of another controller's dialect, once | [`inventory`] |
+//! | the way to the members that it names | [`members`] |
 //!
 //! What is done about an object is decided without IO, in [`fleetcast_core::hub`].
 //!
 //! **Invariant**: what a hub says goes through `fc.in.>` like everybody's changes; nothing here writes to a stream.
 
 pub mod api;
+pub mod inventory;
+pub mod members;
 pub mod run;
 pub mod state;
 pub mod status;

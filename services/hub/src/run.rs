@@ -439,7 +439,7 @@ fn not_kept(error: &std::io::Error) {
 }
 
 /// Where a live object stands.
-fn place_of(live: &serde_json::Value) -> Option<ObjectKey> {
+pub(crate) fn place_of(live: &serde_json::Value) -> Option<ObjectKey> {
     let text = |pointer: &str| live.pointer(pointer).and_then(serde_json::Value::as_str);
     let (group, _) = fleetcast_kubernetes::split(text("/apiVersion")?);
     let namespace = text("/metadata/namespace");

@@ -75,6 +75,57 @@ pub async fn client(source: Source) -> Result<Client, Error> {
     Ok(Client::new(service, namespace))
 }
 
+/// How a server is reached with a token, as others write it down.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// `https://host:port`.
+    pub server: String,
+    /// Its authority, PEM in base64; none for those that the machine trusts.
+    pub authority: Option<String>,
+    /// Whether any certificate will do.
+    pub insecure: bool,
+    /// The proxy on the way; none for none.
+    pub proxy: Option<String>,
+    /// The token.
+    pub token: String,
+}
+
+impl Endpoint {
+    /// A client for it. It must be made within a Tokio runtime.
+    ///
+    /// # Errors
+    /// Where address or authority are malformed.
+    pub async fn client(&self) -> Result<Client, Error> {
+        let failed = |error| Error::Kubeconfig(self.server.clone().into(), error);
+        let mut cluster = json!({"server": self.server});
+        let more = [
+            ("certificate-authority-data", self.authority.as_ref()),
+            ("proxy-url", self.proxy.as_ref()),
+        ];
+        for (field, text) in more {
+            if let Some(text) = text {
+                cluster[field] = json!(text);
+            }
+        }
+        if self.insecure {
+            cluster["insecure-skip-tls-verify"] = json!(true);
+        }
+        let kubeconfig = json!({
+            "clusters": [{"name": "it", "cluster": cluster}],
+            "users": [{"name": "it", "user": {"token": self.token}}],
+            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+            "current-context": "it",
+        });
+        // YAML is a superset of JSON.
+        let kubeconfig = Kubeconfig::from_yaml(&kubeconfig.to_string()).map_err(failed)?;
+        let options = KubeConfigOptions::default();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+        let mut config = config.map_err(failed)?;
+        config.default_retry = false;
+        Ok(Client::try_from(config)?)
+    }
+}
+
 struct Current {
     client: Client,
     stamp: Stamp,

@@ -60,6 +60,12 @@ pub(crate) async fn serve_kubefed(hub: &Client) {
         ),
     )
     .await;
+    let config = ("core.kubefed.io/v1beta1", "FederatedTypeConfig");
+    serve(
+        hub,
+        &definition(config.0, config.1, "federatedtypeconfigs", true),
+    )
+    .await;
 }
 
 /// Serves Karmada's policies, as Karmada's own definitions do.
@@ -77,6 +83,8 @@ pub(crate) async fn serve_karmada(hub: &Client) {
         )
         .await;
     }
+    let cluster = definition("cluster.karmada.io/v1alpha1", "Cluster", "clusters", false);
+    serve(hub, &cluster).await;
 }
 
 /// The documents of a folder, by file name.

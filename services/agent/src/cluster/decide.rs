@@ -1,7 +1,7 @@
 //! Decides what one item of work needs, from the work and from what stands in the cluster under its name. No client is needed here.
 //!
 //! In this order, the first that holds decides: the object is being deleted; it is ours and newer (*ahead*); it is ours and equal; it is
-//! ours and only to be created; it is not ours ([`Adopt`]); else it is applied.
+//! ours and only to be created; the controller before us left it (`takeover.rs`); it is not ours ([`Adopt`]); else it is applied.
 
 use fleetcast_core::ack::{HELD_LIMIT, Outcome};
 use fleetcast_core::document::Document;
@@ -16,6 +16,7 @@ use super::MANAGER;
 use super::ignore;
 use super::manifest::{self, Manifest};
 use super::subset::first_difference;
+use super::takeover;
 
 /// The longest pause while something waits for its namespace or its kind: as long as one discovery is worth.
 const WAIT_MS: i64 = 30_000;
@@ -121,6 +122,8 @@ impl Version {
 pub(super) enum ToApply {
     /// Nothing: the answer is known.
     Answer(Report),
+    /// What the controller before us left is released by this merge patch; then the object is looked at again.
+    Release(Value),
     /// Server-side apply.
     Write(ToWrite),
 }
@@ -168,6 +171,7 @@ pub(super) fn apply(
         mode,
         ignore,
         report: _,
+        predecessor,
     } = policy;
     let force = match conflict {
         Conflict::Fail => false,
@@ -215,8 +219,25 @@ pub(super) fn apply(
     }
     let mut manifest = manifest.clone();
     ignore::leave(&mut manifest.value, live, ignore);
-    if !is_ours && let Some(message) = unadoptable(*adopt, &manifest.value, live) {
-        return ToApply::Answer(Report::refused(message));
+    if !is_ours {
+        let left = predecessor.and_then(|before| takeover::left(live, before));
+        match left {
+            Some(takeover::Left::Kept) => {
+                if let Some(patch) =
+                    predecessor.and_then(|before| takeover::release(live, &manifest.value, before))
+                {
+                    return ToApply::Release(patch);
+                }
+            }
+            Some(takeover::Left::KeptAway(message)) => {
+                return ToApply::Answer(Report::refused(message));
+            }
+            None => {
+                if let Some(message) = unadoptable(*adopt, &manifest.value, live) {
+                    return ToApply::Answer(Report::refused(message));
+                }
+            }
+        }
     }
     let version = Version::of(live);
     ToApply::Write(ToWrite {

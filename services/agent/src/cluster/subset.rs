@@ -35,6 +35,23 @@ pub(super) fn first_difference(wanted: &Value, live: &Value) -> Option<String> {
     }
 }
 
+/// What of `live` stands where `wanted` says something: lists item by item where they are equally long, else whole.
+pub(super) fn of_live(wanted: &Value, live: &Value) -> Value {
+    match (wanted, live) {
+        (Value::Object(wanted), Value::Object(live)) => {
+            let field = |(field, wanted): (&String, &Value)| {
+                Some((field.clone(), of_live(wanted, live.get(field)?)))
+            };
+            Value::Object(wanted.iter().filter_map(field).collect())
+        }
+        (Value::Array(wanted), Value::Array(live)) if wanted.len() == live.len() => {
+            let items = wanted.iter().zip(live);
+            Value::Array(items.map(|(wanted, live)| of_live(wanted, live)).collect())
+        }
+        _ => live.clone(),
+    }
+}
+
 fn sets_nothing(wanted: &Value) -> bool {
     match wanted {
         Value::Null => true,

@@ -22,6 +22,7 @@ pub(crate) async fn run(bus: &BusArgs, command: &HubCommand) -> Result<(), Failu
             let bus = service::bus(bus).await?;
             diff(&bus, args).await
         }
+        HubCommand::Import(args) => super::import::run(args).await,
     }
 }
 

@@ -66,8 +66,8 @@ use draft::{Around, Draft};
 use observed::ObservedRows;
 use schedule::Telling;
 
-/// Plans plain objects under the policies, one row each in the order of `objects`: precedence, placement, division, what follows a
-/// workload, overrides.
+/// Plans plain objects under the policies, one row each in the order of `objects`, with how it is applied where it lands: precedence,
+/// placement, division, what follows a workload, overrides.
 ///
 /// `objects` are documents with their places in the input; `observed` may hold rows of any object.
 pub fn plan_all(
@@ -75,22 +75,16 @@ pub fn plan_all(
     objects: &[(usize, &Value)],
     members: &BTreeMap<ClusterName, Member>,
     observed: &[Observed],
-) -> Vec<ObjectPlan> {
+) -> Vec<(ObjectPlan, ApplyPolicy)> {
     let observed = ObservedRows::of(observed);
     let mut drafts = drafts(set, objects, members, &observed);
     draft::follow(&mut drafts);
     drafts
         .into_iter()
-        .map(|draft| draft.finish(set, members))
-        .collect()
-}
-
-/// How each of `objects` is applied where it lands, in their order.
-pub fn apply_policies(set: &Set, objects: &[(usize, &Value)]) -> Vec<ApplyPolicy> {
-    let (members, observed) = (BTreeMap::new(), ObservedRows::default());
-    drafts(set, objects, &members, &observed)
-        .iter()
-        .map(Draft::apply_policy)
+        .map(|draft| {
+            let policy = draft.apply_policy();
+            (draft.finish(set, members), policy)
+        })
         .collect()
 }
 
@@ -120,9 +114,8 @@ pub fn plan(
     members: &BTreeMap<ClusterName, Member>,
     observed: &[Observed],
 ) -> ObjectPlan {
-    plan_all(set, &[(0, object)], members, observed)
-        .pop()
-        .expect("one row for one object")
+    let mut plans = plan_all(set, &[(0, object)], members, observed);
+    plans.pop().expect("one row for one object").0
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::kinds::{self, Behind, Catalog, Scope};
 use super::{Identity, complete, group_of};
 use crate::Refusal;
 use crate::field::Field;
-use crate::model::federated::{Adopt, OnDelete};
+use crate::model::federated::{Adopt, Conflict, OnDelete, Predecessor};
 use crate::model::name::read_list as cluster_names;
 use crate::model::{
     ApplyPolicy, ClusterName, Dialect, FederatedObject, ObjectKey, Override, Placement, Selector,
@@ -123,8 +123,10 @@ pub fn read_with(document: &Value, catalog: &Catalog) -> Result<FederatedObject,
         dependencies: false,
         overrides: read_overrides(&spec.get("overrides"))?,
         apply: ApplyPolicy {
-            // KubeFed adopts by default (KubeFedConfig adoptResources: Enabled).
+            // KubeFed adopts by default (KubeFedConfig adoptResources: Enabled), and writes whole objects.
             adopt: Adopt::Always,
+            conflict: Conflict::Force,
+            predecessor: Some(Predecessor::Kubefed),
             on_delete: if orphan == Some("true") {
                 OnDelete::Orphan
             } else {

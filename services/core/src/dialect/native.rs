@@ -335,6 +335,7 @@ fn read_apply(apply: &Field<'_>) -> Result<ApplyPolicy, Refusal> {
         mode: word(&apply.get("mode"), Mode::parse, Mode::WORDS)?,
         ignore: pointers,
         report: Reported::Selected,
+        predecessor: None,
     })
 }
 

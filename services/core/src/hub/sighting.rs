@@ -9,7 +9,7 @@ use crate::Refusal;
 use crate::dialect::{self, Submitted, is_plain, karmada};
 use crate::digest;
 use crate::document::Document;
-use crate::model::federated::OnDelete;
+use crate::model::federated::{OnDelete, Predecessor};
 use crate::model::{Cluster, ObjectKey};
 
 /// Holds an object of a hub until its withdrawal is in the log.
@@ -81,9 +81,14 @@ impl Sighting {
         self.finalizers.iter().any(|one| one == FINALIZER)
     }
 
-    /// Its finalizers with ours, or without.
+    /// Its finalizers with ours; or without, and without those of the controllers whose place we took: nobody else would take them off.
     pub fn finalizers_with_ours(&self, held: bool) -> Vec<String> {
-        let others = self.finalizers.iter().filter(|one| *one != FINALIZER);
+        let others = self.finalizers.iter().filter(|one| {
+            let is_theirs = [Predecessor::Kubefed, Predecessor::Karmada]
+                .iter()
+                .any(|before| before.owns(one));
+            *one != FINALIZER && (held || !is_theirs)
+        });
         let ours = held.then(|| FINALIZER.to_owned());
         others.cloned().chain(ours).collect()
     }
@@ -298,6 +303,21 @@ mod tests {
             let differs = digest_of(&other) != digest_of(&live());
             assert_eq!(differs, is_change, "{pointer} {value}");
         }
+    }
+
+    #[test]
+    fn what_is_let_go_loses_the_finalizers_of_whose_place_we_took_and_nobody_elses() {
+        let mut live = live();
+        let all = [
+            "kubefed.io/sync-controller",
+            "karmada.io/cluster-controller",
+            "notkarmada.io/x",
+            FINALIZER,
+        ];
+        live["metadata"]["finalizers"] = json!(all);
+        let (_, sighting) = Sighting::read(&live).expect("an object");
+        assert_eq!(sighting.finalizers_with_ours(true), all);
+        assert_eq!(sighting.finalizers_with_ours(false), ["notkarmada.io/x"]);
     }
 
     #[test]

@@ -105,14 +105,55 @@ pub struct ApplyPolicy {
     /// How much of a copy's status travels back.
     #[serde(default, skip_serializing_if = "Reported::is_selected")]
     pub report: Reported,
+    /// Whose copies are taken over as if they were ours: those of the controller whose words the object is written in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predecessor: Option<Predecessor>,
+}
+
+/// A controller whose fleets are taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Predecessor {
+    /// KubeFed.
+    Kubefed,
+    /// Karmada.
+    Karmada,
+}
+
+impl Predecessor {
+    /// The domain of its labels, annotations and finalizers.
+    pub fn domain(self) -> &'static str {
+        match self {
+            Self::Kubefed => "kubefed.io",
+            Self::Karmada => "karmada.io",
+        }
+    }
+
+    /// The label on every copy that it keeps; its value is `true`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Kubefed => "kubefed.io/managed",
+            Self::Karmada => "karmada.io/managed",
+        }
+    }
+
+    /// Whether a label, an annotation or a finalizer is its own: `kubefed.io/managed`, `work.karmada.io/name`.
+    pub fn owns(self, key: &str) -> bool {
+        let Some((prefix, _)) = key.split_once('/') else {
+            return false;
+        };
+        let above = prefix.strip_suffix(self.domain());
+        above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
+    }
 }
 
 impl ApplyPolicy {
     /// Tells whether two are the same to a cluster that holds the object: a digest, empty for the defaults. What happens on a withdrawal is not
-    /// in it; that travels with the removal.
+    /// in it; that travels with the removal. Nor is whose copies are taken over: what is held is ours.
     pub fn mark(&self) -> String {
         let known = Self {
             on_delete: OnDelete::default(),
+            predecessor: None,
             ..self.clone()
         };
         if known == Self::default() {

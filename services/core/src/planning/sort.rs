@@ -9,7 +9,7 @@ use crate::Refusal;
 use crate::dialect::kinds::Catalog;
 use crate::dialect::kubefed::preference::{self, Preference};
 use crate::dialect::{self, Identity, Input, karmada};
-use crate::model::{Dialect, FederatedObject, ObjectKey};
+use crate::model::{ApplyPolicy, Dialect, FederatedObject, ObjectKey};
 use crate::report::{ObjectPlan, Observed, RefusedDocument, Target};
 
 use super::dependencies;
@@ -25,8 +25,8 @@ pub(super) enum Row {
         dialect: Dialect,
         refusal: Refusal,
     },
-    /// An object of Karmada's: its policies plan all of them together.
-    Planned(Box<ObjectPlan>),
+    /// An object of Karmada's, with how it is applied: its policies plan all of them together.
+    Planned(Box<(ObjectPlan, ApplyPolicy)>),
 }
 
 /// An object that was read.
@@ -164,7 +164,7 @@ fn plan_plain(
     policies: &karmada::Set,
     fleet: &Fleet,
     observed: &[Observed],
-) -> BTreeMap<usize, ObjectPlan> {
+) -> BTreeMap<usize, (ObjectPlan, ApplyPolicy)> {
     let plain: Vec<(usize, &Value)> = kinds
         .iter()
         .enumerate()
@@ -228,7 +228,7 @@ impl Sources {
     fn only_first(&mut self, row: Row, document: &Document) -> Row {
         let (object, dialect) = match &row {
             Row::Object(read) => (super::target(&read.object), read.object.dialect),
-            Row::Planned(plan) => (plan.object.clone(), plan.dialect),
+            Row::Planned(planned) => (planned.0.object.clone(), planned.0.dialect),
             Row::Refused { .. } => return row,
         };
         let Some(key) = object.key() else {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 /// How many a binary runs at once besides the shared one. No test may ask for more.
-const AT_ONCE: u32 = 3;
+const AT_ONCE: u32 = 4;
 /// How many binaries run any.
 const BINARIES: u32 = 2;
 

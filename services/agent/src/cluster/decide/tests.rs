@@ -3,6 +3,7 @@
 use fleetcast_core::document::Document;
 use fleetcast_core::epoch::Epoch;
 use fleetcast_core::model::ClusterName;
+use fleetcast_core::model::federated::Predecessor;
 use fleetcast_core::time::Time;
 use fleetcast_core::work::{Body, Stamp};
 use serde_json::json;
@@ -87,6 +88,9 @@ fn applying(policy: &ApplyPolicy, live: Option<&Value>) -> String {
             ..
         }) => format!("{} {message}", outcome.word()).trim().to_owned(),
         ToApply::Answer(_) => "an answer that claims a write".to_owned(),
+        ToApply::Release(patch) => {
+            format!("release {}", patch["metadata"]["resourceVersion"])
+        }
         ToApply::Write(write) => {
             let ToWrite {
                 object,
@@ -259,6 +263,32 @@ fn applications_are_decided_in_order() {
     ] {
         assert_eq!(applying(&policy, live.as_ref()), expected, "{name}");
     }
+}
+
+#[test]
+fn what_the_controller_before_us_left_is_released_and_then_ours_whatever_else_may_be_adopted() {
+    let policy = ApplyPolicy {
+        adopt: Adopt::Never,
+        predecessor: Some(Predecessor::Kubefed),
+        ..ApplyPolicy::default()
+    };
+    let mut live = theirs(json!({"a": "2"}));
+    assert!(applying(&policy, Some(&live)).starts_with("refused it exists"));
+    live["metadata"]["labels"]["kubefed.io/managed"] = json!("true");
+    let fields = json!({"f:metadata": {"f:labels": {"f:kubefed.io/managed": {}}}});
+    let managers =
+        |name, operation| json!([{"manager": name, "operation": operation, "fieldsV1": fields}]);
+    live["metadata"]["managedFields"] = managers("controller-manager", "Update");
+    assert_eq!(applying(&policy, Some(&live)), "release \"7\"");
+    let native = ApplyPolicy {
+        predecessor: None,
+        ..policy.clone()
+    };
+    assert!(applying(&native, Some(&live)).starts_with("refused it exists"));
+    live["metadata"]["managedFields"] = managers("fleetcast", "Apply");
+    assert_eq!(applying(&policy, Some(&live)), "write over 7");
+    live["metadata"]["labels"]["kubefed.io/managed"] = json!("false");
+    assert!(applying(&policy, Some(&live)).starts_with("refused its label"));
 }
 
 #[test]

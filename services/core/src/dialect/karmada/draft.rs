@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::Refusal;
 use crate::dialect::kinds::Scope;
 use crate::health;
-use crate::model::federated::{Adopt, Conflict, OnDelete, Reported};
+use crate::model::federated::{Adopt, Conflict, OnDelete, Predecessor, Reported};
 use crate::model::{ApplyPolicy, ClusterName, Dialect, ObjectKey};
 use crate::placement::Exclusion;
 use crate::report::{ObjectPlan, Target as Identity};
@@ -101,6 +101,7 @@ impl<'a> Draft<'a> {
         });
         ApplyPolicy {
             conflict: Conflict::Force,
+            predecessor: Some(Predecessor::Karmada),
             adopt: if overwrites {
                 Adopt::Always
             } else {

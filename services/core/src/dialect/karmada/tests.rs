@@ -241,12 +241,12 @@ fn what_a_workload_names_follows_it() {
         ),
     ] {
         let plans = plan_all(&set, &objects, &members, &[]);
-        assert_eq!([story(&plans[0]), story(&plans[1])], expected, "{what}");
-        assert_eq!(story(&plans[3]), nowhere, "{what}: another namespace");
+        assert_eq!([story(&plans[0].0), story(&plans[1].0)], expected, "{what}");
+        assert_eq!(story(&plans[3].0), nowhere, "{what}: another namespace");
     }
     let plans = plan_all(&set(&[workload(true)]), &objects, &members, &[]);
     assert_eq!(
-        plans[0].clusters[0].reasons,
+        plans[0].0.clusters[0].reasons,
         ["follows deployment.apps/default/web, which names it"]
     );
 }
@@ -314,8 +314,8 @@ fn kinds_that_the_files_define_live_where_they_say() {
     let members = members(&["m1"]);
     assert_eq!(story(&plan(&set, &book, &members, &[])), "m1 | ");
     let plans = plan_all(&set, &[(0, &crd), (1, &book)], &members, &[]);
-    assert_eq!(story(&plans[1]), " | m1 NoPolicy");
-    assert_eq!(plans[1].object.namespace, None);
+    assert_eq!(story(&plans[1].0), " | m1 NoPolicy");
+    assert_eq!(plans[1].0.object.namespace, None);
 }
 
 #[test]
@@ -350,7 +350,9 @@ fn objects_are_applied_as_their_policy_says() {
             object["metadata"][key] = value.clone();
         }
         let set = set(&[policy("apps/v1", "Deployment", spec)]);
-        apply_policies(&set, &[(0, &object)]).remove(0)
+        plan_all(&set, &[(0, &object)], &members(&[]), &[])
+            .remove(0)
+            .1
     };
     let plain = applied(json!({}), json!({}));
     assert_eq!(
