@@ -505,11 +505,18 @@ impl Placer {
         }
         let (digest, body) = match standing {
             Standing::Assigned {
-                digest, replicas, ..
+                digest,
+                replicas,
+                held,
+                ..
             } => {
                 let Some((manifest, policy)) =
                     self.manifest(key, cluster, &digest, replicas, revision)
                 else {
+                    // What made it so may be what takes it away (a label, a policy): the copy stays as it is, and nobody heals it until that is confirmed.
+                    if held.is_some() {
+                        return None;
+                    }
                     return Some(Effect::Stuck {
                         object: key.clone(),
                         message: format!(

@@ -15,6 +15,7 @@ use fleetcast_core::plan;
 use super::bus::WorkStream;
 use super::chance::Salt;
 use super::fleet::World;
+use super::holds;
 use super::member::Member;
 
 /// How long a fleet at rest is watched: nothing more may happen.
@@ -25,6 +26,7 @@ pub(super) fn rules(world: &mut World) {
     let mut failures = log_is_consecutive(world);
     failures.extend(answers_are_in_the_log(world));
     failures.extend(writes_are_lawful(world));
+    failures.extend(holds::only_what_is_confirmed_goes(world));
     if world.options.beyond {
         // A copy that is kept may have been rendered for labels that its cluster has no longer (docs/testing.md).
         let stuck = world.hubs.iter().flat_map(|hub| &hub.stuck);
@@ -208,7 +210,9 @@ fn decisions_are_up_to_date(world: &World) -> Vec<String> {
         let registered = |cluster: &ClusterName| told.clusters.contains_key(cluster);
         let open = standings.difference(&verdicts, registered, OnDelete::Delete, "", None, &apply);
         // A removal that was answered is forgotten by the placer and stays in the log's standings.
-        let settled = open.assigned.is_empty() && open.removed.is_empty();
+        let mut removed = open.removed.iter().flat_map(|group| &group.clusters);
+        let waits = |cluster| standings.held().any(|(held, _)| held == cluster);
+        let settled = open.assigned.is_empty() && removed.all(waits);
         if !settled {
             failures.push(format!("decisions: {key}: still to be decided: {open:?}"));
         }

@@ -4,9 +4,11 @@ mod rest;
 
 use std::rc::Rc;
 
+use fleetcast_core::confirmation::Ruling;
 use fleetcast_core::digest::fnv1a64;
 use fleetcast_core::epoch::{Beginning, Epoch};
 use fleetcast_core::log::{ClusterEvent, ClusterNews, Event};
+use fleetcast_core::placer::Limit;
 use fleetcast_core::reconcile::Fact;
 use fleetcast_core::time::Time;
 use fleetcast_core::work::Work;
@@ -14,6 +16,7 @@ use fleetcast_core::work::Work;
 use super::aggregator::Aggregator;
 use super::bus::{AckStream, Bus, WorkStream};
 use super::chance::{Chance, Salt};
+use super::holds;
 use super::hub::{Fate, HandedIn, Hub};
 use super::member::Member;
 use super::plant::Plant;
@@ -60,9 +63,7 @@ impl World {
             options,
             now: BEGIN,
             bus,
-            hubs: (0..2)
-                .map(|id| Hub::new(id, skew(), options.plant, options.told))
-                .collect(),
+            hubs: (0..2).map(|id| Hub::new(id, skew(), options)).collect(),
             members: (0..CLUSTERS.len())
                 .map(|number| {
                     let name = publisher::cluster_name(number);
@@ -156,6 +157,7 @@ impl World {
                 }
                 None => false,
             },
+            Act::Repeat if self.confirm_one(step.salt, draw) => true,
             Act::Repeat => match self.publishers.any(draw) {
                 Some(submission) => self.at_doors(&HandedIn::Change(submission), draw),
                 None => false,
@@ -299,6 +301,28 @@ impl World {
                 true
             }
         }
+    }
+
+    /// Somebody rules about something that waits, if anything does.
+    fn confirm_one(&mut self, salt: u32, draw: &mut Salt) -> bool {
+        if holds::limit(self.options.seed) == Limit::OFF {
+            return false;
+        }
+        let waiting: Vec<String> = holds::waiting(self).into_iter().collect();
+        if waiting.is_empty() || draw.one_in(2) {
+            return false;
+        }
+        let id = &waiting[draw.below(waiting.len())];
+        let ruling = match draw.one_in(3) {
+            true => Ruling::Keep,
+            false => Ruling::Remove,
+        };
+        // Who looked a while ago has not seen the newest.
+        let seen = u64::try_from(draw.few()).expect("few") * 2;
+        let upto = self.bus.log.last().saturating_sub(seen);
+        self.tell(|| format!("  {id} up to {upto}: {ruling:?}"));
+        let submission = holds::confirmation(id, upto, ruling, salt);
+        self.at_doors(&HandedIn::Change(submission), draw)
     }
 
     fn any_partition(&self, draw: &mut Salt) -> u16 {

@@ -8,15 +8,17 @@ use std::rc::Rc;
 use fleetcast_core::Refusal;
 use fleetcast_core::change::{Change, Content};
 use fleetcast_core::decision;
+use fleetcast_core::dialect::policies;
 use fleetcast_core::intake::{Intake, Receipt, Submission, Verdict};
 use fleetcast_core::log::{ClusterEvent, ClusterNews, Entry, Event};
 use fleetcast_core::model::{ClusterName, ObjectKey};
-use fleetcast_core::placer::{Effect, Fence, Placer};
+use fleetcast_core::placer::{Effect, Fence, Limit, Placer};
 use fleetcast_core::time::Time;
 use fleetcast_core::work::Work;
 
 use super::bus::{Bus, Item, LogSubject, No, WorkSubject};
 use super::plant::Plant;
+use super::{Options, holds};
 
 /// How often a submission that somebody else was faster than is decided anew (as the ingest service does).
 const ATTEMPTS: u32 = 8;
@@ -144,6 +146,7 @@ pub(super) struct Hub {
     id: usize,
     skew: i64,
     pub(super) paused: bool,
+    limit: Limit,
     state: State,
     saved: Option<State>,
     lease: Option<u64>,
@@ -169,11 +172,17 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    pub(super) fn new(id: usize, skew: i64, plant: Option<Plant>, told: bool) -> Self {
-        Self {
+    pub(super) fn new(id: usize, skew: i64, options: Options) -> Self {
+        let Options { plant, told, .. } = options;
+        let limit = match plant {
+            Some(Plant::HeldRemovalGoesOut) => Limit::OFF,
+            _ => holds::limit(options.seed),
+        };
+        let mut hub = Self {
             id,
             skew,
             paused: false,
+            limit,
             state: State::default(),
             saved: None,
             lease: None,
@@ -191,7 +200,9 @@ impl Hub {
             notes: told.then(Vec::new),
             stuck: Vec::new(),
             plant,
-        }
+        };
+        hub.state.placer.limit_removals(limit);
+        hub
     }
 
     fn note(&mut self, line: impl FnOnce() -> String) {
@@ -222,6 +233,7 @@ impl Hub {
             state.placer.epoch() == bus.epoch.as_ref() && state.placer.sequence() <= bus.log.last()
         };
         self.state = saved.filter(fits).unwrap_or_default();
+        self.state.placer.limit_removals(self.limit);
         for (partition, sequence) in self.state.confirmed.clone() {
             self.state.placer.rewind(partition, sequence);
         }
@@ -390,7 +402,11 @@ impl Hub {
             Sent::Change(handed, change, expected) => {
                 let checked = (self.plant != Some(Plant::ForgetRevisionCheck)).then_some(expected);
                 let id = change.origin.id.clone();
-                let stored = store(Event::Change(change.clone()), id, checked);
+                let event = match policies::is_policy(&change.object) {
+                    true => Event::Policy(change.clone()),
+                    false => Event::Change(change.clone()),
+                };
+                let stored = store(event, id, checked);
                 Outcome::Change(handed, change, stored)
             }
             Sent::Decision(decision, expected) => {
@@ -504,7 +520,9 @@ impl Hub {
                 if self.plant == Some(Plant::RepeatBlindly) =>
             {
                 let newest = bus.log.newest(&LogSubject::Change(change.object.clone()));
-                if let Some(Event::Change(before)) = bus.log.get(newest).map(|entry| &entry.event) {
+                if let Some(Event::Change(before) | Event::Policy(before)) =
+                    bus.log.get(newest).map(|entry| &entry.event)
+                {
                     change.revision = before.revision + 1;
                 }
                 self.send(Sent::Change(handed, change, newest));
@@ -512,7 +530,7 @@ impl Hub {
             Outcome::Change(handed, _, Err(_)) => self.send(Sent::Newest(handed)),
             Outcome::Newest(handed, newest) => {
                 if let Some(entry) = newest
-                    && let Event::Change(change) = &entry.event
+                    && let Event::Change(change) | Event::Policy(change) = &entry.event
                 {
                     let by = declared_by(&change.object, &change.content);
                     self.state.intake.logged(entry.sequence, change, by);

@@ -22,6 +22,7 @@ mod bus;
 mod chance;
 mod check;
 mod fleet;
+mod holds;
 mod hub;
 mod member;
 pub mod plant;

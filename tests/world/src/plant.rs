@@ -31,11 +31,13 @@ pub enum Plant {
     OrderByTheWriter,
     /// A copy that is ahead is answered as applied.
     AheadAnsweredAsApplied,
+    /// Removals that are too many go out without a confirmation.
+    HeldRemovalGoesOut,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::SettleBeforeEffect,
         Self::ForgetRevisionCheck,
         Self::HaveFromAnotherIncarnation,
@@ -50,6 +52,7 @@ impl Plant {
         Self::ExpectTheStreamAlone,
         Self::OrderByTheWriter,
         Self::AheadAnsweredAsApplied,
+        Self::HeldRemovalGoesOut,
     ];
 
     /// Its name on a command line.
@@ -69,6 +72,7 @@ impl Plant {
             Self::ExpectTheStreamAlone => "expect-the-stream-alone",
             Self::OrderByTheWriter => "order-by-the-writer",
             Self::AheadAnsweredAsApplied => "ahead-answered-as-applied",
+            Self::HeldRemovalGoesOut => "held-removal-goes-out",
         }
     }
 
