@@ -155,3 +155,66 @@ async fn what_members_hold_newer_than_the_restored_log_is_listed_and_settled_eit
     let verified = fleetcast.done(&["--nats", &url, "replay", "--verify", "-o", "json"]);
     assert_eq!(verified.status, 0);
 }
+
+/// Shows `restore DIR --reapply`: one command restores, waits for the services and the clusters' answers, and writes what the log says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_reapplies_waits_for_the_answers_and_settles_in_one_go() {
+    let Some(nats) =
+        nats_server("a_restore_that_reapplies_waits_for_the_answers_and_settles_in_one_go")
+    else {
+        return;
+    };
+    let mut bed = Bed::new(nats.clone());
+    let cluster = Cluster::new("c1");
+    let bus = bed.bus().await;
+    let (ingest, aggregator, agent) = (bed.ingest("a"), bed.aggregator(), bed.agent(&cluster));
+    bed.register(&bus, &["c1"]).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let fleetcast = Binary::new(folder.path(), nats);
+    for name in ["kept", "undone"] {
+        bed.accept(&bus, &config_map(name, &["c1"], "one")).await;
+        bed.settled(&bus, &format!("ConfigMap/default/{name}"), 1)
+            .await;
+    }
+    fleetcast.done(&["--nats", &bed.connect.url, "backup", "copy"]);
+    bed.accept(&bus, &config_map("undone", &["c1"], "two"))
+        .await;
+    bed.settled(&bus, "ConfigMap/default/undone", 2).await;
+    let kept = held(&cluster, "v1", "ConfigMap", Some("default"), "kept").await;
+    for service in [ingest, aggregator, agent] {
+        service.kill().await;
+    }
+    bed.kill_server();
+    std::fs::remove_dir_all(bed.directory.path().join("nats")).expect("gone");
+    bed.start_server();
+
+    // It restores, and then waits: nobody runs yet.
+    let restoring = {
+        let (fleetcast, url) = (fleetcast.clone(), bed.connect.url.clone());
+        let restore =
+            move || fleetcast.run(&["--nats", &url, "restore", "copy", "--reapply", "--yes"]);
+        tokio::task::spawn_blocking(restore)
+    };
+    let bus = bed.bus().await;
+    eventually("the log is restored", async || {
+        let beginning = bus.beginning().await.ok().flatten();
+        beginning.is_some_and(|beginning| beginning.epoch.number == 2)
+    })
+    .await;
+    assert!(!restoring.is_finished(), "it waits for the clusters");
+    let _services = (bed.ingest("a"), bed.aggregator(), bed.agent(&cluster));
+    let restored = restoring.await.expect("it ends");
+    assert_eq!(restored.status, 0, "{restored:?}");
+    for part in [
+        "epoch 2.",
+        "configmap/default/undone",
+        "data.text",
+        "settled:",
+    ] {
+        assert!(restored.out.contains(part), "{part:?} in {}", restored.out);
+    }
+    bed.settled(&bus, "ConfigMap/default/undone", 2).await;
+    assert_eq!(text(&cluster, "undone").await, json!({"text": "one"}));
+    let kept_now = held(&cluster, "v1", "ConfigMap", Some("default"), "kept").await;
+    assert_eq!(kept_now, kept, "no write to what is right");
+}

@@ -21,6 +21,10 @@ use fleetcast_tests::harness::{
 };
 use serde_json::Value;
 
+mod retain {
+    mod refused;
+}
+
 const OBJECTS: usize = 6;
 const CLUSTERS: [&str; 2] = ["c1", "c2"];
 
@@ -270,6 +274,18 @@ async fn what_is_cut_away_is_known_from_the_base_and_no_member_sees_a_write() {
         back.status == 1 && back.err.contains("was cut away"),
         "{back:?}"
     );
+
+    // What would land where is planned over what the base says.
+    let plan = |text: &str| {
+        let file = fleet.folder.path().join("o0.json");
+        let document = config_map("o0", &CLUSTERS, text).to_string();
+        std::fs::write(file, document).expect("written");
+        fleet.run(&["plan", "-f", "o0.json"])
+    };
+    for (text, said) in [("two", "0 changed"), ("three", "2 changed")] {
+        let planned = plan(text);
+        assert!(planned.out.contains(said), "{text}: {planned:?}");
+    }
 
     // Nothing was written, and everything can still be rebuilt.
     assert_eq!(fleet.versions().await, held_before, "no write");

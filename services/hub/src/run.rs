@@ -268,7 +268,7 @@ impl Leader {
             tokio::select! {
                 () = asked(stop) => return Ended::Asked,
                 _ = tick.tick() => if !renew(lease, renewed).await { return LEASE_LOST },
-                Some(stored) = log.recv() => if !self.logged(&stored) { return CUT },
+                Some(stored) = log.recv() => if let Some(ended) = self.logged(bus, &stored).await { return ended },
             }
         }
         let mut discovery = tokio::time::interval(DISCOVERY);
@@ -281,7 +281,7 @@ impl Leader {
                 biased;
                 () = asked(stop) => return Ended::Asked,
                 _ = tick.tick() => if !renew(lease, renewed).await { return LEASE_LOST },
-                Some(stored) = log.recv() => if !self.logged(&stored) { return CUT },
+                Some(stored) = log.recv() => if let Some(ended) = self.logged(bus, &stored).await { return ended },
                 Some(done) = pending.next(), if !pending.is_empty() => self.done(done),
                 Some((watched, shown)) = self.watching.next() => if !self.shown(&watched, shown) {
                     return Ended::Because("the hub went back to an older state: it was restored, perhaps");
@@ -340,10 +340,12 @@ impl Leader {
         }
     }
 
-    /// Folds the next event of the log; false where events before it were cut away.
-    fn logged(&mut self, stored: &Stored) -> bool {
-        if stored.sequence > self.hub.log().sequence() + 1 {
-            return false;
+    /// Folds the next event of the log; it ends where events before it were cut away.
+    async fn logged(&mut self, bus: &Bus, stored: &Stored) -> Option<Ended> {
+        match state::is_cut(bus, self.hub.log(), stored).await {
+            Ok(false) => {}
+            Ok(true) => return Some(CUT),
+            Err(_) => return Some(Ended::Because("the log does not answer")),
         }
         match state::read(stored) {
             Some(entry) => {
@@ -354,7 +356,7 @@ impl Leader {
             }
             None => self.hub.passed(stored.sequence),
         }
-        true
+        None
     }
 
     /// Takes note of what a watch shows; false where the hub is not the one that it was.

@@ -53,6 +53,19 @@ pub async fn of_base(bus: &Bus, base: &Found) -> Result<Logged, Error> {
     Ok(Logged::of_view(&view))
 }
 
+/// Whether `stored`, the next that was read, shows that events before it were cut away: what they said is in the base. An event that is missing otherwise
+/// (`replay --verify` names it) is passed by.
+///
+/// # Errors
+/// Where the bus does not answer.
+pub(crate) async fn is_cut(bus: &Bus, known: &Logged, stored: &Stored) -> Result<bool, Error> {
+    if stored.sequence <= known.sequence() + 1 {
+        return Ok(false);
+    }
+    let base = bus.base().await?;
+    Ok(base.is_some_and(|base| base.head.log + 1 >= stored.sequence))
+}
+
 /// The event that stands there; none where it is a decision, or cannot be read (the ingest service buries it).
 pub(crate) fn read(stored: &Stored) -> Option<Entry> {
     if let Some(Parsed::Decision(_)) = subject::parse(&stored.message.subject) {

@@ -64,7 +64,7 @@ pub async fn survey(bus: &Bus, api: Api) -> Result<Survey, Error> {
         let Some(stored) = log.recv().await else {
             break;
         };
-        if stored.sequence > hub.log().sequence() + 1 {
+        if state::is_cut(bus, hub.log(), &stored).await? {
             return Err(Error::Cut);
         }
         match state::read(&stored) {

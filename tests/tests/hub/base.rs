@@ -6,8 +6,8 @@ use fleetcast_core::change::{Change, Content};
 use fleetcast_core::hub::{Difference, Logged, Standing};
 use fleetcast_hub::submit::Submission;
 use fleetcast_hub::{Api, state, survey};
-use fleetcast_schemas::event;
 use fleetcast_schemas::request::Answer;
+use fleetcast_schemas::{event, subject};
 use fleetcast_simulator::Cluster;
 use fleetcast_tests::harness::{Binary, Output, eventually, held, nats_server};
 use serde_json::json;
@@ -286,4 +286,34 @@ async fn fold(fleet: &Cutting, logged: &mut Logged, upto: u64) {
         let entry = event::log_entry(&stored.message, stored.sequence).expect("readable");
         logged.logged(&entry);
     }
+}
+
+/// Shows that an event which somebody took away is not taken for a cut: the watch goes on, and `replay --verify` names it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_missing_does_not_end_the_watch() {
+    let test = "an_event_that_is_missing_does_not_end_the_watch";
+    let hub = Cluster::new("hub").client();
+    let Some(mut fleet) = Cutting::new(test, hub.clone()).await else {
+        return;
+    };
+    apply(&hub, &map("a", "A")).await;
+    fleet.is_everywhere("a", Some("A")).await;
+    fleet.mark("before").await;
+    fleet.unwatch().await;
+    let object = "ConfigMap/default/a".parse().expect("an object");
+    let subject = subject::decision(&object);
+    let bus = &fleet.scene.bus;
+    let decision = bus.newest_of(streams::LOG, &subject).await;
+    let sequence = decision.expect("answered").expect("there").sequence;
+    let forgotten = bus.forget(streams::LOG, &subject, sequence).await;
+    forgotten.expect("taken away");
+    // It remembers nothing, and meets the gap.
+    fleet.watch("another");
+    fleet.mark("behind the gap").await;
+    assert_eq!(fleet.since("a").await.len(), 1);
+    assert_eq!(fleet.standings().await, []);
+    let verified = fleet.run(&["replay", "--verify"]).await;
+    let named = format!("log {sequence}: the event is missing");
+    assert!(verified.out.contains(&named), "{}", verified.out);
+    fleet.scene.end().await;
 }

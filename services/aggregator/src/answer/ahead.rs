@@ -21,7 +21,7 @@ pub struct Ahead {
     pub epoch: String,
     /// By key.
     pub objects: Vec<AheadObject>,
-    /// How many copies of which cluster are not answered for yet: whether they are ahead is not known.
+    /// How many copies of which cluster are not answered for yet in this epoch: whether they are ahead is not known.
     pub open: BTreeMap<ClusterName, u64>,
 }
 
@@ -76,8 +76,14 @@ pub(crate) fn ahead(
             if cluster.is_some_and(|cluster| *cluster != row.cluster) {
                 continue;
             }
+            let newest = view.answer(key, &row.cluster);
+            // What was answered before the hub was restored says nothing about what was lost with it.
+            let is_told = newest.is_some_and(|newest| view.epoch() == Some(&newest.epoch));
             match row.condition {
                 Condition::Ahead => copies.push(copy(view, key, row)),
+                Condition::Applied | Condition::Retrying | Condition::Refused if !is_told => {
+                    *answer.open.entry(row.cluster).or_default() += 1;
+                }
                 Condition::Pending | Condition::Deciding | Condition::Removing => {
                     *answer.open.entry(row.cluster).or_default() += 1;
                 }

@@ -13,7 +13,7 @@
 //! | one change at a time | [`latency`] |
 //! | acknowledgements folded, rows listed | [`status`] |
 //! | ingest, aggregator and NATS server killed, and how long until a new change flows | [`restart`] |
-//! | a log replayed, asked about its past, backed up and restored | [`replay`], over a [`past`] |
+//! | a log replayed, asked about its past, backed up, restored, cut | [`replay`], over a [`past`] |
 //! | many agents on one bus | [`agents`] |
 //! | one agent process, by how much its cluster holds | [`agent`] |
 //! | what one copy costs by the size of everything, as curves | [`growth`], [`chart`] |

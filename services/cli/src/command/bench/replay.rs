@@ -1,9 +1,10 @@
-//! The log replayed: folded into the view against reading alone, started from a checkpoint, asked about the past, backed up and restored.
+//! The log replayed: folded into the view against reading alone, started from a checkpoint, asked about the past, backed up, restored, and cut.
 //!
 //! No member and no ingest runs: the history is written as they would have written it, a third of the messages each: changes, decisions over ten
 //! clusters, and messages of ten acknowledgements.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -53,18 +54,22 @@ pub(super) async fn run(args: &ReplayArgs) -> anyhow::Result<Value> {
     let digest = view(&rig.bus, log).await?;
     let from_nothing = begin.elapsed();
     let (mut raw_s, mut fold_s) = (f64::MAX, f64::MAX);
+    let (mut raw_cpu_s, mut fold_cpu_s) = (0.0, 0.0);
     for _ in 0..ROUNDS {
-        let begin = Instant::now();
+        let (begin, cpu) = (Instant::now(), rig.all_cpu());
         let read = rig.bus.read_and_drop(streams::LOG).await?
             + rig.bus.read_and_drop(&streams::acks(0)).await?;
         anyhow::ensure!(read == log + acks, "read {read} of {}", log + acks);
         raw_s = raw_s.min(begin.elapsed().as_secs_f64());
+        let between = rig.all_cpu();
+        raw_cpu_s += between - cpu;
         let rebuilt = client::rebuild(&rig.bus, |_, _| ()).await?;
         anyhow::ensure!(
             rebuilt.digest == digest.digest,
             "the rebuilt view is another"
         );
         fold_s = fold_s.min(rebuilt.took_ms as f64 / 1_000.0);
+        fold_cpu_s += rig.all_cpu() - between;
     }
     let messages = (log + acks) as f64;
 
@@ -98,6 +103,9 @@ pub(super) async fn run(args: &ReplayArgs) -> anyhow::Result<Value> {
     let restored = restore(&path, &copy).await?;
     let disk = disk_mib_per_s(&path, taken.bytes)?;
 
+    eprintln!("cutting the log");
+    let cut = retain(&mut rig, history.logged).await?;
+
     let per_million = |value: &Value| {
         let value = value.as_f64().unwrap_or(0.0);
         round(value * 1_000_000.0 / history.changes as f64)
@@ -110,6 +118,10 @@ pub(super) async fn run(args: &ReplayArgs) -> anyhow::Result<Value> {
             "read_alone_per_s": round(messages / raw_s),
             "folded_per_s": round(messages / fold_s),
             "share": round(raw_s / fold_s),
+            // Of the server and whoever reads, together: other programs on the machine change it less.
+            "read_alone_cpu_us": round(raw_cpu_s * 1e6 / messages / ROUNDS as f64),
+            "folded_cpu_us": round(fold_cpu_s * 1e6 / messages / ROUNDS as f64),
+            "cpu_share": round(raw_cpu_s / fold_cpu_s),
             "acks_per_s": round(history.acks as f64 / fold_s),
             "from_nothing_s": round(from_nothing.as_secs_f64()),
         },
@@ -120,6 +132,7 @@ pub(super) async fn run(args: &ReplayArgs) -> anyhow::Result<Value> {
             "per_s": round(taken.records as f64 / backed_up.as_secs_f64()),
         },
         "restore": restored,
+        "retain": cut,
         "limits": limits,
         "disk_mib_per_s": round(disk),
         "sizes": sizes,
@@ -195,6 +208,34 @@ async fn restore(path: &Path, copy: &Path) -> anyhow::Result<Value> {
         "storing_s": round(restored.storing.as_secs_f64()),
         "stored_per_s": round(messages / restored.storing.as_secs_f64()),
         "bound_by": if files > restored.storing { "disk" } else { "bus" },
+    }))
+}
+
+/// The whole log cut away by `fleetcast retain`, and the aggregator started with nothing but the base.
+async fn retain(rig: &mut Rig, to: u64) -> anyhow::Result<Value> {
+    let begin = Instant::now();
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["--nats", &rig.url, "retain", "--to", &to.to_string()]);
+    command.args(["--without-backup", "--yes", "-o", "json"]);
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    let took = begin.elapsed();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let failed = || format!("{said}{}", String::from_utf8_lossy(&output.stderr));
+    anyhow::ensure!(output.status.success(), "the log is not cut: {}", failed());
+    let done = said.lines().last().unwrap_or_default();
+    let done: Value = serde_json::from_str(done).with_context(failed)?;
+    rig.stop("aggregator");
+    rig.forget_state("aggregator")?;
+    let begin = Instant::now();
+    rig.start_aggregator()?;
+    view(&rig.bus, to).await?;
+    let mib_of = |name: &str| round(done[name].as_f64().unwrap_or(0.0) / MIB);
+    Ok(json!({
+        "took_s": round(took.as_secs_f64()),
+        "base_mib": mib_of("base_bytes"),
+        "log_mib_before": mib_of("log_bytes_before"),
+        "log_mib": mib_of("log_bytes"),
+        "start_from_base_s": round(begin.elapsed().as_secs_f64()),
     }))
 }
 

@@ -178,6 +178,11 @@ impl Rig {
             .sum::<f64>()
     }
 
+    /// The CPU seconds that the bench itself has used, and those together.
+    pub(super) fn all_cpu(&self) -> f64 {
+        self.hub_cpu() + used(std::process::id()).cpu_s
+    }
+
     /// Removes what a process keeps besides the streams.
     pub(super) fn forget_state(&self, name: &str) -> anyhow::Result<()> {
         match std::fs::remove_dir_all(self.path(name)) {
