@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use fleetcast_core::ack::{Batch, BatchBody, Seen};
+use fleetcast_core::capacity::Capacity;
 use fleetcast_core::change::{Change, Content, Origin};
 use fleetcast_core::decision::{self, Decision, Place};
 use fleetcast_core::dialect::policies;
@@ -42,6 +43,9 @@ pub struct Heartbeat {
     /// Why it cannot do its work; none where it can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// How much room the cluster has, as it was measured last; none where nobody measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Capacity>,
 }
 
 /// An agent is to go through all its work again; the message's id says which call it is, so that a repeat is none.

@@ -130,12 +130,19 @@ pub const GRANTS: &[Grant] = &[
         word: "aggregator",
         about: "folds acknowledgements into the view, answers queries",
         inbox: "_INBOX.{name}",
-        publish: &["fc.seen.>", "fc.dead.>", "_INBOX.>"],
-        subscribe: &["fc.query.>"],
+        publish: &[
+            "fc.seen.>",
+            "fc.dead.>",
+            "_INBOX.>",
+            // Of several that write status to a hub one does.
+            "$KV.fc_leader.hub-status.>",
+        ],
+        subscribe: &["fc.query.>", "fc.heartbeat.>"],
         streams: &[
             (Stream::Log, &[Info, Read]),
             (Stream::Base, &[Info, Read]),
             (Stream::Acks, &[Info, Read]),
+            (Stream::Leader, &[Info, Read]),
             (Stream::Bodies, &[Info, Read]),
         ],
     },

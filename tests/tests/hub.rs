@@ -9,6 +9,7 @@
 //! | a log that was cut, and checkpoints | `hub/base.rs` |
 //! | two watchers, broken watches, versions that are gone, processes that are killed, and random changes | `hub/chaos.rs` |
 //! | the same on a real API server | `hub/real.rs` |
+//! | clusters and what is wrong in them, as each project's users read it; one process writes | `hub/told.rs` |
 //! | Karmada's plain objects get the sum of their members' statuses, and no status comes back as a change | `hub/sums.rs` |
 //! | what KubeFed and Karmada left on members, rehearsed and taken over | `hub/moving.rs`, `hub/left.rs` |
 
@@ -23,4 +24,5 @@ mod hub {
     mod real;
     pub(crate) mod scene;
     mod sums;
+    mod told;
 }

@@ -1,6 +1,7 @@
 //! Samples with made-up values: what is written for each event, with its body once more for people.
 
 use fleetcast_core::ack::{Ack, Batch, BatchBody, Observed, Outcome, Seen};
+use fleetcast_core::capacity::{Amounts, Capacity};
 use fleetcast_core::change::{Change, Content, Origin};
 use fleetcast_core::decision::{
     Assigned, Body, Decision, Excluded, Held, HeldCopies, Inputs, Removed,
@@ -219,6 +220,9 @@ fn decisions() -> Vec<Sample> {
     let inputs = Inputs {
         change_sequence: 17,
         cluster_sequence: 12,
+        available: Some(Box::new(
+            [(cluster("eu-1"), 4), (cluster("eu-2"), 16)].into(),
+        )),
         ..Inputs::default()
     };
     let all = Body {
@@ -533,6 +537,7 @@ fn others() -> Vec<Sample> {
         epoch: None,
         transitions: 0,
         trouble: None,
+        capacity: None,
     };
     let following = Heartbeat {
         epoch: Some(beginning.epoch.clone()),
@@ -541,6 +546,24 @@ fn others() -> Vec<Sample> {
     let struggling = Heartbeat {
         transitions: 7,
         trouble: Some("the API server does not answer".to_owned()),
+        ..following.clone()
+    };
+    let measured = Heartbeat {
+        capacity: Some(Capacity {
+            nodes: 3,
+            ready_nodes: 2,
+            allocatable: Amounts {
+                cpu_milli: 8_000,
+                memory_bytes: 16 << 30,
+                pods: 220,
+            },
+            allocated: Amounts {
+                cpu_milli: 3_250,
+                memory_bytes: 5 << 30,
+                pods: 41,
+            },
+            kubernetes: "v1.36.0".to_owned(),
+        }),
         ..following.clone()
     };
     let seen = Seen {
@@ -610,6 +633,12 @@ fn others() -> Vec<Sample> {
             "struggling",
             event::heartbeat(&struggling, &lane, time(2_260)),
             &struggling,
+        ),
+        sample(
+            "heartbeat",
+            "measured",
+            event::heartbeat(&measured, &lane, time(2_270)),
+            &measured,
         ),
         sample(
             "replay",

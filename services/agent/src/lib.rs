@@ -9,6 +9,7 @@
 //! | what an agent keeps in its cluster | [`cluster::memory`] |
 //! | what it applied is watched | `run/session.rs`, `cluster/observe.rs` |
 //! | what keeps the agent from its work | [`trouble`] |
+//! | how much room the cluster has | [`measure`] |
 //! | a local copy of what the cluster should hold | `local.rs` |
 //!
 //! **Invariant**: an agent publishes `fc.ack`, `fc.heartbeat` and `fc.sync` of its own cluster and subscribes `fc.live`, `fc.seen` and its
@@ -16,6 +17,7 @@
 
 pub mod cluster;
 mod local;
+pub mod measure;
 mod run;
 mod sync;
 pub mod trouble;

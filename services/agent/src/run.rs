@@ -38,6 +38,8 @@ pub struct Options {
     pub reporting: Reporting,
     /// A folder for a local copy of what the cluster should hold; none for no copy.
     pub state: Option<PathBuf>,
+    /// How often it is measured how much room the cluster has: [`measure::EVERY`](crate::measure::EVERY) where nothing else is wanted; none for never.
+    pub measure_every: Option<Duration>,
     /// Who holds the cluster's lease: the same after a restart, different for each agent that may act at the same time.
     pub identity: String,
 }
@@ -67,6 +69,7 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
         client,
         reporting,
         state,
+        measure_every,
         identity,
     } = options;
     let lane = Lane::new(cluster, partitions);
@@ -88,6 +91,7 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
         transitions = kept.transitions;
         let (reporting, state) = (reporting.clone(), state.as_deref());
         let session = Session::new(&bus, &lane, &client, &store, kept, reporting, state)?;
+        let session = session.measuring(measure_every);
         match session.run(lease, &trouble, &mut stop).await? {
             End::Stopped => return Ok(()),
             End::Lost(reason) => {
@@ -128,6 +132,7 @@ async fn tell(bus: &Bus, lane: &Lane, trouble: &Trouble, transitions: u64) -> In
             epoch: None,
             transitions,
             trouble: Some(trouble),
+            capacity: None,
         };
         let message = event::heartbeat(&heartbeat, lane, fleetcast_bus::now());
         if let Ok(Err(error)) = tokio::time::timeout(HEARTBEAT, bus.publish(message)).await {

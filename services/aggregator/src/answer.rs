@@ -47,6 +47,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleetcast_core::ack::{Observed, Outcome};
+use fleetcast_core::capacity::Capacity;
 use fleetcast_core::decision::{Hold, Inputs};
 use fleetcast_core::fold::Condition;
 use fleetcast_core::model::federated::OnDelete;
@@ -467,6 +468,9 @@ pub struct ClusterSummary {
     /// How many pods it has room for in all; absent where that is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<i64>,
+    /// How much room it has, as its agent measured it last; absent where that is not known, and of the past.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Capacity>,
     /// Whether it is in the fleet; where not, the fields above are empty.
     pub registered: bool,
     /// Whether its agent is heard; none before it was heard of.

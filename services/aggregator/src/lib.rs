@@ -7,6 +7,7 @@
 //! | reading the streams and folding them | `follow`, with one `reader` a stream |
 //! | answering | `query` |
 //! | what the objects of a hub are told | `statuses` |
+//! | how much room clusters have | `capacities` |
 //! | the past | `past` |
 //! | the checkpoint | `keeper` |
 //!
@@ -14,6 +15,7 @@
 //! under [`answer`] and a line in `query`.
 
 pub mod answer;
+mod capacities;
 pub mod client;
 mod follow;
 mod keeper;
@@ -47,8 +49,17 @@ pub struct Options {
     pub bus: Connect,
     /// Where the checkpoint is kept.
     pub directory: PathBuf,
-    /// Who is told what the objects of a hub are to be told, as it changes; none where nobody wants to know.
-    pub statuses: Option<mpsc::Sender<Told>>,
+    /// Who is told what the objects of a hub are to be told, as it changes; none where nobody ever wants to know.
+    pub statuses: Option<Statuses>,
+}
+
+/// Who is told what the objects of a hub are to be told.
+#[derive(Debug, Clone)]
+pub struct Statuses {
+    /// Where it is told.
+    pub told: mpsc::Sender<Told>,
+    /// Whether it is wanted now; once it is, everything is told.
+    pub wanted: watch::Receiver<bool>,
 }
 
 /// Why the aggregator ended; repeating changes nothing.
@@ -83,10 +94,12 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
     let historian = Arc::new(Historian::new(bus.clone(), Arc::clone(&archive)));
     let mut keeper = Keeper::new(&directory, archive);
     let queries = bus.subscribe_queue(subject::QUERY, "aggregator").await?;
+    let heartbeats = bus.subscribe(subject::HEARTBEATS).await?;
     let outcome = tokio::select! {
         error = query::serve(&shared, &historian, queries) => Err(error),
         () = query::prepare(&shared, &historian) => Ok(()),
         () = statuses::tell(&shared, statuses) => Ok(()),
+        () = capacities::listen(&shared, heartbeats) => Ok(()),
         never = follow::follow(&bus, &shared, &mut keeper) => match never {},
         () = &mut stopped => Ok(()),
     };

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::answer::past::At;
 use crate::answer::{self, Request, ahead, build, explain, held};
+use crate::capacities::Capacities;
 use crate::client::{WAIT_MAX_MS, WAIT_MS};
 use crate::past::archive::Position;
 use crate::past::{self, Historian, stands};
@@ -173,6 +174,18 @@ impl Question {
     }
 }
 
+impl Built {
+    /// With how much room clusters have now.
+    fn with(mut self, capacities: &Capacities) -> Self {
+        if let Self::Clusters(clusters) = &mut self {
+            for summary in &mut clusters.clusters {
+                summary.capacity = capacities.of(&summary.cluster);
+            }
+        }
+        self
+    }
+}
+
 /// An answer that no longer needs the view.
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -266,7 +279,10 @@ async fn answer(
     let shared = Arc::clone(shared);
     let built = tokio::task::spawn_blocking(move || {
         let built = match past {
-            None => question.answer(&shared.view.blocking_read(), &request)?,
+            None => {
+                let built = question.answer(&shared.view.blocking_read(), &request)?;
+                built.with(&shared.capacities)
+            }
             Some(past) => {
                 let mut built = question.answer(&past.view, &request)?;
                 if !past.acks_known {

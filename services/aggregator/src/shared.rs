@@ -3,6 +3,7 @@
 use fleetcast_core::fold::View;
 use tokio::sync::{RwLock, watch};
 
+use crate::capacities::Capacities;
 use crate::touched::Touched;
 
 /// The section of a base that holds the view.
@@ -17,6 +18,8 @@ pub(crate) struct Shared {
     pub(crate) progress: watch::Sender<Progress>,
     /// What changed in it, where somebody wants to be told.
     pub(crate) touched: Option<Touched>,
+    /// How much room clusters have, as heartbeats say it: not in the log, and so not in the view.
+    pub(crate) capacities: Capacities,
 }
 
 /// How far the view is folded.

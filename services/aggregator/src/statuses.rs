@@ -9,6 +9,7 @@ use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::status::{self, Told};
 use tokio::sync::mpsc;
 
+use crate::Statuses;
 use crate::shared::Shared;
 use crate::touched::What;
 
@@ -17,17 +18,31 @@ const GATHER: Duration = Duration::from_millis(500);
 /// For how many objects the view is held at a time.
 const AT_ONCE: usize = 256;
 
-/// Tells until nobody listens any more; then it only ends with the service.
-pub(crate) async fn tell(shared: &Arc<Shared>, listener: Option<mpsc::Sender<Told>>) {
-    let (Some(touched), Some(listener)) = (&shared.touched, listener) else {
+/// Tells while that is wanted, beginning with everything.
+pub(crate) async fn tell(shared: &Arc<Shared>, statuses: Option<Statuses>) {
+    let (Some(touched), Some(statuses)) = (&shared.touched, statuses) else {
         return std::future::pending().await;
     };
+    let Statuses {
+        told: listener,
+        mut wanted,
+    } = statuses;
     loop {
+        if !*wanted.borrow_and_update() {
+            // Somebody else writes; what changes meanwhile is among everything.
+            if wanted.wait_for(|wanted| *wanted).await.is_err() {
+                return std::future::pending().await;
+            }
+            if shared.progress.borrow().is_whole {
+                touched.all();
+            }
+        }
         touched.woken().await;
         tokio::time::sleep(GATHER).await;
         let What {
             objects,
             clusters,
+            capacities,
             all,
         } = touched.take();
         let keys = read(shared, move |view| keys(view, objects, &clusters, all)).await;
@@ -42,10 +57,12 @@ pub(crate) async fn tell(shared: &Arc<Shared>, listener: Option<mpsc::Sender<Tol
             });
             pass_on(&listener, told.await).await;
         }
+        let clusters: BTreeSet<ClusterName> = clusters.into_iter().chain(capacities).collect();
+        let known = Arc::clone(shared);
         let told = read(shared, move |view| -> Vec<Told> {
-            let told = clusters
-                .iter()
-                .filter_map(|name| status::of_cluster(view, name));
+            let told = clusters.iter().flat_map(|name| {
+                status::of_cluster(view, name, known.capacities.of(name).as_ref())
+            });
             told.collect()
         });
         pass_on(&listener, told.await).await;

@@ -22,6 +22,8 @@ pub(crate) struct What {
     pub(crate) objects: BTreeSet<ObjectKey>,
     /// Clusters, with all that is in them.
     pub(crate) clusters: BTreeSet<ClusterName>,
+    /// Clusters of which only the room changed.
+    pub(crate) capacities: BTreeSet<ClusterName>,
     /// Everything.
     pub(crate) all: bool,
 }
@@ -35,6 +37,13 @@ impl Touched {
     /// Everything may have changed: the view is folded anew.
     pub(crate) fn all(&self) {
         self.touch(|what| what.all = true);
+    }
+
+    /// How much room a cluster has is known anew.
+    pub(crate) fn capacity(&self, cluster: &ClusterName) {
+        self.touch(|what| {
+            what.capacities.insert(cluster.clone());
+        });
     }
 
     /// An event of the log was folded.

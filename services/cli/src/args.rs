@@ -284,6 +284,9 @@ pub(crate) struct AgentArgs {
     /// How much selected status travels back per object; 0 for none
     #[arg(long, env = "FLEETCAST_STATUS_LIMIT", default_value_t = fleetcast_core::health::status::LIMIT_BYTES, value_name = "BYTES")]
     pub(crate) status_limit: usize,
+    /// How often it is measured how much room the cluster has, seconds; 0 for never
+    #[arg(long, env = "FLEETCAST_MEASURE_EVERY", default_value_t = fleetcast_agent::measure::EVERY.as_secs(), value_name = "SECONDS")]
+    pub(crate) measure_every: u64,
 }
 
 #[derive(Debug, Clone, ClapArgs)]
@@ -299,6 +302,9 @@ pub(crate) struct AggregatorArgs {
     /// Write status back to the objects of this hub: KUBECONFIG, KUBECONFIG:CONTEXT, or in-cluster [default: none]
     #[arg(long, env = "FLEETCAST_HUB", value_name = "KUBECONFIG[:CONTEXT]")]
     pub(crate) hub: Option<fleetcast_hub::Address>,
+    /// Who writes it, where several aggregators may: the same after a restart [default: a new one]
+    #[arg(long, env = "FLEETCAST_IDENTITY")]
+    pub(crate) identity: Option<String>,
 }
 
 #[derive(Debug, Clone, ClapArgs)]

@@ -24,7 +24,7 @@ mod restore;
 mod retain;
 mod rollback;
 mod schema;
-mod service;
+pub(crate) mod service;
 mod up;
 mod wait;
 mod watch;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use fleetcast_aggregator::Statuses;
 use fleetcast_bus::relay::Relay;
 use fleetcast_bus::server::{self, Server};
 use fleetcast_bus::streams::Layout;
@@ -13,15 +14,15 @@ use fleetcast_bus::{Bus, Connect};
 use fleetcast_core::dialect::native::crds;
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::placer::Limit;
-use fleetcast_core::status::Told;
 use fleetcast_kubernetes::credentials;
 use fleetcast_schemas::request::Answer;
 use fleetcast_simulator as simulator;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::command::service::write_statuses;
 use crate::connection::Running;
 use crate::submit;
 use crate::workspace::{HUB, Hub, Member, Workspace};
@@ -35,8 +36,6 @@ const LAYOUT: Layout = Layout {
 const IDENTITY: &str = "up";
 /// How long changes of a simulated cluster gather before they are written to disk.
 const SAVE_EVERY: Duration = Duration::from_millis(500);
-/// How many statuses may wait to be written to the hub.
-const STATUSES: usize = 256;
 /// How long the services may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -123,10 +122,18 @@ impl Fleet {
             _server: server,
             _lock: lock,
         };
-        let (told, statuses) = mpsc::channel(STATUSES);
-        let told = workspace.hub.is_some().then_some(told);
+        let hub = match workspace.hub.as_ref().filter(|_| serves) {
+            Some(hub) => Some(fleet.hub(hub, &workspace.directory, &stopped).await?),
+            None => None,
+        };
         if serves {
-            fleet.start_services(told, workspace.ingest.bulk_removals, &stopped);
+            let writer = hub.clone().map(|client| fleetcast_hub::status::Options {
+                bus: fleet.connect_as("status"),
+                client,
+                identity: IDENTITY.to_owned(),
+            });
+            let statuses = writer.map(write_statuses);
+            fleet.start_services(statuses, workspace.ingest.bulk_removals, &stopped);
         }
         for member in &workspace.clusters {
             fleet
@@ -135,10 +142,8 @@ impl Fleet {
                 .with_context(|| format!("cluster {}", member.name))?;
         }
         fleet.register(&workspace.clusters).await?;
-        if let Some(hub) = workspace.hub.as_ref().filter(|_| serves) {
-            let started = fleet.start_hub(hub, &workspace.directory, statuses, &stopped);
-            let started = started.await;
-            started.context("the hub")?;
+        if let Some(client) = hub {
+            fleet.watch_hub(client, &stopped);
         }
         let nats = fleet.connect.url.clone();
         let running = serde_json::to_vec(&Running { nats })?;
@@ -156,7 +161,7 @@ impl Fleet {
 
     fn start_services(
         &mut self,
-        statuses: Option<mpsc::Sender<Told>>,
+        statuses: Option<Statuses>,
         bulk_removals: Limit,
         stopped: &watch::Receiver<bool>,
     ) {
@@ -219,6 +224,7 @@ impl Fleet {
             client,
             reporting: fleetcast_agent::cluster::Reporting::default(),
             state: None,
+            measure_every: Some(fleetcast_agent::measure::EVERY),
             identity: IDENTITY.to_owned(),
         };
         let stopped = stopped.clone();
@@ -237,28 +243,28 @@ impl Fleet {
         Ok(())
     }
 
-    /// Watches the hub, and writes status back to it; a simulated one serves the native kinds.
-    async fn start_hub(
+    /// The hub; a simulated one serves the native kinds.
+    async fn hub(
         &mut self,
         hub: &Hub,
         directory: &Path,
-        statuses: mpsc::Receiver<Told>,
         stopped: &watch::Receiver<bool>,
-    ) -> anyhow::Result<()> {
-        let client = match &hub.kubeconfig {
-            Some(path) => client_of(&directory.join(path), hub.context.as_deref()).await?,
-            None => {
-                let name = ClusterName::parse(HUB).map_err(|refusal| anyhow!("{refusal}"))?;
-                let (cluster, http, _) = self.simulate(&name, directory, stopped)?;
-                self.simulated_hub = Some(http);
-                let client = cluster.client();
-                serve_native_kinds(&client).await?;
-                client
-            }
+    ) -> anyhow::Result<kube::Client> {
+        let Some(path) = &hub.kubeconfig else {
+            let name = ClusterName::parse(HUB).map_err(|refusal| anyhow!("{refusal}"))?;
+            let started = self.simulate(&name, directory, stopped);
+            let (cluster, http, _) = started.context("the hub")?;
+            self.simulated_hub = Some(http);
+            let client = cluster.client();
+            serve_native_kinds(&client).await.context("the hub")?;
+            return Ok(client);
         };
-        let api = fleetcast_hub::Api::new(client.clone());
-        // Ends with the aggregator that tells it.
-        tokio::spawn(fleetcast_hub::status::run(api, statuses));
+        let client = client_of(&directory.join(path), hub.context.as_deref()).await;
+        client.context("the hub")
+    }
+
+    /// Watches the hub.
+    fn watch_hub(&mut self, client: kube::Client, stopped: &watch::Receiver<bool>) {
         let options = fleetcast_hub::Options {
             bus: self.connect_as("hub"),
             client,
@@ -271,7 +277,6 @@ impl Fleet {
                 .await
                 .context("the hub's watch")
         });
-        Ok(())
     }
 
     /// A cluster in this process, with what it held last time, and a kubeconfig for kubectl.

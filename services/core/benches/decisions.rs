@@ -264,6 +264,7 @@ impl Karmada {
             document: &self.object,
             created: "2026-01-01T00:00:00Z",
             held: &BTreeMap::new(),
+            available: &BTreeMap::new(),
         };
         karmada::live::decide(&self.set, black_box(&asked), &[], &self.members)
     }

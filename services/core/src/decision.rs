@@ -100,6 +100,9 @@ pub struct Inputs {
     /// The digest of how it is applied (conflict, adoption, drift …), as [`ApplyPolicy::mark`] gives it; empty for the defaults.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub apply: String,
+    /// Observed numbers: how many more replicas each cluster could take by what its agent had measured; none where nobody looked at that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available: Option<Box<BTreeMap<ClusterName, i64>>>,
 }
 
 /// A policy that a decision went by.

@@ -16,6 +16,7 @@
 pub mod ack;
 pub mod ahead;
 pub mod audit;
+pub mod capacity;
 pub mod change;
 pub mod confirmation;
 pub mod decision;

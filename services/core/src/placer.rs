@@ -20,7 +20,9 @@ mod stream;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::capacity::{self, Capacity};
 use crate::decision::{Body, Decision, Inputs, Place, Standing};
 use crate::epoch::{Beginning, Epoch};
 use crate::log::{ClusterNews, Entry, Event};
@@ -124,6 +126,9 @@ pub struct Placer {
     /// The term that it leads in; none while it only follows.
     #[serde(skip)]
     leading: Option<u64>,
+    /// What agents measured last. It asks for no decision; one that is due looks at it, and records the numbers that it used.
+    #[serde(skip)]
+    capacities: BTreeMap<ClusterName, Capacity>,
 }
 
 impl Placer {
@@ -140,6 +145,21 @@ impl Placer {
     /// The registered clusters.
     pub fn clusters(&self) -> &BTreeMap<ClusterName, Cluster> {
         &self.clusters
+    }
+
+    /// Takes note of what the agent of `cluster` measured: decisions that are due later look at it.
+    pub fn measured(&mut self, cluster: &ClusterName, capacity: Capacity) {
+        self.capacities.insert(cluster.clone(), capacity);
+    }
+
+    /// How many more replicas of `manifest` each cluster could take, where that is known.
+    fn available(&self, manifest: &Value) -> BTreeMap<ClusterName, i64> {
+        let each = capacity::of_replica(manifest);
+        let capacities = self.capacities.iter();
+        capacities
+            .filter(|(cluster, _)| self.clusters.contains_key(*cluster))
+            .map(|(cluster, capacity)| (cluster.clone(), capacity.fits(each)))
+            .collect()
     }
 
     /// The clusters that hold `object`, as far as was decided.
@@ -445,11 +465,16 @@ impl Placer {
             gone_because: _,
             policies,
             apply,
+            available,
         } = considered;
         self.hold(key, &mut body, &causation, epoch, now);
         if body.changes_nothing() && carried_out {
             return None;
         }
+        let available: BTreeMap<ClusterName, i64> = available
+            .into_iter()
+            .filter(|(cluster, _)| verdicts.contains_key(cluster))
+            .collect();
         let object = self.objects.get_mut(key)?;
         body.inputs = Inputs {
             change_sequence: object.change_sequence,
@@ -457,6 +482,7 @@ impl Placer {
             related_sequence: object.related_sequence,
             policies,
             apply,
+            available: (!available.is_empty()).then(|| Box::new(available)),
         };
         object.rendered = verdicts
             .into_values()

@@ -5,22 +5,29 @@
 //! | FederatedObject, ClusterFederatedObject | counts, conditions, the first clusters that are not right | [`native`] |
 //! | KubeFed's kinds | KubeFed's own form | [`kubefed`] |
 //! | plain objects under a Karmada policy | the sum of their copies' statuses, as Karmada shows it | [`karmada`] |
-//! | MemberCluster | whether it is ready, since when | [`cluster`] |
+//! | MemberCluster, KubeFedCluster, Karmada's Cluster | whether it is ready, since when, what it has room for | [`cluster`] |
+//!
+//! What is wrong in clusters is told in Events, too: [`failures`].
 //!
 //! Times are left to [`finish`], which keeps those of what did not change, so that an equal status is not written again. A new dialect is a file here and an arm in [`of_object`].
 
 pub mod cluster;
+pub mod failures;
 pub mod karmada;
 pub mod kubefed;
 pub mod native;
 
 use serde_json::{Value, json};
 
+use crate::capacity::Capacity;
 use crate::dialect;
 use crate::document::Document;
 use crate::fold::View;
 use crate::hub::{HubOrigin, sighting};
+use crate::model::cluster::{KARMADA, KUBEFED};
 use crate::model::{ClusterName, Dialect, ObjectKey};
+
+pub use failures::Failure;
 
 /// What an object of a hub is told.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +42,8 @@ pub struct Told {
     pub document: Option<Document>,
     /// Its status, without the times that [`finish`] knows.
     pub status: Value,
+    /// Clusters in which something is wrong with it, the first ones: for Events.
+    pub failures: Vec<Failure>,
     /// Whether it is a sum over its copies, and of which generation; none where it is no sum.
     pub sum: Option<karmada::Observed>,
 }
@@ -67,23 +76,41 @@ pub fn of_object(view: &View, key: &ObjectKey) -> Option<Told> {
         origin: Some(origin),
         document: Some(document),
         status,
+        failures: failures::of(&rows),
         sum,
     })
 }
 
-/// What the object of a registered cluster is told; none where it is not registered.
-pub fn of_cluster(view: &View, name: &ClusterName) -> Option<Told> {
-    let known = view
-        .cluster(name)
-        .filter(|known| known.registered.is_some())?;
-    Some(Told {
-        place: ObjectKey::of_cluster(name),
-        api_version: dialect::native::API_VERSION.to_owned(),
+/// What the objects are told that may have registered a cluster, in each dialect; nothing where it is not registered.
+pub fn of_cluster(view: &View, name: &ClusterName, capacity: Option<&Capacity>) -> Vec<Told> {
+    let known = view.cluster(name);
+    let Some(known) = known.filter(|known| known.registered.is_some()) else {
+        return Vec::new();
+    };
+    let told = |place: ObjectKey, api_version: &str, status: Value| Told {
+        place,
+        api_version: api_version.to_owned(),
         origin: None,
         document: None,
-        status: cluster::status(known),
+        status,
         sum: None,
-    })
+        failures: Vec::new(),
+    };
+    let foreign = |kind: &str, api_version: &str, status: Option<Value>| {
+        let place = ObjectKey::new(kind, dialect::group_of(api_version), None, name.as_str());
+        Some(told(place.ok()?, api_version, status?))
+    };
+    let ours = told(
+        ObjectKey::of_cluster(name),
+        dialect::native::API_VERSION,
+        cluster::status(known, capacity),
+    );
+    let kubefed = foreign("KubeFedCluster", KUBEFED, cluster::kubefed(known, capacity));
+    let karmada = foreign("Cluster", KARMADA, cluster::karmada(known, capacity));
+    [Some(ours), kubefed, karmada]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn place_of(document: &Value) -> Option<(ObjectKey, String)> {

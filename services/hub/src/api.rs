@@ -10,7 +10,7 @@ use fleetcast_core::model::ObjectKey;
 use fleetcast_kubernetes::credentials::{self, Source};
 use fleetcast_kubernetes::kinds::{Kind, Kinds};
 use fleetcast_kubernetes::path_step;
-use kube::api::{GetParams, Patch, PatchParams, PostParams};
+use kube::api::{GetParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, Error};
 use serde_json::{Value, json};
 
@@ -137,6 +137,31 @@ impl Api {
         let requests = kind.requests(object.namespace());
         let request = requests.get(&path_step(object.name()), &GetParams::default());
         absent_as_none(self.send(request).await)
+    }
+
+    /// The object of that name in whichever namespace it is, where there is one; none where the hub does not serve its kind.
+    ///
+    /// # Errors
+    /// Where the hub does not answer.
+    pub async fn find_in_any_namespace(
+        &self,
+        api_version: &str,
+        object: &ObjectKey,
+    ) -> Result<Option<ObjectKey>, Error> {
+        let Some(kind) = self.kind(api_version, object).await? else {
+            return Ok(None);
+        };
+        let params = ListParams::default().fields(&format!("metadata.name={}", object.name()));
+        let listed = absent_as_none(self.send(kind.requests(None).list(&params)).await)?;
+        let namespace = listed.and_then(|listed| {
+            let metadata = &listed["items"].as_array()?.first()?["metadata"];
+            metadata["namespace"].as_str().map(str::to_owned)
+        });
+        let found = namespace.and_then(|namespace| {
+            let (kind, group) = (object.kind(), object.group());
+            ObjectKey::new(kind, group, Some(&namespace), object.name()).ok()
+        });
+        Ok(found)
     }
 
     /// Merges `patch` into the object: with `metadata.resourceVersion` only where it is still in that state. None where it is not there.

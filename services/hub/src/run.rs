@@ -33,7 +33,7 @@ use crate::api::Api;
 use crate::state;
 
 /// How often the lease is renewed, or tried for.
-const LEASE_TICK: Duration = Duration::from_millis(1_500);
+pub(crate) const LEASE_TICK: Duration = Duration::from_millis(1_500);
 /// Nothing is handed in where the lease was not renewed for so long: another may hold it.
 const LEASE_TRUST: Duration = Duration::from_millis(4_500);
 /// How often it is asked which kinds the hub serves.
@@ -74,9 +74,10 @@ pub async fn run(options: Options, mut stop: Receiver<bool>) -> Result<(), Error
         () = asked(&mut stop) => return Ok(()),
     };
     let checkpoint = Checkpoint::new(&options.directory, "hub");
+    let key = format!("hub.{id}");
     loop {
         let lease = tokio::select! {
-            lease = take_lease(&bus, &id, &options.identity) => lease,
+            lease = take_lease(&bus, &key, &options.identity, "watches this hub") => lease,
             () = asked(&mut stop) => return Ok(()),
         };
         tracing::info!(hub = id, "watches this hub");
@@ -133,15 +134,15 @@ async fn who(api: &Api) -> String {
     }
 }
 
-async fn take_lease(bus: &Bus, id: &str, identity: &str) -> Lease {
-    let key = format!("hub.{id}");
+/// Takes the lease `key`, as soon as nobody else holds it who `does` that.
+pub(crate) async fn take_lease(bus: &Bus, key: &str, identity: &str, does: &str) -> Lease {
     let mut said = false;
     loop {
-        match bus.take_lease(&key, identity).await {
+        match bus.take_lease(key, identity).await {
             Ok(Some(lease)) => return lease,
             Ok(None) if said => {}
             Ok(None) => {
-                tracing::info!(hub = id, "another process watches this hub, standing by");
+                tracing::info!(key, does, "another process does, standing by");
                 said = true;
             }
             Err(error) => tracing::debug!(%error, "the hub's lease cannot be asked for"),

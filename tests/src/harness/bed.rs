@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use fleetcast_aggregator::answer::{ObjectSummary, Objects, Request};
-use fleetcast_aggregator::client;
+use fleetcast_aggregator::{Statuses, client};
 use fleetcast_auth::authority::{Authority, Issue};
 use fleetcast_bus::credentials::CredentialsFile;
 use fleetcast_bus::server::{Options, Server};
@@ -16,7 +16,6 @@ use fleetcast_core::dialect::{self, Input};
 use fleetcast_core::fold::Condition;
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::placer::Limit;
-use fleetcast_core::status::Told;
 use fleetcast_endpoint::Listener;
 use fleetcast_schemas::envelope::{DATACONTENTTYPE, ID, SOURCE};
 use fleetcast_schemas::request::Answer;
@@ -42,6 +41,8 @@ pub struct Bed {
     pub connect: Connect,
     /// How many servers hold each stream.
     pub replicas: usize,
+    /// How often agents measure how much room their clusters have; none for never.
+    pub measure_every: Option<Duration>,
     binary: PathBuf,
     configuration: String,
     authority: Option<Mutex<Authority>>,
@@ -92,6 +93,7 @@ impl Bed {
                 ..Connect::new("", "test")
             },
             replicas: 1,
+            measure_every: None,
             binary,
             configuration: configuration.to_owned(),
             authority: None,
@@ -112,6 +114,7 @@ impl Bed {
             server: None,
             connect: Connect::new("", "test"),
             replicas: 1,
+            measure_every: None,
             binary,
             configuration: authority.configuration(&resolver, now).expect("keys"),
             authority: Some(Mutex::new(authority)),
@@ -244,23 +247,31 @@ impl Bed {
 
     /// Starts an aggregator that writes status back to the objects of the hub behind `hub`.
     pub fn aggregator_for(&self, hub: kube::Client) -> Service {
-        let (sender, told) = mpsc::channel(16);
-        tokio::spawn(fleetcast_hub::status::run(
-            fleetcast_hub::Api::new(hub),
-            told,
-        ));
-        self.aggregator_telling(Some(sender))
+        self.aggregator_named("aggregator", hub)
+    }
+
+    /// The same with a folder and an identity of its own.
+    pub fn aggregator_named(&self, name: &str, hub: kube::Client) -> Service {
+        let (told, receiver) = mpsc::channel(16);
+        let (wants, wanted) = watch::channel(false);
+        let writer = fleetcast_hub::status::Options {
+            bus: self.connect_as(Role::Aggregator, &format!("status {name}")),
+            client: hub,
+            identity: name.to_owned(),
+        };
+        tokio::spawn(fleetcast_hub::status::run(writer, receiver, wants));
+        self.aggregator_telling(name, Some(Statuses { told, wanted }))
     }
 
     /// Starts an aggregator.
     pub fn aggregator(&self) -> Service {
-        self.aggregator_telling(None)
+        self.aggregator_telling("aggregator", None)
     }
 
-    fn aggregator_telling(&self, statuses: Option<mpsc::Sender<Told>>) -> Service {
+    fn aggregator_telling(&self, name: &str, statuses: Option<Statuses>) -> Service {
         let options = fleetcast_aggregator::Options {
             bus: self.connect_as(Role::Aggregator, "aggregator"),
-            directory: self.directory.path().join("aggregator"),
+            directory: self.directory.path().join(name),
             statuses,
         };
         spawn(|stop| async move { Ok(fleetcast_aggregator::run(options, stop).await?) })
@@ -292,6 +303,7 @@ impl Bed {
             client,
             reporting: fleetcast_agent::cluster::Reporting::default(),
             state: None,
+            measure_every: self.measure_every,
             identity: "test".to_owned(),
         };
         spawn(|stop| async move { Ok(fleetcast_agent::run(options, stop).await?) })

@@ -45,6 +45,11 @@ async fn a_fleet_with_a_hub_takes_what_is_applied_there_and_diff_settles_the_res
         ["c1", "c2"].map(text_on) == [Some(json!("1")), Some(json!("1"))]
     })
     .await;
+    eventually("its status stands on the hub", async || {
+        let now = live(&hub, &map("a", "")).await.expect("there");
+        now["status"]["applied"] == 2
+    })
+    .await;
     let agreed = run(&diff).await;
     assert_eq!(agreed.status, 0, "{agreed:?}");
     assert_eq!(agreed.json(), json!({"same": 1, "differences": []}));

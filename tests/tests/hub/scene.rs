@@ -1,6 +1,7 @@
 //! A hub, a fleet, and what a person does on the hub.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use fleetcast_bus::{Bus, streams};
 use fleetcast_core::change::{Change, Content};
@@ -49,7 +50,8 @@ impl Scene {
     }
 
     async fn begin(test: &str, hub: Client, tells: bool) -> Option<Self> {
-        let bed = Bed::new(nats_server(test)?);
+        let mut bed = Bed::new(nats_server(test)?);
+        bed.measure_every = tells.then_some(Duration::from_millis(500));
         let bus = bed.bus().await;
         let ingest = Some(bed.ingest("one"));
         let mut services = vec![match tells {

@@ -24,6 +24,7 @@ use crate::cluster::lease::Lease;
 use crate::cluster::memory::{Kept, Store};
 use crate::cluster::{self, Cluster, Report, Reporting, Task};
 use crate::local::{self, Copy};
+use crate::measure::{self, Measured};
 use crate::sync::{self, Asker};
 use crate::trouble::Trouble;
 
@@ -74,6 +75,7 @@ type Watch = BoxStream<'static, (WatchedKind, Shown)>;
 pub(super) struct Session {
     bus: Bus,
     lane: Lane,
+    client: kube::Client,
     cluster: Arc<Cluster>,
     asker: Arc<Asker>,
     store: Store,
@@ -97,6 +99,10 @@ pub(super) struct Session {
     outlived: Option<u64>,
     /// What keeps it from its work, for its heartbeats.
     trouble: Trouble,
+    /// How much room the cluster has, for its heartbeats.
+    measured: Measured,
+    /// How often that is measured; none for never.
+    measure_every: Option<Duration>,
 }
 
 impl Session {
@@ -130,6 +136,7 @@ impl Session {
         Ok(Self {
             bus: bus.clone(),
             lane: lane.clone(),
+            client: client.clone(),
             cluster: Arc::new(Cluster::new(client.clone(), reporting)),
             asker: Arc::new(Asker::new(bus.clone(), lane.clone())),
             store: store.clone(),
@@ -147,7 +154,17 @@ impl Session {
             replayed: String::new(),
             outlived: None,
             trouble: Trouble::default(),
+            measured: Measured::default(),
+            measure_every: None,
         })
+    }
+
+    /// The same, which measures how much room the cluster has.
+    pub(super) fn measuring(self, every: Option<Duration>) -> Self {
+        Self {
+            measure_every: every,
+            ..self
+        }
     }
 
     /// Makes the cluster true until the lease is lost or the agent is stopped.
@@ -159,6 +176,14 @@ impl Session {
     ) -> Result<End, super::Error> {
         self.trouble = trouble.clone();
         let mut outlived_by = None;
+        let (client, cluster) = (self.client.clone(), self.lane.cluster.clone());
+        let (every, measured) = (self.measure_every, self.measured.clone());
+        let measures = async {
+            match every {
+                Some(every) => measure::measure(&client, &cluster, every, &measured).await,
+                None => std::future::pending().await,
+            }
+        };
         let end = {
             let lost = lease.hold(trouble);
             tokio::pin!(lost);
@@ -166,6 +191,7 @@ impl Session {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => End::Stopped,
                 reason = &mut lost => End::Lost(reason),
+                never = measures => match never {},
                 served = self.serve() => {
                     outlived_by = Some(served?);
                     End::Lost("an agent answered for this cluster later than the lease knows".to_owned())
@@ -455,6 +481,7 @@ impl Session {
                     epoch: self.agent.epoch().cloned(),
                     transitions: self.transitions,
                     trouble: self.trouble.get(),
+                    capacity: self.measured.get(),
                 };
                 self.publish(event::heartbeat(&heartbeat, &self.lane, now()))
                     .await;

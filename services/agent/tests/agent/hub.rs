@@ -287,6 +287,7 @@ impl Setting {
             client: self.world.simulated.client(),
             reporting: Reporting::default(),
             state,
+            measure_every: None,
             identity: "test".to_owned(),
         };
         let task = tokio::spawn(run(options, stopped));

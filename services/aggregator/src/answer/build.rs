@@ -264,6 +264,7 @@ fn empty_summary(name: &ClusterName, known: &fold::ClusterView) -> ClusterSummar
         ready,
         apis,
         pods,
+        capacity: None,
         registered: registered.is_some(),
         online: *online,
         readiness: known.readiness(),

@@ -298,6 +298,7 @@ impl Chain<'_> {
             document: &document,
             created: &self.object.change.time.rfc3339(),
             held: &self.object.standings.replicas(),
+            available: &BTreeMap::new(),
         };
         live::why_not(&set, &plain, &members.collect(), cluster)
     }

@@ -3,6 +3,7 @@
 use fleetcast_aggregator::answer::{ClusterSummary, Clusters, Request};
 use fleetcast_aggregator::client;
 use fleetcast_bus::Bus;
+use fleetcast_core::capacity::Capacity;
 use fleetcast_core::model::{Cluster, ClusterName, ObjectKey};
 use fleetcast_core::readiness::Readiness;
 use fleetcast_schemas::request::Answer;
@@ -77,7 +78,9 @@ pub(crate) fn table(clusters: &[ClusterSummary], wide: bool) -> String {
         "REGION",
     ];
     if wide {
-        header.extend(["ZONE", "PROVIDER", "LABELS", "TAINTS"]);
+        header.extend([
+            "ZONE", "PROVIDER", "NODES", "CPU", "MEMORY", "PODS", "LABELS", "TAINTS",
+        ]);
     }
     let mut table = Table::new(&header);
     for summary in clusters {
@@ -122,9 +125,9 @@ pub(crate) fn table(clusters: &[ClusterSummary], wide: bool) -> String {
             cells.extend([
                 summary.zone.clone().unwrap_or_default(),
                 summary.provider.clone().unwrap_or_default(),
-                labels.join(","),
-                taints.join(","),
             ]);
+            cells.extend(room(summary.capacity.as_ref()));
+            cells.extend([labels.join(","), taints.join(",")]);
         }
         table.row(cells);
     }
@@ -134,6 +137,26 @@ pub(crate) fn table(clusters: &[ClusterSummary], wide: bool) -> String {
     });
     let told: String = told.collect();
     table.text("") + &told
+}
+
+/// Ready nodes of all, and of cores, memory and pods what is used of what may be.
+fn room(capacity: Option<&Capacity>) -> [String; 4] {
+    let Some(capacity) = capacity else {
+        return std::array::from_fn(|_| "-".to_owned());
+    };
+    let Capacity {
+        nodes,
+        ready_nodes,
+        allocatable,
+        allocated,
+        kubernetes: _,
+    } = capacity;
+    [
+        format!("{ready_nodes}/{nodes}"),
+        format!("{}/{}", allocated.cpu(), allocatable.cpu()),
+        format!("{}/{}", allocated.memory(), allocatable.memory()),
+        format!("{}/{}", allocated.pods, allocatable.pods),
+    ]
 }
 
 async fn register(bus: &Bus, cluster: &Cluster, what: &str) -> Result<(), Failure> {

@@ -66,6 +66,14 @@ fn describe(explanation: &Explanation) -> String {
             for PolicyUsed { policy, revision } in &decision.inputs.policies {
                 text += &format!("policy     {} revision {revision}\n", policy.for_people());
             }
+            let available = decision.inputs.available.iter();
+            let room: Vec<String> = available
+                .flat_map(|available| available.iter())
+                .map(|(cluster, more)| format!("{more} more in {cluster}"))
+                .collect();
+            if !room.is_empty() {
+                text += &format!("observed   room for {}\n", room.join(", "));
+            }
         }
         None => text += &format!("decision   {}\n", paint.waiting("none yet")),
     }

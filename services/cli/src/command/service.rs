@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use fleetcast_agent::cluster::Reporting;
+use fleetcast_aggregator::Statuses;
 use fleetcast_bus::Bus;
 use fleetcast_bus::streams::Layout;
 use fleetcast_core::health::{Rules, rules};
@@ -72,6 +73,7 @@ pub(crate) async fn agent(bus: &BusArgs, args: AgentArgs) -> Result<(), Failure>
         client,
         reporting,
         state: args.state,
+        measure_every: (args.measure_every > 0).then(|| Duration::from_secs(args.measure_every)),
         identity: args.identity.unwrap_or_else(host_name),
     };
     fleetcast_agent::run(options, stop())
@@ -82,13 +84,12 @@ pub(crate) async fn agent(bus: &BusArgs, args: AgentArgs) -> Result<(), Failure>
 pub(crate) async fn aggregator(bus: &BusArgs, args: AggregatorArgs) -> Result<(), Failure> {
     let statuses = match &args.hub {
         Some(hub) => {
-            let client = hub.client().await.map_err(anyhow::Error::from)?;
-            let (sender, told) = mpsc::channel(STATUSES);
-            tokio::spawn(fleetcast_hub::status::run(
-                fleetcast_hub::Api::new(client),
-                told,
-            ));
-            Some(sender)
+            let writer = fleetcast_hub::status::Options {
+                bus: connection::options(bus, "status"),
+                client: hub.client().await.map_err(anyhow::Error::from)?,
+                identity: args.identity.unwrap_or_else(|| Uuid::now_v7().to_string()),
+            };
+            Some(write_statuses(writer))
         }
         None => None,
     };
@@ -104,6 +105,18 @@ pub(crate) async fn aggregator(bus: &BusArgs, args: AggregatorArgs) -> Result<()
 
 /// How many statuses may wait to be written to a hub.
 const STATUSES: usize = 256;
+
+/// Writes to a hub what an aggregator tells, until that ends.
+pub(crate) fn write_statuses(writer: fleetcast_hub::status::Options) -> Statuses {
+    let (told, receiver) = mpsc::channel(STATUSES);
+    let (wants, wanted) = watch::channel(false);
+    tokio::spawn(async move {
+        if let Err(error) = fleetcast_hub::status::run(writer, receiver, wants).await {
+            tracing::error!(%error, "status is not written back to the hub");
+        }
+    });
+    Statuses { told, wanted }
+}
 
 /// Listens for HTTP, where that is asked for.
 fn listen(args: &HttpArgs) -> Result<Option<Arc<Listener>>, Failure> {

@@ -176,9 +176,19 @@ pub fn document(live: &Value) -> Value {
     };
     match object.get_mut("status") {
         Some(status) if Cluster::is_foreign(live) => {
-            // Whether it is ready is for its agent to say from now on.
+            // Whether it is ready and what it has room for is for its agent to say from now on.
             if let Some(status) = status.as_object_mut() {
-                status.remove("conditions");
+                for told in [
+                    "conditions",
+                    "kubernetesVersion",
+                    "nodeSummary",
+                    "resourceSummary",
+                ] {
+                    status.remove(told);
+                }
+                if status.is_empty() {
+                    object.remove("status");
+                }
             }
         }
         Some(_) => drop(object.remove("status")),

@@ -20,6 +20,8 @@ use super::name::ClusterName;
 use crate::Refusal;
 use crate::field::Field;
 
+pub(crate) use foreign::{KARMADA, KUBEFED};
+
 /// A registered cluster: what placement may look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cluster {

@@ -12,7 +12,7 @@ use crate::dialect::kubefed;
 use crate::digest;
 use crate::document::Document;
 use crate::model::federated::OnDelete;
-use crate::model::{ApplyPolicy, ClusterName, FederatedObject, ObjectKey, Selector};
+use crate::model::{ApplyPolicy, ClusterName, Divide, FederatedObject, ObjectKey, Selector};
 use crate::placement::{Exclusion, Holding};
 use crate::plan::{self, Plan, Rendered, Verdict};
 use crate::planning::preferences;
@@ -29,6 +29,8 @@ pub(super) struct Considered {
     pub(super) policies: Vec<PolicyUsed>,
     /// How it is applied, as [`crate::model::federated::ApplyPolicy::mark`] tells.
     pub(super) apply: String,
+    /// How many more replicas clusters could take, where that was looked at.
+    pub(super) available: BTreeMap<ClusterName, i64>,
 }
 
 /// A plain object with what is known of it.
@@ -55,9 +57,13 @@ impl Known {
             document: &self.document,
             created: &self.created,
             held: &self.held,
+            available: &NOT_LOOKED_AT,
         }
     }
 }
+
+/// Nobody asks how much room there is.
+static NOT_LOOKED_AT: BTreeMap<ClusterName, i64> = BTreeMap::new();
 
 impl Placer {
     /// What a decision about `key` says now; none where its document cannot be read.
@@ -79,22 +85,25 @@ impl Placer {
                 gone_because: format!("withdrawn in revision {revision}"),
                 policies: Vec::new(),
                 apply: String::new(),
+                available: BTreeMap::new(),
             });
         }
         let gone_because = format!("NotSelected: no longer meant in revision {revision}");
         Some(match parsed? {
             Parsed::Federated(object) => {
                 let (plan, policies) = self.plan_federated(key, &object);
+                let available = self.available_for(&object);
                 Considered {
                     verdicts: plan.verdicts,
                     on_delete: object.apply.on_delete,
                     gone_because,
                     policies,
                     apply: object.apply.mark(),
+                    available,
                 }
             }
             Parsed::Plain(document) => {
-                let decided = self.decide_plain(key, &document);
+                let (decided, available) = self.decide_plain(key, &document);
                 let no_policy = |plan: &ObjectPlan| {
                     let mut excluded = plan.excluded.iter();
                     excluded.any(|excluded| excluded.reason == Exclusion::NoPolicy)
@@ -107,6 +116,7 @@ impl Placer {
                     },
                     policies: self.policies.used(&decided.policies),
                     apply: decided.apply.mark(),
+                    available,
                     verdicts: self.verdicts(key, decided.plan),
                     gone_because,
                 }
@@ -116,17 +126,34 @@ impl Placer {
 
     /// Plans the plain object that would stand under `key` as a decision about it would now.
     pub fn plan_plain(&mut self, key: &ObjectKey, document: &Value) -> ObjectPlan {
-        self.decide_plain(key, &Arc::new(document.clone())).plan
+        self.decide_plain(key, &Arc::new(document.clone())).0.plan
     }
 
     fn on_delete(&mut self, key: &ObjectKey, parsed: &Parsed) -> OnDelete {
         match parsed {
             Parsed::Federated(object) => object.apply.on_delete,
-            Parsed::Plain(document) => self.decide_plain(key, document).apply.on_delete,
+            Parsed::Plain(document) => self.decide_plain(key, document).0.apply.on_delete,
         }
     }
 
-    fn decide_plain(&mut self, key: &ObjectKey, document: &Arc<Value>) -> live::Decided {
+    /// How many more replicas of `object` clusters could take, where it is divided by that.
+    pub(super) fn available_for(&self, object: &FederatedObject) -> BTreeMap<ClusterName, i64> {
+        let division = object.division.as_ref();
+        let is_by_room = division.is_some_and(|division| {
+            matches!(division.divide, Divide::Available | Divide::Aggregated)
+        });
+        match is_by_room {
+            true => self.available(&object.template),
+            false => BTreeMap::new(),
+        }
+    }
+
+    /// A decision about a plain object, and how many more replicas clusters could take, where it looked at that.
+    fn decide_plain(
+        &mut self,
+        key: &ObjectKey,
+        document: &Arc<Value>,
+    ) -> (live::Decided, BTreeMap<ClusterName, i64>) {
         let blank = Object::new("");
         let asked = Known::of(key, self.objects.get(key).unwrap_or(&blank), document);
         let dependents = self.dependents.get(key).cloned().unwrap_or_default();
@@ -141,7 +168,18 @@ impl Placer {
         }
         let others: Vec<Plain<'_>> = others.iter().map(Known::plain).collect();
         let members = self.policies.members(&self.clusters);
-        live::decide(&self.policies.set(), &asked.plain(), &others, &members)
+        let set = self.policies.set();
+        let is_by_room =
+            !self.capacities.is_empty() && live::divides_by_room(&set, &asked.plain(), &members);
+        let available = match is_by_room {
+            true => self.available(document),
+            false => BTreeMap::new(),
+        };
+        let asked = Plain {
+            available: &available,
+            ..asked.plain()
+        };
+        (live::decide(&set, &asked, &others, &members), available)
     }
 
     /// A plan of Karmada's as verdicts: of clusters that nobody meant only those are named that hold the object.
@@ -196,7 +234,8 @@ impl Placer {
         let blank = Object::new("");
         let known = self.objects.get(key).unwrap_or(&blank);
         let around = self.around(object);
-        let plain = || around.plan(object, &self.clusters, &known.standings);
+        let available = self.available_for(object);
+        let plain = || around.plan(object, &self.clusters, &known.standings, &available);
         let Some((used, preference)) = self.policies.preference_of(object, known.change_sequence)
         else {
             return (plain(), Vec::new());
@@ -226,7 +265,7 @@ impl Placer {
         else {
             return (plain(), Vec::new());
         };
-        let mut plan = around.plan(&rewritten, clusters, standings);
+        let mut plan = around.plan(&rewritten, clusters, standings, &available);
         for (cluster, verdict) in &mut plan.verdicts {
             if let Verdict::Assigned { reasons, .. } = verdict
                 && let Some(why) = written.by_cluster.get(cluster)

@@ -169,6 +169,7 @@ impl Policies {
             document: &document,
             created: &object.born.rfc3339(),
             held: &held,
+            available: &BTreeMap::new(),
         };
         live::rests(&self.set(), &plain)
     }

@@ -28,16 +28,24 @@ impl Around {
         object: &FederatedObject,
         clusters: &BTreeMap<ClusterName, Cluster>,
         standings: &Standings,
+        available: &BTreeMap<ClusterName, i64>,
     ) -> Plan {
-        let holding = |cluster: &ClusterName| match standings.get(cluster) {
-            Some(Standing::Assigned { replicas, .. }) => Holding {
-                holds: true,
-                // What a cluster is left to decide is not known here.
-                replicas: replicas.filter(|_| !object.retain_replicas),
-                ..Holding::default()
-            },
-            Some(Standing::Removing { .. } | Standing::Excluded { .. }) | None => {
-                Holding::default()
+        let holding = |cluster: &ClusterName| {
+            let available = available.get(cluster).copied();
+            let holding = match standings.get(cluster) {
+                Some(Standing::Assigned { replicas, .. }) => Holding {
+                    holds: true,
+                    // What a cluster is left to decide is not known here.
+                    replicas: replicas.filter(|_| !object.retain_replicas),
+                    ..Holding::default()
+                },
+                Some(Standing::Removing { .. } | Standing::Excluded { .. }) | None => {
+                    Holding::default()
+                }
+            };
+            Holding {
+                available,
+                ..holding
             }
         };
         let situation = Situation {
@@ -64,7 +72,9 @@ impl Placer {
         let standings = known
             .map(|known| known.standings.clone())
             .unwrap_or_default();
-        self.around(object).plan(object, &self.clusters, &standings)
+        let available = self.available_for(object);
+        self.around(object)
+            .plan(object, &self.clusters, &standings, &available)
     }
 
     pub(super) fn around(&self, object: &FederatedObject) -> Around {

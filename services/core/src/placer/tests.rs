@@ -1,6 +1,7 @@
 //! Scenarios of one placer: change → decision → work, and what must not be written.
 
 mod bulk;
+mod capacity;
 mod leading;
 mod policies;
 mod related;

@@ -56,8 +56,12 @@ impl Item<'_> {
 /// The sum for the object that `document` declares; none where it has none. Fields that are null are to be taken away.
 pub fn status(document: &Value, rows: &[Row]) -> Option<(Value, Observed)> {
     let placed = || {
-        let is_placed =
-            |row: &&Row| !matches!(row.condition, Condition::Removing | Condition::Excluded);
+        let is_placed = |row: &&Row| {
+            !matches!(
+                row.condition,
+                Condition::Removing | Condition::Held | Condition::Excluded
+            )
+        };
         rows.iter().filter(is_placed)
     };
     placed().next()?;

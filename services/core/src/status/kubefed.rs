@@ -1,8 +1,11 @@
 //! The status of KubeFed's kinds, in KubeFed's words (`pkg/controller/sync/status/status.go` of kubernetes-retired/kubefed): one condition `Propagation`, and each cluster with
 //! what keeps it from being right.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
+use crate::document::Document;
 use crate::fold::{Condition, Row};
 use crate::model::ClusterName;
 use crate::readiness::Readiness;
@@ -11,6 +14,9 @@ use crate::readiness::Readiness;
 pub(crate) const GROUP: &str = "types.kubefed.io";
 /// How many clusters are named at most: one object must fit into the hub's store however large the fleet is.
 const NAMED: usize = 1_000;
+
+/// How many bytes the members' statuses have in all at most, for the same reason.
+const REMOTE_BYTES: usize = 512 * 1024;
 
 /// The status after `revision`, of which the newest decision carries out `decided`.
 ///
@@ -23,6 +29,8 @@ const NAMED: usize = 1_000;
 /// | is ahead of the log | `UpdateFailed` |
 /// | cannot be rendered for it | `ApplyOverridesFailed` |
 /// | is to go | `WaitingForRemoval`, or `ClusterNotReady` |
+///
+/// `clusters[].remoteStatus` is the copy's whole status, where the object's apply policy has it collected.
 pub fn status(
     revision: u64,
     decided: u64,
@@ -38,11 +46,30 @@ pub fn status(
         named.sort_by_key(|(cluster, word)| (word.is_none(), *cluster));
         named.truncate(NAMED);
     }
+    // Where the whole status of the copies is collected.
+    let collected = rows.iter().filter_map(|row| {
+        let selected = row.observed.status.as_ref();
+        let selected = selected.filter(|selected| selected.whole)?;
+        Some((&row.cluster, &selected.fields))
+    });
+    let collected: BTreeMap<&ClusterName, &Document> = collected.collect();
+    let mut bytes = 0;
     let clusters: Vec<Value> = named
         .into_iter()
-        .map(|(cluster, word)| match word {
-            None => json!({"name": cluster}),
-            Some(word) => json!({"name": cluster, "status": word}),
+        .map(|(cluster, word)| {
+            let mut one = json!({"name": cluster});
+            if let Some(word) = word {
+                one["status"] = json!(word);
+            }
+            if let Some(remote) = collected.get(cluster) {
+                bytes += remote.as_bytes().len();
+                if bytes <= REMOTE_BYTES
+                    && let Ok(remote) = remote.value()
+                {
+                    one["remoteStatus"] = remote;
+                }
+            }
+            one
         })
         .collect();
     let outside = rows

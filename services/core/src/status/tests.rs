@@ -250,6 +250,21 @@ fn kubefeds_kinds_are_told_in_kubefeds_words() {
         conditions(&status),
         ["Propagation=False/NamespaceNotFederated"]
     );
+    let mut collected = well("c1");
+    collected.observed.status = Some(crate::health::status::Selected {
+        fields: Document::from_value(&json!({"readyReplicas": 2})),
+        omitted: Vec::new(),
+        generation: Some(3),
+        whole: true,
+    });
+    let mut selected = collected.clone();
+    selected.cluster = ClusterName::parse("c2").expect("valid");
+    selected.observed.status.as_mut().expect("just set").whole = false;
+    let status = kubefed::status(2, 2, &[collected, selected], &silent);
+    assert_eq!(
+        status["clusters"],
+        json!([{"name": "c1", "remoteStatus": {"readyReplicas": 2}}, {"name": "c2"}])
+    );
     let nowhere = kubefed::status(2, 2, &[], &silent);
     assert_eq!(
         conditions(&nowhere),
@@ -257,6 +272,85 @@ fn kubefeds_kinds_are_told_in_kubefeds_words() {
         "as KubeFed says where no cluster is selected"
     );
     assert_eq!(nowhere.get("clusters"), None);
+}
+
+#[test]
+fn what_a_cluster_has_room_for_is_told_in_the_words_of_each_kind() {
+    let known = ClusterView {
+        registered: None,
+        online: Some(true),
+        trouble: None,
+        since: Time(0),
+    };
+    let amounts = |cpu_milli, memory_bytes, pods| crate::capacity::Amounts {
+        cpu_milli,
+        memory_bytes,
+        pods,
+    };
+    let capacity = crate::capacity::Capacity {
+        nodes: 3,
+        ready_nodes: 2,
+        allocatable: amounts(8_000, 16 << 30, 220),
+        allocated: amounts(3_250, 5 << 30, 41),
+        kubernetes: "v1.36.0".to_owned(),
+    };
+    assert_eq!(
+        cluster::status(&known, Some(&capacity))["capacity"],
+        json!({
+            "nodes": 3, "readyNodes": 2, "pods": 220,
+            "allocatable": {"cpu": "8", "memory": "16384Mi", "pods": 220},
+            "allocated": {"cpu": "3250m", "memory": "5120Mi", "pods": 41},
+            "available": {"cpu": "4750m", "memory": "11264Mi", "pods": 179},
+        })
+    );
+    let karmada = cluster::karmada(&known, Some(&capacity)).expect("heard");
+    assert_eq!(karmada["kubernetesVersion"], "v1.36.0");
+    assert_eq!(
+        karmada["nodeSummary"],
+        json!({"totalNum": 3, "readyNum": 2})
+    );
+    assert_eq!(
+        karmada["resourceSummary"]["allocated"],
+        json!({"cpu": "3250m", "memory": "5120Mi", "pods": "41"})
+    );
+    let kubefed = cluster::kubefed(&known, Some(&capacity)).expect("heard");
+    assert_eq!(kubefed["kubernetesVersion"], "v1.36.0");
+}
+
+#[test]
+fn what_is_wrong_in_clusters_is_told_of_the_first_and_only_where_it_lasts() {
+    let mut retried = row("c3", Condition::Retrying, 0, None);
+    retried.attempts = 3;
+    let mut broken = row("c5", Condition::Excluded, 0, None);
+    broken.message = "Refused: spec.overrides[0]: no such path".to_owned();
+    let rows = [
+        well("c0"),
+        row("c1", Condition::Refused, 0, None),
+        row("c2", Condition::Retrying, 0, None),
+        retried,
+        row(
+            "c4",
+            Condition::Applied,
+            2,
+            Some(Health::degraded("crashes")),
+        ),
+        broken,
+        row("c6", Condition::Pending, 0, None),
+    ];
+    let told = failures::of(&rows);
+    let words: Vec<String> = told
+        .iter()
+        .map(|one| format!("{} {} {}", one.cluster, one.reason, one.message))
+        .collect();
+    assert_eq!(
+        words,
+        [
+            "c1 Refused is refused",
+            "c3 Retrying is retrying",
+            "c4 Degraded crashes",
+            "c5 OverrideFailed Refused: spec.overrides[0]: no such path"
+        ]
+    );
 }
 
 #[test]
@@ -273,8 +367,30 @@ fn a_cluster_is_told_how_it_stands_and_since_when() {
             trouble: trouble.map(str::to_owned),
             since: Time(61_000),
         };
-        let status = cluster::status(&known);
+        let status = cluster::status(&known, None);
         assert_eq!(conditions(&status), [expected]);
+        let foreign = |status: Option<Value>| status.map(|status| conditions(&status));
+        let (kubefed, karmada): (&[&str], &str) = match expected {
+            "Ready=True/Ready" => (&["Ready=True/ClusterReady"], "Ready=True/ClusterReady"),
+            "Ready=False/Degraded" => (
+                &[
+                    "Ready=False/ClusterNotReady",
+                    "Offline=False/ClusterReachable",
+                ],
+                "Ready=False/ClusterNotReady",
+            ),
+            "Ready=False/Offline" => (
+                &["Offline=True/ClusterNotReachable"],
+                "Ready=False/ClusterNotReachable",
+            ),
+            _ => (&[], ""),
+        };
+        let of = |words: &[&str]| -> Option<Vec<String>> {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            (!words.is_empty() && !words[0].is_empty()).then_some(words)
+        };
+        assert_eq!(foreign(cluster::kubefed(&known, None)), of(kubefed));
+        assert_eq!(foreign(cluster::karmada(&known, None)), of(&[karmada]));
         assert_eq!(
             status["conditions"][0]["lastTransitionTime"],
             "1970-01-01T00:01:01Z"
@@ -301,6 +417,7 @@ fn told(kind: &str, status: Value) -> (Told, Value) {
         }),
         document: Some(Document::from_value(&sighting::document(&live))),
         status,
+        failures: Vec::new(),
         sum: None,
     };
     (told, live)

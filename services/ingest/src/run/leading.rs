@@ -128,8 +128,14 @@ impl Ingest {
             let Heartbeat {
                 transitions,
                 trouble,
+                capacity,
                 ..
             } = heartbeat;
+            if let Some(capacity) = capacity
+                && self.state.placer.clusters().contains_key(&lane.cluster)
+            {
+                self.state.placer.measured(&lane.cluster, capacity);
+            }
             let heard = Heard {
                 at: now,
                 transitions,

@@ -43,6 +43,7 @@ pub(crate) async fn run(args: MembersArgs) -> Result<(), Failure> {
             client: cluster.client(),
             reporting: fleetcast_agent::cluster::Reporting::default(),
             state: None,
+            measure_every: Some(fleetcast_agent::measure::EVERY),
             identity: "bench".to_owned(),
         };
         clusters.push(cluster);

@@ -148,6 +148,7 @@ impl Held {
                     document,
                     created: "",
                     held: &nowhere,
+                    available: &nowhere,
                 };
                 let manifests =
                     karmada_live::render(&set, &plain, &live.shares(key), &live.fleet().members());

@@ -17,7 +17,7 @@ use super::division::Ties;
 use super::member::Member;
 use super::observed::ObservedRows;
 use super::overriders::{OverridePolicy, policies_for};
-use super::policy::{PropagationPolicy, Suspension};
+use super::policy::{PropagationPolicy, Strategy, Suspension};
 use super::precedence::policy_for;
 use super::render::{Scheduled, render};
 use super::resource::Object;
@@ -133,6 +133,16 @@ impl<'a> Draft<'a> {
         let strategy = &scheduled.policy?.placement.strategy;
         let workload = scheduled.workload.filter(|_| strategy.divides())?;
         Some(workload.replicas)
+    }
+
+    /// Whether its replicas are divided by how many more its clusters could take.
+    pub(super) fn divides_by_room(&self) -> bool {
+        let scheduled = self.state.as_ref().ok();
+        scheduled.is_some_and(|scheduled| {
+            let strategy = scheduled.policy.map(|policy| &policy.placement.strategy);
+            scheduled.workload.is_some()
+                && matches!(strategy, Some(Strategy::Dynamic | Strategy::Aggregated))
+        })
     }
 
     /// Why `cluster` does not get it, as far as it was told.

@@ -34,6 +34,8 @@ pub struct Plain<'a> {
     pub created: &'a str,
     /// Where it was placed, with how many replicas (0 for kinds without).
     pub held: &'a BTreeMap<ClusterName, i64>,
+    /// How many more replicas clusters could take; absent where no limit is known.
+    pub available: &'a BTreeMap<ClusterName, i64>,
 }
 
 /// What was decided about it.
@@ -89,6 +91,7 @@ pub fn may_be(document: &Value, key: &ObjectKey) -> bool {
         document,
         created: "",
         held: &BTreeMap::new(),
+        available: &BTreeMap::new(),
     };
     let scopes = match is_known {
         true => BTreeMap::new(),
@@ -111,7 +114,7 @@ impl Plain<'_> {
         ask: impl FnOnce(Draft<'_>) -> T,
     ) -> T {
         let mut observed = ObservedRows::default();
-        observed.hold(self.key, self.held);
+        observed.hold(self.key, self.held, self.available);
         ask(self.draft(Around {
             set,
             members,
@@ -131,7 +134,7 @@ pub fn decide(
 ) -> Decided {
     let mut observed = ObservedRows::default();
     for plain in others.iter().chain([asked]) {
-        observed.hold(plain.key, plain.held);
+        observed.hold(plain.key, plain.held, plain.available);
     }
     let around = Around {
         set,
@@ -205,6 +208,17 @@ pub fn rests(set: &Set, plain: &Plain<'_>) -> bool {
     });
     divides.is_some_and(|replicas| {
         !plain.held.is_empty() && plain.held.values().sum::<i64>() == replicas
+    })
+}
+
+/// Whether it is divided by how much its clusters could take.
+pub fn divides_by_room(
+    set: &Set,
+    plain: &Plain<'_>,
+    members: &BTreeMap<ClusterName, Member>,
+) -> bool {
+    plain.alone(set, members, Telling::Concerned, |draft| {
+        draft.divides_by_room()
     })
 }
 
@@ -292,6 +306,7 @@ impl Concern {
             document,
             created: "",
             held: &BTreeMap::new(),
+            available: &BTreeMap::new(),
         };
         let object = Object::read(document, &scope(&plain), |_, _| false);
         object.is_ok_and(|object| best_fit(&self.selectors, &object).is_some())

@@ -11,9 +11,12 @@ use crate::report::Observed;
 pub(super) struct ObservedRows<'a> {
     /// Rows by the kind (in lower case, without its group) and the rest of what they name.
     rows: BTreeMap<(String, String), Vec<(ObjectQuery, &'a Observed)>>,
-    /// What is known without rows.
-    known: BTreeMap<&'a ObjectKey, &'a BTreeMap<ClusterName, i64>>,
+    /// What is known without rows: where it is placed with how many, and how many more clusters could take.
+    known: BTreeMap<&'a ObjectKey, (&'a Numbers, &'a Numbers)>,
 }
+
+/// A number of replicas by cluster.
+type Numbers = BTreeMap<ClusterName, i64>;
 
 /// What is known of one object.
 #[derive(Debug, Default)]
@@ -44,17 +47,22 @@ impl<'a> ObservedRows<'a> {
         }
     }
 
-    /// Takes note of where `object` was placed, with how many replicas.
-    pub(super) fn hold(&mut self, object: &'a ObjectKey, held: &'a BTreeMap<ClusterName, i64>) {
-        self.known.insert(object, held);
+    /// Takes note of where `object` was placed, with how many replicas, and how many more clusters could take.
+    pub(super) fn hold(
+        &mut self,
+        object: &'a ObjectKey,
+        held: &'a Numbers,
+        available: &'a Numbers,
+    ) {
+        self.known.insert(object, (held, available));
     }
 
     /// What is known of one object.
     pub(super) fn known(&self, key: &ObjectKey) -> Known {
-        if let Some(held) = self.known.get(key) {
+        if let Some((held, available)) = self.known.get(key) {
             return Known {
                 held: (*held).clone(),
-                available: BTreeMap::new(),
+                available: (*available).clone(),
             };
         }
         let rest = match key.namespace() {

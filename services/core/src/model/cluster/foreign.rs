@@ -6,8 +6,8 @@ use super::{Cluster, ClusterName, read_apis, read_taints, ready_condition, texts
 use crate::Refusal;
 use crate::field::Field;
 
-pub(super) const KUBEFED: &str = "core.kubefed.io/v1beta1";
-pub(super) const KARMADA: &str = "cluster.karmada.io/v1alpha1";
+pub(crate) const KUBEFED: &str = "core.kubefed.io/v1beta1";
+pub(crate) const KARMADA: &str = "cluster.karmada.io/v1alpha1";
 
 impl Cluster {
     /// Reads a `KubeFedCluster`: labels, and region and zones from its status. It is ready without a status, else where its condition

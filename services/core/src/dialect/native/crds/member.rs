@@ -52,9 +52,16 @@ pub(super) fn status() -> Value {
             (
                 "capacity",
                 object(
-                    "What it has room for.",
+                    "What it has room for, as its agent measures it.",
                     &[],
-                    [("pods", number("Pods in all.", 0))],
+                    [
+                        ("pods", number("Pods in all.", 0)),
+                        ("nodes", number("Its nodes.", 0)),
+                        ("readyNodes", number("Those that are ready.", 0)),
+                        ("allocatable", amounts("What pods may use.")),
+                        ("allocated", amounts("What pods ask for.")),
+                        ("available", amounts("What is free.")),
+                    ],
                 ),
             ),
             (
@@ -71,6 +78,18 @@ pub(super) fn status() -> Value {
                     ),
                 ),
             ),
+        ],
+    )
+}
+
+fn amounts(about: &str) -> Value {
+    object(
+        about,
+        &[],
+        [
+            ("cpu", text("Cores, as 4 or 3250m.")),
+            ("memory", text("Memory, as 7890Mi.")),
+            ("pods", number("Pods.", 0)),
         ],
     )
 }
@@ -99,7 +118,15 @@ pub(super) fn columns() -> Value {
         column("Zone", "string", ".spec.zone", 0),
         column("Provider", "string", ".spec.provider", 1),
         column("Cordoned", "boolean", ".spec.cordoned", 1),
-        column("Pods", "integer", ".status.capacity.pods", 1),
+        column("Nodes", "integer", ".status.capacity.readyNodes", 0),
+        column("Free CPU", "string", ".status.capacity.available.cpu", 1),
+        column(
+            "Free Memory",
+            "string",
+            ".status.capacity.available.memory",
+            1
+        ),
+        column("Free Pods", "integer", ".status.capacity.available.pods", 1),
         column("Age", "date", ".metadata.creationTimestamp", 0),
     ])
 }
