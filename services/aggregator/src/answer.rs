@@ -37,6 +37,7 @@ impl From<ClusterSummary> for Cluster {
             ready: summary.ready,
             apis: summary.apis,
             pods: summary.pods,
+            declared_on: None,
         }
     }
 }

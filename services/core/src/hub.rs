@@ -20,13 +20,17 @@
 //! | what a live object declares | [`sighting`] |
 //! | what the log says | [`logged`] |
 //! | what is to be done about one object | `hub/step.rs` |
+//! | which federated kinds of KubeFed's are propagated | `hub/types.rs` |
+//! | which objects others take along (Karmada's `propagateDeps`) | `hub/along.rs` |
 //!
 //! **Invariant**: only an object that is being deleted and that we hold is ever withdrawn.
 
+mod along;
 pub mod logged;
 pub mod origin;
 pub mod sighting;
 mod step;
+mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,17 +38,19 @@ use serde_json::Value;
 
 use crate::Refusal;
 use crate::change::Origin;
-use crate::dialect::is_plain;
 use crate::dialect::karmada::live::Concern;
+use crate::dialect::{is_plain, karmada};
 use crate::document::Document;
 use crate::log::Entry;
 use crate::model::ObjectKey;
 
+use self::along::Along;
 pub use self::logged::Logged;
 pub use self::origin::HubOrigin;
 pub use self::sighting::{Sighting, What};
 pub use self::step::Standing;
 use self::step::{Step, step};
+use self::types::Types;
 
 /// What is known about a hub, and what is to be done.
 #[derive(Debug, Clone)]
@@ -54,6 +60,10 @@ pub struct Hub {
     logged: Logged,
     /// Karmada's policies by place: which plain objects are handed in.
     policies: BTreeMap<ObjectKey, Concern>,
+    /// Plain objects that others take along.
+    along: Along,
+    /// KubeFed's FederatedTypeConfigs.
+    types: Types,
     /// Plain kinds to be watched, or to be listed again because a policy changed.
     to_watch: BTreeSet<(String, String)>,
     /// Kinds whose definition is being deleted.
@@ -189,6 +199,8 @@ impl Hub {
             logged,
             rows: BTreeMap::new(),
             policies: BTreeMap::new(),
+            along: Along::default(),
+            types: Types::default(),
             to_watch: BTreeSet::new(),
             leaving: BTreeSet::new(),
             dirty: BTreeSet::new(),
@@ -223,12 +235,65 @@ impl Hub {
 
     /// An object was seen as a whole.
     pub fn seen(&mut self, live: &Value) {
-        let Some((place, sighting)) = Sighting::read(live) else {
+        let Some((place, mut sighting)) = Sighting::read_metadata(live) else {
             return;
         };
-        self.learn_policy(&place, (!sighting.deleting).then_some(live));
+        let stays = (!sighting.deleting).then_some(live);
+        if Types::is_config(place.group(), place.kind()) {
+            let kinds = self.types.learn(&place, stays);
+            return self.types_changed(&kinds);
+        }
+        sighting.what = match types::is_federated(&place) {
+            true => match self.types.completed(live) {
+                Ok(live) => What::of(&live),
+                Err(refusal) => What::Refused(refusal),
+            },
+            false => What::of(live),
+        };
+        self.learn_policy(&place, stays);
         if self.concerns(&place, live) {
+            if is_plain(live["apiVersion"].as_str().unwrap_or_default()) {
+                self.learn_along(&place, stays);
+            }
             self.note(place, sighting);
+        }
+    }
+
+    /// What is known of these federated kinds changed: objects that are read by it are read again.
+    fn types_changed(&mut self, kinds: &BTreeSet<String>) {
+        for (place, row) in &mut self.rows {
+            if !types::is_federated(place) {
+                continue;
+            }
+            if let Some(seen) = &mut row.seen
+                && kinds.contains(place.kind())
+            {
+                seen.what = What::Metadata;
+            }
+            self.dirty.insert(place.clone());
+        }
+    }
+
+    /// Takes note of what a plain object takes along; none where it is gone.
+    fn learn_along(&mut self, place: &ObjectKey, live: Option<&Value>) {
+        let takes =
+            |policy: &Concern, live: &Value| policy.takes_along() && policy.includes(place, live);
+        let live = live.filter(|live| self.policies.values().any(|policy| takes(policy, live)));
+        let names = live.map(|live| karmada::live::names(live, place));
+        self.along.takes(place, names.unwrap_or_default());
+    }
+
+    /// A policy that takes others along came, changed or went: whatever may name others is looked at again.
+    fn learn_all_along(&mut self) {
+        let read = |(place, row): (&ObjectKey, &Row)| match row.seen.as_ref()?.what {
+            What::Change { ref document, .. } if is_plain(&format!("{}/", place.group())) => {
+                Some((place.clone(), document.value().ok()?))
+            }
+            _ => None,
+        };
+        let all: Vec<(ObjectKey, Value)> = self.rows.iter().filter_map(read).collect();
+        for (place, live) in all {
+            self.learn_along(&place, Some(&live));
         }
     }
 
@@ -276,6 +341,10 @@ impl Hub {
 
     /// An object is gone; `version` is that at which it went, none where it is simply not there.
     pub fn gone(&mut self, place: &ObjectKey, version: Option<u64>) {
+        if Types::is_config(place.group(), place.kind()) {
+            let kinds = self.types.learn(place, None);
+            return self.types_changed(&kinds);
+        }
         let Some(row) = self.rows.get_mut(place) else {
             return;
         };
@@ -286,12 +355,16 @@ impl Hub {
         }
         row.seen = None;
         row.answered = None;
+        self.along.takes(place, Vec::new());
         self.learn_policy(place, None);
         self.dirty.insert(place.clone());
     }
 
     /// A list of all objects of a kind begins.
     pub fn list_begins(&mut self, group: &str, kind: &str) {
+        if Types::is_config(group, kind) {
+            self.types.list_begins();
+        }
         let rows = self.rows.iter_mut();
         for (_, row) in rows.filter(|(place, _)| is_of(place, group, kind)) {
             row.unlisted = true;
@@ -300,6 +373,10 @@ impl Hub {
 
     /// All objects of a kind were shown, or the hub does not serve it: what was not shown is not there.
     pub fn listed(&mut self, group: &str, kind: &str) {
+        if Types::is_config(group, kind) {
+            let kinds = self.types.listed();
+            self.types_changed(&kinds);
+        }
         let rows = self.rows.iter();
         let unlisted = rows.filter(|(place, row)| row.unlisted && is_of(place, group, kind));
         for place in unlisted.map(|(place, _)| place.clone()).collect::<Vec<_>>() {
@@ -309,6 +386,13 @@ impl Hub {
         for place in places.filter(|place| is_of(place, group, kind)) {
             self.rows.entry(place.clone()).or_default();
             self.dirty.insert(place.clone());
+        }
+    }
+
+    /// The hub serves no FederatedTypeConfigs: every federated kind is propagated, unless some are listed.
+    pub fn serves_no_types(&mut self) {
+        if !self.types.are_known() {
+            self.listed("core.kubefed.io", "FederatedTypeConfig");
         }
     }
 
@@ -362,7 +446,11 @@ impl Hub {
     /// The next thing to do; none until there is another fact.
     pub fn poll(&mut self) -> Option<Effect> {
         if let Some((api_version, kind)) = self.to_watch.pop_first() {
+            self.along.is_watched(&api_version, &kind);
             return Some(Effect::Watch { api_version, kind });
+        }
+        if let Some(effect) = self.along.poll() {
+            return Some(effect);
         }
         while let Some(place) = self.dirty.pop_first() {
             if let Some(effect) = self.act(place) {
@@ -380,7 +468,8 @@ impl Hub {
         let leaves = self
             .leaving
             .contains(&(place.group().to_owned(), place.kind().to_owned()));
-        let next = step(&self.id, &place, row, &self.logged, leaves);
+        let rests = self.types.rests(&place);
+        let next = step(&self.id, &place, row, &self.logged, leaves, rests);
         let row = self.rows.get_mut(&place)?;
         match next {
             Step::Do(effect) => {
@@ -425,12 +514,16 @@ impl Hub {
                 Some(What::Change { target, .. } | What::Cluster { target, .. }) => {
                     Some(target.clone())
                 }
-                _ => self.logged.target_of(place).cloned(),
+                _ => {
+                    let cluster = self.logged.cluster_at(&self.id, place);
+                    let target = self.logged.target_of(place).cloned();
+                    target.or_else(|| cluster.map(ObjectKey::of_cluster))
+                }
             };
             Difference {
                 place: place.clone(),
                 target,
-                standing: Standing::of(&self.id, row, &self.logged, place),
+                standing: self.standing(place, row),
             }
         });
         standings
@@ -441,10 +534,13 @@ impl Hub {
     /// How many objects of the hub are as the log has them.
     pub fn taken(&self) -> usize {
         let rows = self.rows.iter();
-        rows.filter(|(place, row)| {
-            Standing::of(&self.id, row, &self.logged, place) == Standing::Taken
-        })
-        .count()
+        rows.filter(|(place, row)| self.standing(place, row) == Standing::Taken)
+            .count()
+    }
+
+    fn standing(&self, place: &ObjectKey, row: &Row) -> Standing {
+        let rests = self.types.rests(place);
+        Standing::of(&self.id, row, &self.logged, place, rests)
     }
 
     /// Takes note of one of Karmada's policies, or that it is gone: what it selects is looked at again.
@@ -463,9 +559,18 @@ impl Hub {
             Some(concern) if self.policies.get(place) == Some(&concern) => {}
             Some(concern) => {
                 self.to_watch.extend(kinds(&concern));
-                self.policies.insert(place.clone(), concern);
+                let takes = concern.takes_along();
+                let before = self.policies.insert(place.clone(), concern);
+                if takes || before.is_some_and(|before| before.takes_along()) {
+                    self.learn_all_along();
+                }
             }
-            None => drop(self.policies.remove(place)),
+            None => {
+                let before = self.policies.remove(place);
+                if before.is_some_and(|before| before.takes_along()) {
+                    self.learn_all_along();
+                }
+            }
         }
     }
 
@@ -478,6 +583,7 @@ impl Hub {
         let is_held = |row: &Row| row.seen.as_ref().is_some_and(Sighting::is_held);
         self.rows.get(place).is_some_and(is_held)
             || self.logged.target_of(place).is_some()
+            || self.along.includes(place)
             || (!is_reserved(place.namespace().unwrap_or_default())
                 && self.policies.values().any(|policy| {
                     policy.propagates().next().is_some() && policy.includes(place, live)

@@ -18,7 +18,7 @@ pub mod object;
 pub mod selector;
 pub mod spread;
 
-pub use cluster::{Cluster, Taint, TaintEffect};
+pub use cluster::{Cluster, OnHub, Taint, TaintEffect};
 pub use division::{Divide, Division};
 pub use federated::{ApplyPolicy, Dialect, FederatedObject, Override, Placement};
 pub use name::ClusterName;

@@ -28,6 +28,8 @@ pub struct Inventory {
     pub refused: BTreeMap<ObjectKey, Refusal>,
     /// What is being deleted.
     pub deleting: Vec<ObjectKey>,
+    /// What is not propagated, and why.
+    pub resting: Vec<(ObjectKey, &'static str)>,
     /// Kinds that cannot be listed, and why.
     pub unlisted: Vec<(String, String)>,
 }
@@ -51,6 +53,9 @@ pub async fn read(api: &Api, dialect: Predecessor) -> Result<Inventory, kube::Er
         live: BTreeMap::new(),
         unlisted: Vec::new(),
     };
+    if !served.has_types() {
+        reading.hub.serves_no_types();
+    }
     for kind in &served.kinds {
         let (group, _) = split(&kind.api_version);
         if group.ends_with(dialect.domain()) {
@@ -132,6 +137,7 @@ impl Reading<'_> {
             let place = difference.place;
             match difference.standing {
                 Standing::Deleting => inventory.deleting.push(place),
+                Standing::Rests(why) => inventory.resting.push((place, why)),
                 Standing::Refused(refusal) => drop(inventory.refused.insert(place, refusal)),
                 Standing::Changed | Standing::Taken | Standing::Elsewhere(_) | Standing::Older => {
                     inventory.take(place, &live);
@@ -139,9 +145,9 @@ impl Reading<'_> {
                 Standing::Vanished | Standing::Gone => {}
             }
         }
-        // A cluster that is registered already counts as taken, and is part of the fleet all the same.
+        // A cluster that is registered already counts as taken, and is part of the fleet all the same; a FederatedTypeConfig is never handed in.
         for place in live.keys() {
-            if is_cluster(place) {
+            if is_cluster(place) || place.kind() == "FederatedTypeConfig" {
                 inventory.take(place.clone(), &live);
             }
         }

@@ -365,6 +365,9 @@ impl Leader {
         let Watched { group, kind, .. } = watched;
         match shown {
             watching::Sight::Served(served) => {
+                if !served.has_types() {
+                    self.hub.serves_no_types();
+                }
                 let lost = self.watching.served(served, &self.hub.declared_kinds());
                 for (group, kind) in lost {
                     self.hub.list_begins(&group, &kind);

@@ -73,6 +73,9 @@ pub async fn survey(bus: &Bus, api: Api) -> Result<Survey, Error> {
         }
     }
     let served = watching::discover(&api).await?;
+    if !served.has_types() {
+        hub.serves_no_types();
+    }
     let mut listed = BTreeSet::new();
     for kind in &served.kinds {
         list(

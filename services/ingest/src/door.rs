@@ -5,6 +5,7 @@ use fleetcast_core::change::{Content, Origin};
 use fleetcast_core::dialect::Submitted;
 use fleetcast_core::dialect::karmada::live;
 use fleetcast_core::document::Document;
+use fleetcast_core::hub::logged;
 use fleetcast_core::intake::Submission;
 use fleetcast_core::log::ClusterNews;
 use fleetcast_core::model::{ClusterName, Dialect, FederatedObject, ObjectKey};
@@ -106,7 +107,8 @@ fn read_apply(target: &ObjectKey, message: &Message) -> Result<HandedIn, Refusal
         ));
     }
     let (dialect, asked) = match submitted {
-        Submitted::Cluster(cluster) => {
+        Submitted::Cluster(mut cluster) => {
+            cluster.declared_on = logged::on_hub(&origin, &value);
             return Ok(HandedIn::Cluster {
                 cluster: cluster.name.clone(),
                 news: ClusterNews::Registered(cluster),

@@ -294,3 +294,77 @@ async fn karmadas_samples_on_a_hub_land_as_karmada_places_them_and_nothing_else_
     }
     scene.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_workload_names_follows_it_and_a_disabled_kind_rests() {
+    let test = "what_a_workload_names_follows_it_and_a_disabled_kind_rests";
+    let hub = Cluster::new("hub").client();
+    serve_karmada(&hub).await;
+    serve_kubefed(&hub).await;
+    let Some(mut scene) = Scene::unwatched(test, hub.clone()).await else {
+        return;
+    };
+    let map = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": {"a": "1"}});
+    let config = |propagation: &str| {
+        json!({"apiVersion": "core.kubefed.io/v1beta1", "kind": "FederatedTypeConfig",
+        "metadata": {"name": "secrets", "namespace": "default"},
+        "spec": {"propagation": propagation, "targetType": {"version": "v1", "kind": "Secret", "pluralName": "secrets", "scope": "Namespaced"},
+            "federatedType": {"group": "types.kubefed.io", "version": "v1beta1", "kind": "FederatedSecret", "pluralName": "federatedsecrets", "scope": "Namespaced"}}})
+    };
+    let namespace = json!({"apiVersion": "types.kubefed.io/v1beta1", "kind": "FederatedNamespace",
+        "metadata": {"name": "default", "namespace": "default"}, "spec": {"placement": {"clusterSelector": {}}}});
+    let secret = json!({"apiVersion": "types.kubefed.io/v1beta1", "kind": "FederatedSecret", "metadata": {"name": "key", "namespace": "default"},
+        "spec": {"template": {"data": {"k": "dg=="}}, "placement": {"clusterSelector": {}}}});
+    let policy = json!({"apiVersion": "policy.karmada.io/v1alpha1", "kind": "PropagationPolicy", "metadata": {"name": "p", "namespace": "default"},
+        "spec": {"propagateDeps": true, "resourceSelectors": [{"apiVersion": "apps/v1", "kind": "Deployment"}],
+            "placement": {"clusterAffinity": {"clusterNames": ["c1"]}}}});
+    let web = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}},
+            "spec": {"containers": [{"name": "a", "image": "a", "envFrom": [{"configMapRef": {"name": "named"}}]}]}}}});
+    for document in [
+        config("Disabled"),
+        map("named"),
+        map("other"),
+        policy,
+        web,
+        namespace,
+        secret,
+    ] {
+        apply(&hub, &document).await;
+    }
+    scene.watcher = Some(scene.bed.hub("one", hub.clone()));
+    let [c1, c2] = &scene.members[..] else {
+        panic!("two were made");
+    };
+    let holds = async |member: &Cluster, kind: &str, name: &str| {
+        held(member, "v1", kind, Some("default"), name)
+            .await
+            .is_some()
+    };
+    eventually("what the Deployment names follows it", async || {
+        holds(c1, "ConfigMap", "named").await
+    })
+    .await;
+    assert!(
+        !holds(c2, "ConfigMap", "named").await,
+        "and goes nowhere else"
+    );
+    let all = changes(&scene.bus).await;
+    for object in [
+        "ConfigMap/default/other",
+        "Secret/default/key",
+        "Namespace/default",
+    ] {
+        assert!(!all.contains_key(object), "{object}: {:?}", all.keys());
+    }
+    // A touch of an object that counts no generation is no change.
+    super::scene::merge(&hub, &map("named"), &json!({"metadata": {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"}}})).await;
+    // KubeFed and its configs go: every kind is propagated.
+    delete(&hub, &config("Enabled")).await;
+    eventually("the Secret lands", async || {
+        holds(c2, "Secret", "key").await
+    })
+    .await;
+    assert_eq!(scene.revisions("ConfigMap/default/named").await, 1);
+    scene.end().await;
+}

@@ -249,6 +249,7 @@ fn empty_summary(name: &ClusterName, known: &fold::ClusterView) -> ClusterSummar
         ready,
         apis,
         pods,
+        declared_on: _,
     } = registered
         .clone()
         .unwrap_or_else(|| Cluster::named(name.clone()));

@@ -159,6 +159,7 @@ fn word(standing: &Standing) -> (&'static str, String) {
             "is not in the log as it stands there: the next ingest that watches the hub takes it"
                 .to_owned(),
         ),
+        Standing::Rests(why) => ("resting", (*why).to_owned()),
         Standing::Deleting => (
             "deleting",
             "is being deleted; its clusters have not all answered, or nobody watches the hub"
@@ -211,7 +212,7 @@ fn table(survey: &Survey) -> String {
     for one in &survey.differences {
         let (word, why) = word(&one.standing);
         let word = match one.standing {
-            Standing::Changed | Standing::Deleting => paint.waiting(word),
+            Standing::Changed | Standing::Rests(_) | Standing::Deleting => paint.waiting(word),
             _ => paint.bad(word),
         };
         table.row(vec![one.place.for_people(), word, why]);

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::HubOrigin;
-use crate::change::{Change, Content};
+use crate::change::{Change, Content, Origin};
 use crate::dialect;
 use crate::digest;
 use crate::epoch::Epoch;
 use crate::fold::{ChangeView, View};
 use crate::log::{ClusterNews, Entry, Event};
-use crate::model::{ClusterName, ObjectKey};
+use crate::model::{Cluster, ClusterName, ObjectKey, OnHub};
 use crate::readiness::Readiness;
 
 /// What the log says, by target.
@@ -29,6 +29,9 @@ pub struct Logged {
     places: BTreeMap<ObjectKey, ObjectKey>,
     /// Clusters whose agents are heard and can do their work.
     online: BTreeSet<ClusterName>,
+    /// What registered each cluster, and is in the fleet still: by its place on which hub.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    clusters: BTreeMap<ClusterName, (String, ObjectKey)>,
 }
 
 /// What the log says about one target.
@@ -100,6 +103,11 @@ impl Logged {
             .clusters()
             .filter(|(_, cluster)| cluster.readiness() == Readiness::Ready);
         logged.online = online.map(|(name, _)| name.clone()).collect();
+        for (_, cluster) in view.clusters() {
+            if let Some(registered) = &cluster.registered {
+                logged.registered(registered);
+            }
+        }
         logged
     }
 
@@ -138,12 +146,15 @@ impl Logged {
                         self.online.insert(event.cluster.clone());
                     }
                     // Of a cluster whose API server does not answer nothing can be asked either.
-                    ClusterNews::Online { trouble: Some(_) }
-                    | ClusterNews::Offline {}
-                    | ClusterNews::Removed {} => {
+                    ClusterNews::Online { trouble: Some(_) } | ClusterNews::Offline {} => {
                         self.online.remove(&event.cluster);
                     }
-                    ClusterNews::Registered(_) => {}
+                    ClusterNews::Removed {} => {
+                        self.online.remove(&event.cluster);
+                        let on_hub = self.clusters.remove(&event.cluster);
+                        return on_hub.into_iter().map(|(_, place)| place).collect();
+                    }
+                    ClusterNews::Registered(ref cluster) => self.registered(cluster),
                 }
                 Vec::new()
             }
@@ -152,6 +163,25 @@ impl Logged {
                 Vec::new()
             }
         }
+    }
+
+    /// A cluster is registered. Where somebody else changed it since (it is cordoned), it is still the hub's object that declared it.
+    fn registered(&mut self, cluster: &Cluster) {
+        let Some(on_hub) = &cluster.declared_on else {
+            return;
+        };
+        if let Ok(place) = on_hub.place.parse() {
+            let hub = on_hub.hub.clone();
+            self.clusters.insert(cluster.name.clone(), (hub, place));
+        }
+    }
+
+    /// The cluster that the object at a place of the hub `hub` registered, while it is in the fleet.
+    pub(super) fn cluster_at(&self, hub: &str, place: &ObjectKey) -> Option<&ClusterName> {
+        let mut clusters = self.clusters.iter();
+        clusters
+            .find(|(_, (on, at))| on == hub && at == place)
+            .map(|(name, _)| name)
     }
 
     fn take(&mut self, sequence: u64, change: &Change) -> Vec<ObjectKey> {
@@ -209,17 +239,35 @@ impl Logged {
         self.places.get(place)
     }
 
+    /// Whether what stands at a place declares something now.
+    pub(super) fn declares(&self, place: &ObjectKey) -> bool {
+        let newest = self.target_of(place).and_then(|target| self.get(target));
+        newest.is_some_and(|newest| newest.digest.is_some())
+    }
+
     /// The places that declare something now, and that the hub `hub` handed in.
-    pub(super) fn places(&self, hub: &str) -> impl Iterator<Item = &ObjectKey> {
+    pub(super) fn places<'a>(&'a self, hub: &'a str) -> impl Iterator<Item = &'a ObjectKey> {
         let declares = move |target: &ObjectKey| {
             let newest = self.targets.get(target);
             newest.is_some_and(|newest| newest.digest.is_some() && newest.by_hub(hub).is_some())
         };
         let places = self.places.iter();
+        let clusters = self.clusters.values();
+        let clusters = clusters.filter(move |(on, _)| on == hub);
         places
             .filter(move |(_, target)| declares(target))
             .map(|(place, _)| place)
+            .chain(clusters.map(|(_, place)| place))
     }
+}
+
+/// Which object of a hub a document was handed in as; none where somebody else is the publisher.
+pub fn on_hub(origin: &Origin, document: &Value) -> Option<OnHub> {
+    let state = HubOrigin::of(origin)?;
+    Some(OnHub {
+        hub: state.hub,
+        place: place_of(document)?.to_string(),
+    })
 }
 
 /// Where a document's object stands on a hub.

@@ -96,7 +96,7 @@ impl Sighting {
     /// Reads a live object, and where it stands on the hub; none where it is no object at all.
     pub fn read(live: &Value) -> Option<(ObjectKey, Self)> {
         let (place, mut sighting) = Self::read_metadata(live)?;
-        sighting.what = read_what(live);
+        sighting.what = What::of(live);
         Some((place, sighting))
     }
 
@@ -138,7 +138,14 @@ impl Sighting {
     }
 }
 
-fn read_what(live: &Value) -> What {
+impl What {
+    /// What a live object declares.
+    pub(super) fn of(live: &Value) -> Self {
+        read(live)
+    }
+}
+
+fn read(live: &Value) -> What {
     let (document, registered) = (document(live), &live["metadata"]["annotations"][REGISTERED]);
     let bytes = Document::from_value(&document);
     let digest = digest::of_bytes(bytes.as_bytes());

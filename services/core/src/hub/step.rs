@@ -12,6 +12,8 @@ pub enum Standing {
     Taken,
     /// It is not in the log as it is, and will be handed in.
     Changed,
+    /// It is not in the log as it is, and rests: why.
+    Rests(&'static str),
     /// It is being deleted, and will be withdrawn or let go.
     Deleting,
     /// It is refused.
@@ -27,15 +29,32 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// How the object at `place` stands.
-    pub(super) fn of(hub: &str, row: &Row, logged: &Logged, place: &ObjectKey) -> Self {
+    /// How the object at `place` stands; `rests` says why it is not handed in, where that is so.
+    pub(super) fn of(
+        hub: &str,
+        row: &Row,
+        logged: &Logged,
+        place: &ObjectKey,
+        rests: Option<&'static str>,
+    ) -> Self {
+        match (Self::by_log(hub, row, logged, place), rests) {
+            (Self::Changed | Self::Refused(_), Some(why)) => Self::Rests(why),
+            (standing, _) => standing,
+        }
+    }
+
+    fn by_log(hub: &str, row: &Row, logged: &Logged, place: &ObjectKey) -> Self {
         let Some(seen) = &row.seen else {
             let newest = logged
                 .target_of(place)
                 .and_then(|target| logged.get(target));
             let is_ours =
                 newest.is_some_and(|newest| row.declares(newest) && newest.by_hub(hub).is_some());
-            return if is_ours { Self::Vanished } else { Self::Gone };
+            let is_registered = logged.cluster_at(hub, place).is_some();
+            return match is_ours || is_registered {
+                true => Self::Vanished,
+                false => Self::Gone,
+            };
         };
         if seen.deleting {
             return Self::Deleting;
@@ -106,7 +125,12 @@ impl Standing {
             Self::Vanished => Some(Report::Vanished),
             Self::Older => Some(Report::Older),
             Self::Taken | Self::Elsewhere(_) if was_refused => Some(Report::Accepted),
-            Self::Taken | Self::Elsewhere(_) | Self::Changed | Self::Deleting | Self::Gone => None,
+            Self::Taken
+            | Self::Elsewhere(_)
+            | Self::Changed
+            | Self::Rests(_)
+            | Self::Deleting
+            | Self::Gone => None,
         }
     }
 }
@@ -132,20 +156,30 @@ pub(super) enum Step {
     Rest(Standing),
 }
 
-/// What is to be done about the object at `place` of `hub`; its kind's definition may be being deleted (`leaves`).
-pub(super) fn step(hub: &str, place: &ObjectKey, row: &Row, logged: &Logged, leaves: bool) -> Step {
+/// What is to be done about the object at `place` of `hub`; its kind's definition may be being deleted (`leaves`), and its kind may rest (`rests`).
+pub(super) fn step(
+    hub: &str,
+    place: &ObjectKey,
+    row: &Row,
+    logged: &Logged,
+    leaves: bool,
+    rests: Option<&'static str>,
+) -> Step {
     let Some(seen) = &row.seen else {
-        return Step::Rest(Standing::of(hub, row, logged, place));
+        return Step::Rest(Standing::of(hub, row, logged, place, rests));
     };
     if seen.deleting {
         return match seen.is_held() {
-            true => delete(hub, place, row, seen, logged, leaves),
+            true if rests.is_some() && !seen.let_go && logged.declares(place) => {
+                Step::Rest(Standing::Deleting)
+            }
+            true => delete(hub, place, row, seen, logged, leaves || rests.is_some()),
             false => Step::Rest(Standing::Deleting),
         };
     }
-    let standing = Standing::of(hub, row, logged, place);
+    let standing = Standing::of(hub, row, logged, place, rests);
     match (&standing, &seen.what) {
-        (Standing::Changed, What::Metadata) => Step::Do(Effect::Fetch {
+        (Standing::Changed | Standing::Rests(_), What::Metadata) => Step::Do(Effect::Fetch {
             place: place.clone(),
         }),
         // Also what is in the log already: a finalizer may have been taken off.

@@ -1,5 +1,7 @@
 //! What is done about objects of a hub, one story after the other.
 
+mod others;
+
 use serde_json::{Value, json};
 
 use super::*;

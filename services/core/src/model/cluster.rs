@@ -57,6 +57,18 @@ pub struct Cluster {
     /// How many pods it has room for in all: no object gets more replicas there; none where that is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<i64>,
+    /// The object of a hub that registered it so; none where nobody's did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared_on: Option<OnHub>,
+}
+
+/// An object of a hub.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OnHub {
+    /// The hub's id.
+    pub hub: String,
+    /// Where the object stands: `KubeFedCluster.core.kubefed.io/kube-federation-system/eu-1`.
+    pub place: String,
 }
 
 fn yes() -> bool {
@@ -123,6 +135,7 @@ impl Cluster {
             ready: true,
             apis: None,
             pods: None,
+            declared_on: None,
         }
     }
 
@@ -202,6 +215,7 @@ impl Cluster {
                 "kinds",
             )?,
             pods: pods.optional_integer()?,
+            declared_on: None,
         })
     }
 
@@ -219,6 +233,8 @@ impl Cluster {
             ready,
             apis,
             pods,
+            // No document says so: it is found out anew from who hands one in.
+            declared_on: _,
         } = self;
         let mut spec = serde_json::json!({"taints": taints, "cordoned": cordoned});
         for (key, value) in [("region", region), ("zone", zone), ("provider", provider)] {

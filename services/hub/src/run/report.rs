@@ -33,7 +33,7 @@ pub(super) async fn tell(
         Report::Vanished => {
             tracing::error!(
                 %place,
-                "vanished from the hub without a deletion: nothing is removed; `fleetcast hub diff` shows and settles it"
+                "vanished from the hub without a deletion: nothing is removed, a cluster stays in the fleet; `fleetcast hub diff` shows and settles it"
             );
             return;
         }

@@ -24,7 +24,10 @@ const DIALECTS: [(&str, Option<&[&str]>); 6] = [
         "scheduling.kubefed.io",
         Some(&["ReplicaSchedulingPreference"]),
     ),
-    ("core.kubefed.io", Some(&["KubeFedCluster"])),
+    (
+        "core.kubefed.io",
+        Some(&["KubeFedCluster", "FederatedTypeConfig"]),
+    ),
     (
         "policy.karmada.io",
         Some(&[
@@ -107,6 +110,14 @@ pub(crate) async fn discover(api: &Api) -> Result<Served, kube::Error> {
         served.groups.insert(group.name, version);
     }
     Ok(served)
+}
+
+impl Served {
+    /// Whether KubeFed's FederatedTypeConfigs are served.
+    pub(crate) fn has_types(&self) -> bool {
+        let mut kinds = self.kinds.iter();
+        kinds.any(|kind| kind.kind == "FederatedTypeConfig")
+    }
 }
 
 /// Whether the kinds of a group are a dialect's.

@@ -26,6 +26,8 @@ pub(super) struct Report {
     pub(super) unread: Vec<Unread>,
     /// What is being deleted on the hub, and is not taken.
     pub(super) deleting: Vec<String>,
+    /// What is not propagated, and why: it is not taken either.
+    pub(super) resting: Vec<Resting>,
     /// Clusters that something lands in.
     pub(super) members: Vec<Member>,
     /// Where each object would land, and what that would change.
@@ -49,6 +51,13 @@ pub(super) struct Unread {
     /// The field; empty where it is none in particular.
     pub(super) field: String,
     /// Why.
+    pub(super) message: String,
+}
+
+/// An object of the hub that is not propagated.
+#[derive(Debug, Serialize)]
+pub(super) struct Resting {
+    pub(super) document: String,
     pub(super) message: String,
 }
 
@@ -154,6 +163,14 @@ impl Report {
             taken: taken(kinds),
             unread: refused.chain(unlisted).collect(),
             deleting: deleting.map(|place| place.for_people()).collect(),
+            resting: inventory
+                .resting
+                .iter()
+                .map(|(place, why)| Resting {
+                    document: place.for_people(),
+                    message: (*why).to_owned(),
+                })
+                .collect(),
             members: Vec::new(),
             objects: Vec::new(),
             untaken: Vec::new(),

@@ -181,6 +181,9 @@ fn unread(report: &Report, paint: Paint) -> String {
     for place in &report.deleting {
         text += &format!("{place} is being deleted on the hub, and is not taken\n");
     }
+    for one in &report.resting {
+        text += &format!("{} is not taken: it {}\n", one.document, one.message);
+    }
     match text.is_empty() {
         true => text,
         false => text + "\n",

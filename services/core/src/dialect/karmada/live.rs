@@ -249,6 +249,8 @@ pub struct Concern {
     /// Whether it concerns objects of every kind where it selects none.
     or_all: bool,
     selectors: Vec<ResourceSelector>,
+    /// Whether what the objects name follows them.
+    takes_along: bool,
     /// The override policies that it waits for.
     waits_for: Vec<String>,
 }
@@ -264,6 +266,7 @@ impl Concern {
                     namespace: policy.namespace,
                     or_all: false,
                     selectors: policy.selectors,
+                    takes_along: policy.propagate_deps,
                     waits_for: policy.dependent_overrides,
                 })
             }
@@ -273,6 +276,7 @@ impl Concern {
                     namespace: policy.namespace,
                     or_all: true,
                     selectors: policy.selectors,
+                    takes_along: false,
                     waits_for: Vec::new(),
                 })
             }
@@ -284,6 +288,11 @@ impl Concern {
     pub fn propagates(&self) -> impl Iterator<Item = (&str, &str)> {
         let selectors = self.selectors.iter().filter(|_| !self.or_all);
         selectors.map(|selector| (selector.api_version.as_str(), selector.kind.as_str()))
+    }
+
+    /// Whether what the objects that it propagates name follows them.
+    pub fn takes_along(&self) -> bool {
+        self.takes_along
     }
 
     /// Whether it waits for the override policy `key` before it propagates anything.
