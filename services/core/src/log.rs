@@ -21,6 +21,10 @@ pub struct Entry {
 }
 
 /// What happened.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "events are read one by one, and most of them are decisions"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// An object was declared or withdrawn.
