@@ -12,6 +12,7 @@ use fleetcast_core::epoch::{Beginning, Epoch};
 use fleetcast_core::log::{ClusterEvent, ClusterNews, Entry, Event};
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::placer::Fence;
+use fleetcast_core::reconcile::Strays;
 use fleetcast_core::time::Time;
 use fleetcast_core::work::{self, Stamp, Work};
 use schemars::JsonSchema;
@@ -46,6 +47,9 @@ pub struct Heartbeat {
     /// How much room the cluster has, as it was measured last; none where nobody measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Capacity>,
+    /// What is ours in the cluster and in nobody's work; none where nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strays: Option<Strays>,
 }
 
 /// An agent is to go through all its work again; the message's id says which call it is, so that a repeat is none.

@@ -18,6 +18,7 @@ use fleetcast_core::model::{
 };
 use fleetcast_core::placement::Exclusion;
 use fleetcast_core::placer::Fence;
+use fleetcast_core::reconcile::Strays;
 use fleetcast_core::time::Time;
 use fleetcast_core::work::{self, Stamp, Work};
 use fleetcast_schemas::Message;
@@ -538,6 +539,7 @@ fn others() -> Vec<Sample> {
         transitions: 0,
         trouble: None,
         capacity: None,
+        strays: None,
     };
     let following = Heartbeat {
         epoch: Some(beginning.epoch.clone()),
@@ -563,6 +565,14 @@ fn others() -> Vec<Sample> {
                 pods: 41,
             },
             kubernetes: "v1.36.0".to_owned(),
+        }),
+        ..following.clone()
+    };
+    let with_strays = Heartbeat {
+        strays: Some(Strays {
+            count: 31,
+            more: false,
+            objects: vec![object(WEB)],
         }),
         ..following.clone()
     };
@@ -639,6 +649,12 @@ fn others() -> Vec<Sample> {
             "measured",
             event::heartbeat(&measured, &lane, time(2_270)),
             &measured,
+        ),
+        sample(
+            "heartbeat",
+            "strays",
+            event::heartbeat(&with_strays, &lane, time(2_270)),
+            &with_strays,
         ),
         sample(
             "replay",

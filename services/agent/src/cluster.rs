@@ -93,6 +93,11 @@ impl Cluster {
         observe::copy(work, live, &self.reporting)
     }
 
+    /// Whether `live` carries our marks, as `object`.
+    pub fn is_ours(live: &Value, object: &ObjectKey) -> bool {
+        manifest::is_ours(live, object)
+    }
+
     /// What is seen where a copy is gone; `live` is how it was last.
     pub fn sight_of_nothing(live: &Value) -> Sight {
         observe::nothing(version(live))

@@ -133,6 +133,7 @@ async fn tell(bus: &Bus, lane: &Lane, trouble: &Trouble, transitions: u64) -> In
             transitions,
             trouble: Some(trouble),
             capacity: None,
+            strays: None,
         };
         let message = event::heartbeat(&heartbeat, lane, fleetcast_bus::now());
         if let Ok(Err(error)) = tokio::time::timeout(HEARTBEAT, bus.publish(message)).await {

@@ -11,6 +11,7 @@
 //! | `documents` | [`past::Documents`] |
 //! | `ahead` | [`ahead::Ahead`] |
 //! | `held` | [`held::Held`] |
+//! | `strays` | [`strays::Strays`] |
 //! | `rebuild` | [`past::Rebuilding`], in many messages |
 //!
 //! A query that cannot be answered gets `{"refusal": {"document": 0, "field", "message"}}`. Times are RFC 3339; ages are left to the reader.
@@ -21,6 +22,7 @@ pub(crate) mod explain;
 pub mod held;
 mod moment;
 pub mod past;
+pub mod strays;
 
 impl From<ClusterSummary> for Cluster {
     /// The cluster as it is registered.

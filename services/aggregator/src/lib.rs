@@ -8,6 +8,7 @@
 //! | answering | `query` |
 //! | what the objects of a hub are told | `statuses` |
 //! | how much room clusters have | `capacities` |
+//! | strays, as agents tell of them | `strays` |
 //! | the past | `past` |
 //! | the checkpoint | `keeper` |
 //!
@@ -24,6 +25,7 @@ mod query;
 mod reader;
 mod shared;
 mod statuses;
+mod strays;
 mod touched;
 
 use std::path::PathBuf;
@@ -100,6 +102,7 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
         () = query::prepare(&shared, &historian) => Ok(()),
         () = statuses::tell(&shared, statuses) => Ok(()),
         () = capacities::listen(&shared, heartbeats) => Ok(()),
+        () = strays::follow(&bus, &shared.strays) => Ok(()),
         never = follow::follow(&bus, &shared, &mut keeper) => match never {},
         () = &mut stopped => Ok(()),
     };

@@ -6,8 +6,8 @@ use std::time::Duration;
 use fleetcast_bus::{Bus, Delivery, Error, Subscription};
 use fleetcast_core::Refusal;
 use fleetcast_core::fold::View;
-use fleetcast_core::model::ObjectKey;
 use fleetcast_core::model::object::ObjectQuery;
+use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_schemas::codec::JSON;
 use fleetcast_schemas::envelope::DATACONTENTTYPE;
 use fleetcast_schemas::request::Answer;
@@ -112,6 +112,7 @@ enum Question {
     Documents(Option<ObjectKey>),
     Ahead(Option<ObjectKey>),
     Held,
+    Strays,
 }
 
 impl Question {
@@ -130,6 +131,7 @@ impl Question {
             ("documents", object) => Ok(Self::Documents(object)),
             ("ahead", object) => Ok(Self::Ahead(object)),
             ("held", _) => Ok(Self::Held),
+            ("strays", _) => Ok(Self::Strays),
             (what @ ("explain" | "history" | "diff"), None) => {
                 Err(Refusal::new("object", format!("{what} needs an object")))
             }
@@ -138,7 +140,7 @@ impl Question {
             (other, _) => Err(Refusal::new(
                 "what",
                 format!(
-                    "{other:?} is none of objects, explain, clusters, digest, history, diff, documents, ahead, held"
+                    "{other:?} is none of objects, explain, clusters, digest, history, diff, documents, ahead, held, strays"
                 ),
             )),
         }
@@ -167,8 +169,8 @@ impl Question {
             )),
             Self::Ahead(object) => Built::Ahead(ahead::ahead(view, object.as_ref(), cluster)),
             Self::Held => Built::Held(held::held(view, cluster)),
-            Self::History(_) | Self::Diff(_) => {
-                return Err(Refusal::new("what", "is asked of the streams"));
+            Self::History(_) | Self::Diff(_) | Self::Strays => {
+                return Err(Refusal::new("what", "is not asked of the view"));
             }
         })
     }
@@ -259,6 +261,13 @@ async fn answer(
                 .await?;
             return Ok(json(&compared));
         }
+        Question::Strays => {
+            let (as_of, _, ()) = look(shared, |_| ()).await;
+            return Ok(json(&answer::strays::Strays {
+                as_of,
+                clusters: strays(shared, request.cluster.as_ref()),
+            }));
+        }
         Question::Objects(_)
         | Question::Explain(_)
         | Question::Clusters
@@ -318,6 +327,20 @@ pub(crate) async fn prepare(shared: &Shared, historian: &Historian) {
             return std::future::pending().await;
         }
     }
+}
+
+/// What agents tell of strays, of all clusters or of one.
+fn strays(shared: &Shared, cluster: Option<&ClusterName>) -> Vec<answer::strays::ClusterStrays> {
+    let told = shared.strays.all().into_iter();
+    told.filter(|(name, _)| cluster.is_none_or(|cluster| cluster == name))
+        .map(|(cluster, (strays, told))| answer::strays::ClusterStrays {
+            cluster,
+            count: strays.count,
+            more: strays.more,
+            objects: strays.objects,
+            told,
+        })
+        .collect()
 }
 
 /// Waits until the view is folded as far as the request wants, and as far as the streams reached when folding began.

@@ -4,6 +4,7 @@ use fleetcast_core::fold::View;
 use tokio::sync::{RwLock, watch};
 
 use crate::capacities::Capacities;
+use crate::strays;
 use crate::touched::Touched;
 
 /// The section of a base that holds the view.
@@ -16,6 +17,8 @@ pub(crate) struct Shared {
     pub(crate) view: RwLock<View>,
     /// How far it is.
     pub(crate) progress: watch::Sender<Progress>,
+    /// What agents tell of strays.
+    pub(crate) strays: strays::Told,
     /// What changed in it, where somebody wants to be told.
     pub(crate) touched: Option<Touched>,
     /// How much room clusters have, as heartbeats say it: not in the log, and so not in the view.

@@ -94,7 +94,7 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Show where objects are, now or at any moment of the past
     #[command(
-        after_help = "Examples:\n  fleetcast get\n  fleetcast get deployment/shop/web -o wide\n  fleetcast get --cluster eu-1 -o json\n  fleetcast get --cluster eu-1 --at 2026-11-01T14:03:00Z     what was there then\n  fleetcast get deployment/shop/web --at 812                 before the event behind log sequence 812\n  fleetcast get --at 10m                                     ten minutes ago"
+        after_help = "Examples:\n  fleetcast get\n  fleetcast get deployment/shop/web -o wide\n  fleetcast get --cluster eu-1 -o json\n  fleetcast get --cluster eu-1 --at 2026-11-01T14:03:00Z     what was there then\n  fleetcast get deployment/shop/web --at 812                 before the event behind log sequence 812\n  fleetcast get --at 10m                                     ten minutes ago\n  fleetcast get --strays                                     copies that nobody decided about"
     )]
     Get(GetArgs),
     /// Show the causal chain of one object: change, decision, work, acknowledgement, and the first broken link
@@ -380,6 +380,9 @@ pub(crate) struct GetArgs {
     /// Only what is in this cluster
     #[arg(long, value_parser = cluster_name)]
     pub(crate) cluster: Option<ClusterName>,
+    /// Show what carries Fleetcast's marks in clusters and is in nobody's work
+    #[arg(long, conflicts_with_all = ["object", "at"])]
+    pub(crate) strays: bool,
     /// Wait until the view is folded up to this log sequence
     #[arg(long, value_name = "SEQ")]
     pub(crate) min_seq: Option<u64>,

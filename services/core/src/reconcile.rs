@@ -16,6 +16,7 @@ mod fact;
 mod held;
 mod outbox;
 mod queue;
+mod strays;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,10 +31,12 @@ use crate::time::Time;
 use crate::work::{self, Work};
 
 pub use fact::{Copied, Effect, Fact, Pause, Sight, WatchNews, WatchedKind};
+pub use strays::Strays;
 
 use held::{Held, Said, Wanted};
 use outbox::Outbox;
 use queue::{Ended, Queue};
+use strays::Known;
 
 /// How many objects are worked on at the same time in one cluster.
 const CONCURRENCY: usize = 16;
@@ -106,6 +109,7 @@ pub struct Agent {
     queue: Queue,
     outbox: Outbox,
     held: Held,
+    strays: Known,
     /// The newest decision met per object in this epoch, as (number of the epoch that made it, its own): an older one is never carried out.
     newest: BTreeMap<ObjectKey, (u64, u64)>,
     sync: Sync,
@@ -133,6 +137,7 @@ impl Agent {
             cluster,
             inventory: memory.n > 0,
             held: Held::default(),
+            strays: Known::default(),
             have: memory.clone(),
             remembered: memory,
             remember_at: now,
@@ -198,6 +203,14 @@ impl Agent {
         self.held.work(object)
     }
 
+    /// What is ours in the cluster and in nobody's work; none where there is nothing, or where that is not known yet.
+    pub fn strays(&self) -> Option<Strays> {
+        let knows = self.knows_all() && self.syncs > 0;
+        let in_work =
+            |object: &ObjectKey| self.held.work(object).is_some() || self.queue.is_open(object);
+        self.strays.tell(in_work).filter(|_| knows)
+    }
+
     /// What is to be kept in the cluster now.
     pub fn memory(&self) -> Memory {
         let (n, sequence) = self
@@ -240,7 +253,11 @@ impl Agent {
                     self.ended(ended, (outcome, held), message, sight, now);
                 }
             }
+            Fact::Stray(object) => self.strays.shown(&object),
             Fact::Observed { object, sight } => {
+                if sight.copy.is_none() {
+                    self.strays.gone(&object);
+                }
                 let open = self.queue.is_open(&object);
                 if open && sight.copy.is_none() {
                     self.queue.hurry(&object);
@@ -249,6 +266,7 @@ impl Agent {
                 self.look_again(wanted);
             }
             Fact::Watch(kind, news) => {
+                self.strays.watch(&kind, &news);
                 let queue = &self.queue;
                 let unseen = self
                     .held
@@ -296,6 +314,9 @@ impl Agent {
             });
         }
         if let Some(change) = self.held.next_change() {
+            if let Effect::Unwatch(kind) = &change {
+                self.strays.unwatch(kind);
+            }
             return Some(change);
         }
         if self.connected {
@@ -428,8 +449,10 @@ impl Agent {
         }
         if whole {
             let queue = &self.queue;
-            self.held
+            let left = self
+                .held
                 .keep_only(|object| named.contains(object) || queue.is_open(object));
+            left.iter().for_each(|object| self.strays.shown(object));
         }
         (self.have.n, self.have.sequence) = (upto, sequence);
         self.syncs += 1;

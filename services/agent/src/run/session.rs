@@ -397,12 +397,14 @@ impl Session {
         }
     }
 
-    /// Reads what a watch shows; copies in nobody's work are passed over.
+    /// Reads what a watch shows.
     fn read_shown(&mut self, kind: WatchedKind, shown: Shown) -> Option<Fact> {
         let news = match shown {
             Shown::Object(live) => {
                 let object = Cluster::object_of(&live)?;
-                let work = self.agent.held(&object)?;
+                let Some(work) = self.agent.held(&object) else {
+                    return Cluster::is_ours(&live, &object).then_some(Fact::Stray(object));
+                };
                 let sight = self.cluster.sight(work, &live);
                 return Some(Fact::Observed { object, sight });
             }
@@ -482,6 +484,7 @@ impl Session {
                     transitions: self.transitions,
                     trouble: self.trouble.get(),
                     capacity: self.measured.get(),
+                    strays: self.agent.strays(),
                 };
                 self.publish(event::heartbeat(&heartbeat, &self.lane, now()))
                     .await;

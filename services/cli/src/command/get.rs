@@ -1,5 +1,7 @@
 //! `fleetcast get`: where objects are.
 
+mod strays;
+
 use fleetcast_aggregator::answer::{AsOf, ObjectSummary, Objects, PolicySummary, Request, Row};
 use fleetcast_aggregator::client;
 use fleetcast_core::health::State;
@@ -12,6 +14,9 @@ use crate::select;
 
 pub(crate) async fn run(bus: &BusArgs, args: &GetArgs) -> Result<(), Failure> {
     let bus = service::bus(bus).await?;
+    if args.strays {
+        return strays::run(&bus, args).await;
+    }
     let request = Request {
         min_log: args.min_seq,
         cluster: args.cluster.clone(),

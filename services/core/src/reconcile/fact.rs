@@ -43,6 +43,8 @@ pub enum Fact {
         /// What is seen.
         sight: Sight,
     },
+    /// A watch shows a copy that is ours and in nobody's work.
+    Stray(ObjectKey),
     /// The watch of one kind goes on in another way.
     Watch(WatchedKind, WatchNews),
     /// Work that a local copy holds: what the cluster was last told to hold, taken up again before anybody on the bus can say so.

@@ -278,14 +278,18 @@ impl Held {
         }
     }
 
-    pub(super) fn keep_only(&mut self, keep: impl Fn(&ObjectKey) -> bool) {
+    /// Looks after nothing else any more: of which the copies were shown.
+    pub(super) fn keep_only(&mut self, keep: impl Fn(&ObjectKey) -> bool) -> Vec<ObjectKey> {
         let gone: Vec<ObjectKey> = self
             .items
             .keys()
             .filter(|object| !keep(object))
             .cloned()
             .collect();
+        let is_there = |object: &&ObjectKey| self.items.get(object).is_some_and(|item| item.shown);
+        let left = gone.iter().filter(is_there).cloned().collect();
         gone.iter().for_each(|object| self.forget(object));
+        left
     }
 
     pub(super) fn next_change(&mut self) -> Option<Effect> {
