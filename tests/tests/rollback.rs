@@ -7,6 +7,7 @@ use fleetcast_bus::streams;
 use fleetcast_core::model::ObjectKey;
 use fleetcast_simulator::Cluster;
 use fleetcast_tests::harness::{Bed, Binary, config_map, eventually, held, nats_server};
+use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn going_back_is_shown_first_and_then_appended() {
@@ -128,4 +129,74 @@ async fn going_back_is_shown_first_and_then_appended() {
         .map(|one: &Revision| one.revision)
         .collect();
     assert_eq!(numbers, [1, 2, 3]);
+}
+
+/// Shows that a policy goes back as an object does, and takes along what it places.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_policy_goes_back_to_a_revision_with_what_it_places() {
+    let Some(server) = nats_server("one_policy_goes_back_to_a_revision_with_what_it_places") else {
+        return;
+    };
+    let bed = Bed::new(server.clone());
+    let clusters = [Cluster::new("c1"), Cluster::new("c2")];
+    let bus = bed.bus().await;
+    let _services = (bed.ingest("a"), bed.aggregator());
+    let _agents = clusters.each_ref().map(|cluster| bed.agent(cluster));
+    bed.register(&bus, &["c1", "c2"]).await;
+    let there = async |cluster: &Cluster| {
+        let copy = held(cluster, "v1", "ConfigMap", Some("default"), "web").await;
+        copy.is_some()
+    };
+    let policy = |clusters: &[&str]| {
+        json!({"apiVersion": "policy.karmada.io/v1alpha1", "kind": "PropagationPolicy", "metadata": {"name": "web", "namespace": "default"},
+            "spec": {"resourceSelectors": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "web"}],
+                "placement": {"clusterAffinity": {"clusterNames": clusters}}}})
+    };
+    let web = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web", "namespace": "default"}, "data": {"text": "one"}});
+    let folder = tempfile::tempdir().expect("a folder");
+    let fleetcast = Binary::new(folder.path(), server);
+    let url = bed.connect.url.as_str();
+    let apply = |document: &Value| {
+        let file = folder.path().join("it.json");
+        std::fs::write(file, document.to_string()).expect("written");
+        fleetcast.done(&["--nats", url, "apply", "-f", "it.json"]);
+    };
+    apply(&policy(&["c1"]));
+    apply(&web);
+    eventually("it is where the policy says", async || {
+        there(&clusters[0]).await && !there(&clusters[1]).await
+    })
+    .await;
+    apply(&policy(&["c2"]));
+    eventually("and goes where it says next", async || {
+        there(&clusters[1]).await
+    })
+    .await;
+    bed.settled(&bus, "ConfigMap/default/web", 1).await;
+
+    let named = "propagationpolicy.policy.karmada.io/default/web";
+    let run = |more: &[&str]| {
+        let args = ["--nats", url, "rollback", named, "--to"];
+        fleetcast.run(&[&args[..], more].concat())
+    };
+    let shown = run(&["1"]);
+    assert_eq!(shown.status, 1, "{shown:?}");
+    for part in ["2 → as 1", "configmap/default/web", "by its policy"] {
+        assert!(shown.out.contains(part), "{part:?} in {}", shown.out);
+    }
+    assert!(shown.err.contains("nothing is changed"), "{}", shown.err);
+    let wrong = run(&["9", "--yes"]);
+    assert!(
+        wrong.status == 1 && wrong.err.contains("there are 1 to 2"),
+        "{wrong:?}"
+    );
+    let done = run(&["1", "--yes"]);
+    assert!(
+        done.status == 0 && done.out.contains("as revision 1 is revision 3"),
+        "{done:?}"
+    );
+    eventually("it is where the policy said first", async || {
+        there(&clusters[0]).await
+    })
+    .await;
 }

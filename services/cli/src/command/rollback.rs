@@ -69,7 +69,7 @@ pub(crate) async fn run(args: &BusArgs, rollback: &RollbackArgs) -> Result<(), F
     let bus = service::bus(args).await?;
     let all = documents(&bus, None, None, None).await?;
     let (then, now, prune) = match (&rollback.object, &rollback.at) {
-        (Some(text), _) => one(&bus, text, rollback.to.unwrap_or_default()).await?,
+        (Some(text), _) => one(&bus, &all, text, rollback.to.unwrap_or_default()).await?,
         (None, Some(at)) => {
             let namespace = rollback.namespace.as_deref();
             let then = documents(&bus, None, namespace, Some(at.clone())).await?;
@@ -115,10 +115,18 @@ async fn documents(
 /// One object as a revision of it said; a revision that withdraws it withdraws it again.
 async fn one(
     bus: &Bus,
+    all: &Documents,
     text: &str,
     revision: u64,
 ) -> Result<(Documents, Documents, bool), Failure> {
-    let object = select::one(bus, text, &Request::default()).await?;
+    // Policies are placed nowhere themselves, and not listed among the objects.
+    let query = select::parse(text)?;
+    let is_meant =
+        |row: &&DocumentRow| policies::is_policy(&row.object) && query.matches(&row.object);
+    let object = match all.objects.iter().find(is_meant) {
+        Some(policy) => policy.object.clone(),
+        None => select::one(bus, text, &Request::default()).await?,
+    };
     let request = Request::default();
     let history: History = client::query(bus, "history", Some(&object), &request).await?;
     let found = history
