@@ -47,6 +47,8 @@ pub const DIGEST: &str = "fleetcast-digest";
 pub const ENCODING: &str = "fleetcast-encoding";
 /// On work: which key authenticates it, and the keyed digest, `<key id>.<base64url>`.
 pub const MAC: &str = "fleetcast-mac";
+/// On heartbeats and sync requests: the id of the key that the agent holds its work against.
+pub const WORK_KEY: &str = "fleetcast-work-key";
 /// On a submission: it is a change although the newest revision says the same.
 pub const ANEW: &str = "fleetcast-anew";
 /// JetStream's message id.

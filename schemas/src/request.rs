@@ -141,6 +141,28 @@ pub enum SyncAsk {
         /// The body's digest.
         digest: String,
     },
+    /// Its credentials, renewed.
+    Renew {
+        /// The JWT of the user, as it is.
+        jwt: String,
+    },
+}
+
+/// The answer to [`SyncAsk::Renew`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Renewal {
+    /// Why it is not renewed; empty where it is.
+    #[serde(default)]
+    pub refused: String,
+    /// The new JWT, of the same user.
+    #[serde(default)]
+    pub jwt: String,
+    /// The id of the new work key; empty where there is none.
+    #[serde(default)]
+    pub key: String,
+    /// The new work key, wrapped with the one that the agent has.
+    #[serde(default)]
+    pub wrapped: String,
 }
 
 /// The header that says which part of an answer in several messages this one is.

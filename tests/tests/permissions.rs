@@ -13,6 +13,8 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 
 mod permissions {
+    pub(crate) mod forging;
+    pub(crate) mod local;
     pub(crate) mod page;
     pub(crate) mod revoking;
     pub(crate) mod table;

@@ -8,6 +8,7 @@
 //! | one agent acts per cluster | [`cluster::lease`] |
 //! | what an agent keeps in its cluster | [`cluster::memory`] |
 //! | what it applied is watched | `run/session.rs`, `cluster/observe.rs` |
+//! | the keys that work is held against, credentials that renew themselves | `keys.rs` |
 //! | what keeps the agent from its work | [`trouble`] |
 //! | how much room the cluster has | [`measure`] |
 //! | a local copy of what the cluster should hold | `local.rs` |
@@ -16,6 +17,7 @@
 //! own inboxes, and nothing else. **Invariant**: whether and what to write to the cluster is decided without IO, in `cluster/decide.rs`.
 
 pub mod cluster;
+mod keys;
 mod local;
 pub mod measure;
 mod run;

@@ -17,9 +17,10 @@ use tokio::sync::watch;
 use crate::cluster::Reporting;
 use crate::cluster::lease::Lease;
 use crate::cluster::memory::{Kept, Store};
+use crate::keys::Keys;
 use crate::local;
 use crate::trouble::Trouble;
-use session::{End, Session};
+use session::{End, Place, Session};
 
 /// Between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_millis(HEARTBEAT_MS.unsigned_abs());
@@ -74,7 +75,10 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
     } = options;
     let lane = Lane::new(cluster, partitions);
     bus.inbox_prefix = Some(lane.inbox_prefix());
+    let keys = Keys::of(&bus.credentials)?;
     let bus = Bus::connect_in_background(&bus).await?;
+    let renewing = tokio::spawn(keys.clone().renew(bus.clone(), lane.clone()));
+    let _renewing = AbortOnDrop(renewing.abort_handle());
     let store = Store::new(client.clone());
     let trouble = Trouble::default();
     let mut transitions = 0;
@@ -82,7 +86,7 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
         let begun = async {
             tokio::select! {
                 begun = begin(&client, &store, &identity, &trouble) => begun,
-                never = tell(&bus, &lane, &trouble, transitions) => match never {},
+                never = tell(&bus, &lane, &keys, &trouble, transitions) => match never {},
             }
         };
         let Some((lease, kept)) = until_stopped(&mut stop, begun).await else {
@@ -90,7 +94,12 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
         };
         transitions = kept.transitions;
         let (reporting, state) = (reporting.clone(), state.as_deref());
-        let session = Session::new(&bus, &lane, &client, &store, kept, reporting, state)?;
+        let place = Place {
+            bus: &bus,
+            lane: &lane,
+            keys: &keys,
+        };
+        let session = Session::new(&place, &client, &store, kept, reporting, state)?;
         let session = session.measuring(measure_every);
         match session.run(lease, &trouble, &mut stop).await? {
             End::Stopped => return Ok(()),
@@ -98,6 +107,15 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
                 tracing::warn!(cluster = %lane.cluster, reason, "the cluster's lease is lost");
             }
         }
+    }
+}
+
+/// Ends a task with whoever began it.
+struct AbortOnDrop(tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -119,7 +137,13 @@ async fn begin(
 }
 
 /// While there is no session: tells of trouble, where there is any. An agent that only waits for another one's lease says nothing, since the other one does.
-async fn tell(bus: &Bus, lane: &Lane, trouble: &Trouble, transitions: u64) -> Infallible {
+async fn tell(
+    bus: &Bus,
+    lane: &Lane,
+    keys: &Keys,
+    trouble: &Trouble,
+    transitions: u64,
+) -> Infallible {
     loop {
         tokio::time::sleep(HEARTBEAT).await;
         let Some(trouble) = trouble.get() else {
@@ -135,7 +159,8 @@ async fn tell(bus: &Bus, lane: &Lane, trouble: &Trouble, transitions: u64) -> In
             capacity: None,
             strays: None,
         };
-        let message = event::heartbeat(&heartbeat, lane, fleetcast_bus::now());
+        let mut message = event::heartbeat(&heartbeat, lane, fleetcast_bus::now());
+        keys.tell(&mut message.headers);
         if let Ok(Err(error)) = tokio::time::timeout(HEARTBEAT, bus.publish(message)).await {
             tracing::debug!(cluster = %lane.cluster, %error, "a heartbeat was not published");
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use fleetcast_bus::work_key::Forged;
 use fleetcast_bus::{Bus, bodies};
 use fleetcast_core::document::Document;
 use fleetcast_core::model::ApplyPolicy;
@@ -18,6 +19,7 @@ use fleetcast_schemas::subject::Lane;
 use fleetcast_schemas::{DecodeError, Headers, Message, event};
 use futures::{StreamExt, TryStreamExt};
 
+use crate::keys::Keys;
 use collect::{Collected, Collector};
 
 /// How long an answer may take, with its large bodies.
@@ -40,21 +42,26 @@ pub(crate) enum Error {
     /// An item does not say what it is about.
     #[error("the work with sequence {0} cannot be read: {1}")]
     Unreadable(u64, DecodeError),
+    /// Nothing proves that ingest wrote an item.
+    #[error("the work with sequence {0} is refused: {1}")]
+    Forged(u64, Forged),
 }
 
 /// Asks for one cluster.
 pub(crate) struct Asker {
     bus: Bus,
     lane: Lane,
+    keys: Keys,
     /// Large bodies of an answer that did not come to its end, so that the next attempt needs fewer.
     bodies: Mutex<BTreeMap<String, Vec<u8>>>,
 }
 
 impl Asker {
-    pub(crate) fn new(bus: Bus, lane: Lane) -> Self {
+    pub(crate) fn new(bus: Bus, lane: Lane, keys: Keys) -> Self {
         Self {
             bus,
             lane,
+            keys,
             bodies: Mutex::default(),
         }
     }
@@ -83,6 +90,9 @@ impl Asker {
                 if let Some(digest) = digest {
                     self.bodies().insert(digest, message.payload.clone());
                 }
+                self.keys
+                    .verify(&message)
+                    .map_err(|why| Error::Forged(sequence, why))?;
                 let work = self
                     .read(&message)
                     .map_err(|error| Error::Unreadable(sequence, error))?;
@@ -192,6 +202,7 @@ impl Asker {
 
     fn ask(&self, ask: &SyncAsk) -> Message {
         let mut headers = Headers::default();
+        self.keys.tell(&mut headers);
         Message {
             subject: self.lane.sync(),
             payload: codec::encode(ask, &mut headers),

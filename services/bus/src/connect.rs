@@ -6,8 +6,6 @@ use std::time::Duration;
 use async_nats::jetstream;
 use async_nats::{Client, ConnectOptions, Event, HeaderMap};
 use backon::{ExponentialBuilder, Retryable};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use fleetcast_schemas::{Headers, Message};
 use futures::StreamExt;
@@ -293,6 +291,17 @@ impl Bus {
             .map_err(Error::unavailable)
     }
 
+    /// Connects anew, with the credentials as they are now.
+    ///
+    /// # Errors
+    /// Where the connection is closed for good.
+    pub async fn reconnect(&self) -> Result<(), Error> {
+        self.client
+            .force_reconnect()
+            .await
+            .map_err(Error::unavailable)
+    }
+
     /// A new inbox of ours.
     pub fn new_inbox(&self) -> String {
         self.client.new_inbox()
@@ -313,34 +322,25 @@ fn from_file(path: &Path) -> Result<(String, ConnectOptions), Error> {
         let file = CredentialsFile::read(path).map_err(|error| error.to_string())?;
         let pair = nkeys::KeyPair::from_seed(&file.seed)
             .map_err(|_| format!("{}: the seed of the user is none", path.display()))?;
-        Ok((file.jwt, pair))
+        Ok((file, pair))
     };
-    let (jwt, _) = read(path).map_err(Error::Unfit)?;
-    let name = name_of(&jwt).ok_or_else(|| {
+    let (file, _) = read(path).map_err(Error::Unfit)?;
+    let name = file.claims().ok_or_else(|| {
         let why = "the JWT of the user has no name that can stand in a subject";
         Error::Unfit(format!("{}: {why}", path.display()))
     })?;
     let path = path.to_owned();
     let options = ConnectOptions::with_auth_callback(move |nonce| {
-        let signed = read(&path).and_then(|(jwt, pair)| {
+        let signed = read(&path).and_then(|(file, pair)| {
             let signature = pair.sign(&nonce).map_err(|error| error.to_string())?;
             let mut auth = async_nats::Auth::new();
-            auth.jwt = Some(jwt);
+            auth.jwt = Some(file.jwt);
             auth.signature = Some(signature);
             Ok(auth)
         });
         std::future::ready(signed.map_err(async_nats::AuthError::new))
     });
-    Ok((name, options))
-}
-
-/// The name in a user's JWT, where it is a token of a subject.
-fn name_of(jwt: &str) -> Option<String> {
-    let claims = URL_SAFE_NO_PAD.decode(jwt.split('.').nth(1)?).ok()?;
-    let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
-    let name = claims["name"].as_str()?;
-    let plain = |c: char| c.is_ascii_graphic() && !".*>".contains(c);
-    (!name.is_empty() && name.chars().all(plain)).then(|| name.to_owned())
+    Ok((name.name, options))
 }
 
 /// How long to wait between attempts: from 100 ms, doubled up to 5 s, with jitter, without end.

@@ -32,6 +32,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use crate::work_key::WorkKey;
 
 const JWT: &str = "NATS USER JWT";
@@ -93,6 +96,17 @@ pub struct CredentialsFile {
     pub sealing_keys: Vec<String>,
 }
 
+/// What a user's JWT says, without asking who signed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claims {
+    /// The token of the user's name.
+    pub name: String,
+    /// When it was issued, Unix seconds.
+    pub issued_at: i64,
+    /// When it ends, Unix seconds; 0 for never.
+    pub ends_at: i64,
+}
+
 impl std::fmt::Debug for CredentialsFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CredentialsFile").finish_non_exhaustive()
@@ -110,6 +124,19 @@ impl CredentialsFile {
             signing_key: None,
             sealing_keys: Vec::new(),
         }
+    }
+
+    /// What the user's JWT says; none where it cannot be read, or has no name that may stand in a subject.
+    pub fn claims(&self) -> Option<Claims> {
+        let claims = URL_SAFE_NO_PAD.decode(self.jwt.split('.').nth(1)?).ok()?;
+        let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
+        let name = claims["name"].as_str()?;
+        let plain = |c: char| c.is_ascii_graphic() && !".*>".contains(c);
+        (!name.is_empty() && name.chars().all(plain)).then(|| Claims {
+            name: name.to_owned(),
+            issued_at: claims["iat"].as_i64().unwrap_or(0),
+            ends_at: claims["exp"].as_i64().unwrap_or(0),
+        })
     }
 
     /// Reads the text of a file; blocks that we do not know are skipped.

@@ -122,6 +122,35 @@ impl WorkKey {
         format!("{}-{}", self.id, Self::random_id())
     }
 
+    /// The id of the key for work of a cluster whose own key is not known; no agent has it.
+    pub fn stored_id(&self) -> String {
+        format!("{}-stored", self.id)
+    }
+
+    /// Another key, so that only who has this one can read it.
+    pub fn wrap(&self, other: &Self) -> String {
+        URL_SAFE_NO_PAD.encode(self.mask(&other.id, other.bytes))
+    }
+
+    /// The key `id` that was wrapped with this one; none where it is malformed. That it is genuine must be known from elsewhere.
+    pub fn unwrap(&self, id: &str, wrapped: &str) -> Option<Self> {
+        let wrapped: [u8; 32] = URL_SAFE_NO_PAD.decode(wrapped).ok()?.try_into().ok()?;
+        is_id(id).then(|| Self::new(id.to_owned(), self.mask(id, wrapped)))
+    }
+
+    /// A one-time pad from this key and an id that is never used again.
+    fn mask(&self, id: &str, bytes: [u8; 32]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(b"fleetcast renewal\0");
+        context.update(id.as_bytes());
+        let pad = context.sign();
+        let mut masked = bytes;
+        for (byte, pad) in masked.iter_mut().zip(pad.as_ref()) {
+            *byte ^= pad;
+        }
+        masked
+    }
+
     /// The key `id` of a cluster, from its master key; none where the id names another master.
     pub fn derive(&self, cluster: &str, id: &str) -> Option<Self> {
         if !is_id(id) || id.split_once('-').map(|(master, _)| master) != Some(&*self.id) {
@@ -283,6 +312,17 @@ mod tests {
         for foreign in ["", "m1", "m2-a", "m1x-a", "m1-é", "m1-a b"] {
             assert_eq!(one.derive("eu", foreign), None, "{foreign}");
         }
+        let (old, new) = (
+            one.derive("eu", &id).expect("ours"),
+            one.derive("eu", "m1-new").expect("ours"),
+        );
+        assert_eq!(old.unwrap("m1-new", &old.wrap(&new)), Some(new.clone()));
+        assert_ne!(
+            new.unwrap("m1-new", &old.wrap(&new)),
+            Some(new.clone()),
+            "another key does not open it"
+        );
+        assert_eq!(old.unwrap("m1-new", "AAAA"), None);
         assert_eq!(two.derive("eu", &id), None);
         assert_eq!(WorkKey::parse(&one.text()), Ok(one));
     }

@@ -187,6 +187,9 @@ pub(crate) struct UpArgs {
     /// The fleet
     #[arg(long, default_value = "workspace.toml", value_name = "FILE")]
     pub(crate) workspace: PathBuf,
+    /// Run it as a fleet is run elsewhere: a NATS operator of its own, credentials by role, signed work
+    #[arg(long, env = "FLEETCAST_UP_AUTH")]
+    pub(crate) auth: bool,
 }
 
 #[derive(Debug, Clone, ClapArgs)]

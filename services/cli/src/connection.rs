@@ -14,6 +14,9 @@ use crate::failure::Failure;
 pub(crate) struct Running {
     /// Where its bus is.
     pub(crate) nats: String,
+    /// The operator's credentials, where it asks for any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) creds: Option<PathBuf>,
 }
 
 impl Running {
@@ -34,15 +37,22 @@ impl Running {
 
 /// How to connect, as `name`.
 pub(crate) fn options(args: &BusArgs, name: &str) -> Connect {
+    // What is said names another bus than the one here, or another user.
+    let here = match args.nats {
+        Some(_) => None,
+        None => Running::here(),
+    };
+    let (nats, creds) = here.map(|here| (here.nats, here.creds)).unzip();
     let url = args
         .nats
         .clone()
-        .or_else(|| Running::here().map(|running| running.nats))
+        .or(nats)
         .unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned());
     Connect {
         credentials: args
             .creds
             .clone()
+            .or(creds.flatten())
             .map_or(Credentials::None, Credentials::File),
         ..Connect::new(url, name)
     }

@@ -10,12 +10,13 @@ use fleetcast_aggregator::Statuses;
 use fleetcast_bus::relay::Relay;
 use fleetcast_bus::server::{self, Server};
 use fleetcast_bus::streams::Layout;
-use fleetcast_bus::{Bus, Connect};
+use fleetcast_bus::{Bus, Connect, Credentials};
 use fleetcast_core::dialect::native::crds;
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::placer::Limit;
 use fleetcast_kubernetes::credentials;
 use fleetcast_schemas::request::Answer;
+use fleetcast_schemas::role::Role;
 use fleetcast_simulator as simulator;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -24,6 +25,7 @@ use tokio::task::JoinSet;
 
 use crate::command::service::write_statuses;
 use crate::connection::Running;
+use crate::local_auth::Local;
 use crate::submit;
 use crate::workspace::{HUB, Hub, Member, Workspace};
 
@@ -46,6 +48,9 @@ pub(crate) struct Fleet {
     /// Its clusters, in the order of the workspace.
     pub(crate) members: Vec<RunningMember>,
     simulated_hub: Option<simulator::HttpServer>,
+    /// Where its credentials are, where it asks for any.
+    pub(crate) auth: Option<PathBuf>,
+    local: Option<Local>,
     tasks: JoinSet<anyhow::Result<()>>,
     stop: watch::Sender<bool>,
     state: PathBuf,
@@ -68,8 +73,12 @@ pub(crate) struct RunningMember {
 
 impl Fleet {
     /// Starts the fleet of `workspace`, with everything that it keeps under `.run/<name>`.
-    pub(crate) async fn start(workspace: &Workspace, name: &str) -> anyhow::Result<Self> {
-        Self::begin(workspace, name, None).await
+    pub(crate) async fn start(
+        workspace: &Workspace,
+        name: &str,
+        auth: bool,
+    ) -> anyhow::Result<Self> {
+        Self::begin(workspace, name, auth, None).await
     }
 
     /// Starts only the clusters of `workspace` and their agents: the bus and its services run already, and are reached by `connect`.
@@ -78,12 +87,13 @@ impl Fleet {
         name: &str,
         connect: Connect,
     ) -> anyhow::Result<Self> {
-        Self::begin(workspace, name, Some(connect)).await
+        Self::begin(workspace, name, false, Some(connect)).await
     }
 
     async fn begin(
         workspace: &Workspace,
         name: &str,
+        auth: bool,
         attached: Option<Connect>,
     ) -> anyhow::Result<Self> {
         let state = workspace.directory.join(".run").join(name);
@@ -96,14 +106,17 @@ impl Fleet {
             );
         }
         let serves = attached.is_none();
+        let mut local = None;
         let (server, connect) = match attached {
             Some(connect) => (None, connect),
             None => {
+                local = Local::of_fleet(&state, auth)?;
+                let configuration = local.as_ref().map(Local::configuration).transpose()?;
                 let options = server::Options {
                     binary: brought_server(),
                     directory: state.join("nats"),
                     port: workspace.nats.port,
-                    configuration: String::new(),
+                    configuration: configuration.unwrap_or_default(),
                 };
                 let server = tokio::task::spawn_blocking(move || Server::start(&options)).await??;
                 let connect = Connect::new(server.url(), "up");
@@ -116,6 +129,8 @@ impl Fleet {
             connect,
             members: Vec::new(),
             simulated_hub: None,
+            auth: local.as_ref().map(|local| local.folder().to_owned()),
+            local,
             tasks: JoinSet::new(),
             stop,
             state,
@@ -127,13 +142,17 @@ impl Fleet {
             None => None,
         };
         if serves {
+            let bus = fleet.connect_as(Role::Ingest, "ingest")?;
             let writer = hub.clone().map(|client| fleetcast_hub::status::Options {
-                bus: fleet.connect_as("status"),
+                bus: Connect {
+                    name: "status".to_owned(),
+                    ..bus
+                },
                 client,
                 identity: IDENTITY.to_owned(),
             });
             let statuses = writer.map(write_statuses);
-            fleet.start_services(statuses, workspace.ingest.bulk_removals, &stopped);
+            fleet.start_services(statuses, workspace.ingest.bulk_removals, &stopped)?;
         }
         for member in &workspace.clusters {
             fleet
@@ -143,20 +162,31 @@ impl Fleet {
         }
         fleet.register(&workspace.clusters).await?;
         if let Some(client) = hub {
-            fleet.watch_hub(client, &stopped);
+            fleet.watch_hub(client, &stopped)?;
         }
+        let creds = match fleet.connect_as(Role::Operator, "up")?.credentials {
+            Credentials::File(path) => Some(path.canonicalize()?),
+            Credentials::None | Credentials::Password(..) => None,
+        };
+        // Others may issue and revoke from now on.
+        fleet.local = None;
         let nats = fleet.connect.url.clone();
-        let running = serde_json::to_vec(&Running { nats })?;
+        let running = serde_json::to_vec(&Running { nats, creds })?;
         std::fs::write(&fleet.running, running)?;
         Ok(fleet)
     }
 
-    /// How a part of the fleet connects.
-    fn connect_as(&self, name: &str) -> Connect {
-        Connect {
+    /// How a part of the fleet connects, in a role.
+    fn connect_as(&mut self, role: Role, name: &str) -> anyhow::Result<Connect> {
+        let credentials = match &mut self.local {
+            Some(local) => Credentials::File(local.credentials(role, name)?),
+            None => self.connect.credentials.clone(),
+        };
+        Ok(Connect {
             name: name.to_owned(),
+            credentials,
             ..self.connect.clone()
-        }
+        })
     }
 
     fn start_services(
@@ -164,9 +194,9 @@ impl Fleet {
         statuses: Option<Statuses>,
         bulk_removals: Limit,
         stopped: &watch::Receiver<bool>,
-    ) {
+    ) -> anyhow::Result<()> {
         let ingest = fleetcast_ingest::Options {
-            bus: self.connect_as("ingest"),
+            bus: self.connect_as(Role::Ingest, "ingest")?,
             directory: self.state.join("state"),
             identity: IDENTITY.to_owned(),
             layout: LAYOUT,
@@ -175,7 +205,7 @@ impl Fleet {
             http: None,
         };
         let aggregator = fleetcast_aggregator::Options {
-            bus: self.connect_as("aggregator"),
+            bus: self.connect_as(Role::Aggregator, "aggregator")?,
             directory: self.state.join("state"),
             statuses,
         };
@@ -190,6 +220,7 @@ impl Fleet {
                 .await
                 .context("aggregator")
         });
+        Ok(())
     }
 
     async fn start_member(
@@ -219,7 +250,8 @@ impl Fleet {
             partitions: LAYOUT.partitions,
             bus: Connect {
                 url: line.url(),
-                ..self.connect_as(&format!("agent {}", member.name))
+                name: format!("agent {}", member.name),
+                ..self.connect_as(Role::Agent, member.name.as_str())?
             },
             client,
             reporting: fleetcast_agent::cluster::Reporting::default(),
@@ -264,9 +296,16 @@ impl Fleet {
     }
 
     /// Watches the hub.
-    fn watch_hub(&mut self, client: kube::Client, stopped: &watch::Receiver<bool>) {
+    fn watch_hub(
+        &mut self,
+        client: kube::Client,
+        stopped: &watch::Receiver<bool>,
+    ) -> anyhow::Result<()> {
         let options = fleetcast_hub::Options {
-            bus: self.connect_as("hub"),
+            bus: Connect {
+                name: "hub".to_owned(),
+                ..self.connect_as(Role::Ingest, "ingest")?
+            },
             client,
             directory: self.state.join("state"),
             identity: IDENTITY.to_owned(),
@@ -277,6 +316,7 @@ impl Fleet {
                 .await
                 .context("the hub's watch")
         });
+        Ok(())
     }
 
     /// A cluster in this process, with what it held last time, and a kubeconfig for kubectl.
@@ -322,7 +362,7 @@ impl Fleet {
 
     /// Registers the clusters as the workspace describes them; what is registered so already makes no event.
     async fn register(&mut self, members: &[Member]) -> anyhow::Result<()> {
-        let bus = Bus::connect_patiently(&self.connect_as("up")).await?;
+        let bus = Bus::connect_patiently(&self.connect_as(Role::Operator, "up")?).await?;
         for member in members {
             let cluster = member.cluster();
             let (key, document) = (ObjectKey::of_cluster(&cluster.name), cluster.document());

@@ -5,6 +5,7 @@ mod command;
 mod connection;
 mod failure;
 mod fleet;
+mod local_auth;
 mod output;
 mod plugin;
 mod progress;

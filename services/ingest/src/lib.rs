@@ -9,6 +9,7 @@
 //! | the same over HTTP | `http` |
 //! | taking over a partition's work stream, and writing to it | `lanes` |
 //! | what an agent asks for when it lacks something | `sync` |
+//! | signed work, renewed credentials | `keys` |
 //! | which clusters are heard | `liveness` |
 //! | YAML and JSON text to documents | [`documents`] |
 //!
@@ -18,6 +19,7 @@ mod cloud_event;
 pub mod documents;
 mod door;
 mod http;
+mod keys;
 mod lanes;
 mod liveness;
 pub mod run;

@@ -42,6 +42,7 @@ pub use self::start::{INGEST, REMOVALS, of_base};
 use self::outbox::Outbox;
 use crate::documents::DOCUMENT_LIMIT;
 use crate::http;
+use crate::keys::Keys;
 use crate::liveness::Liveness;
 use crate::state::State;
 use crate::sync;
@@ -97,6 +98,7 @@ pub async fn run(mut options: Options, stop: watch::Receiver<bool>) -> Result<()
 
 /// Serves until it is asked to stop, and begins anew at the base where the log was cut behind what it knows.
 async fn serve(bus: &Bus, options: &Options, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
+    let keys = Keys::of(&options.bus.credentials)?;
     let beginning = begin(bus, options.layout).await?;
     let checkpoint = Checkpoint::new(&options.directory, "ingest");
     let layout = Layout {
@@ -113,6 +115,7 @@ async fn serve(bus: &Bus, options: &Options, mut stop: watch::Receiver<bool>) ->
             state,
             options.identity.clone(),
             options.offline_after,
+            keys.clone(),
         );
         let outcome = ingest.serve(&checkpoint, &mut stop).await;
         ingest.settle().await;
@@ -290,6 +293,7 @@ struct Ingest {
     until_folded: BTreeMap<u64, Vec<Handed>>,
     assembler: Assembler,
     liveness: Liveness,
+    keys: Keys,
     /// How long a cluster may be silent, milliseconds.
     patience_ms: i64,
     /// Clusters that follow another hub, each said once.
@@ -308,6 +312,7 @@ impl Ingest {
         state: State,
         identity: String,
         offline_after: Duration,
+        keys: Keys,
     ) -> Self {
         let state = state.equipped();
         let patience_ms = patience_ms(offline_after);
@@ -332,6 +337,7 @@ impl Ingest {
             until_folded: BTreeMap::new(),
             assembler: Assembler::new(DOCUMENT_LIMIT + 64 * 1024),
             liveness: Liveness::new(fleetcast_bus::now(), patience_ms),
+            keys,
             patience_ms,
             refused_by: BTreeSet::new(),
             held: BTreeSet::new(),
@@ -343,7 +349,7 @@ impl Ingest {
         checkpoint: &Checkpoint,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<Ended, Error> {
-        let syncs = tokio::spawn(sync::serve(self.bus.clone()));
+        let syncs = tokio::spawn(sync::serve(self.bus.clone(), self.keys.clone()));
         let ended = self.serve_until(checkpoint, stop).await;
         syncs.abort();
         ended

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use fleetcast_bus::work_key::WorkKey;
 use fleetcast_bus::{Bus, Delivery, Error, bodies, read, streams};
 use fleetcast_core::reconcile::SyncRequest;
 use fleetcast_core::sync::{self, Reading};
@@ -14,26 +15,28 @@ use fleetcast_schemas::subject::{self, Lane, Parsed};
 use fleetcast_schemas::{Message, codec, event};
 use tokio::sync::Semaphore;
 
+use crate::keys::Keys;
+
 /// How many agents are answered at the same time.
 const AT_ONCE: usize = 32;
 
 /// Answers sync requests until the connection is closed.
-pub(crate) async fn serve(bus: Bus) -> Result<(), Error> {
+pub(crate) async fn serve(bus: Bus, keys: Keys) -> Result<(), Error> {
     let mut asked = bus.subscribe_queue(subject::SYNC, "ingest").await?;
     let room = Arc::new(Semaphore::new(AT_ONCE));
     while let Some(delivery) = asked.next().await {
-        let (bus, room) = (bus.clone(), Arc::clone(&room));
+        let (bus, keys, room) = (bus.clone(), keys.clone(), Arc::clone(&room));
         tokio::spawn(async move {
             let Ok(_room) = room.acquire().await else {
                 return;
             };
-            answer(&bus, delivery).await;
+            answer(&bus, &keys, delivery).await;
         });
     }
     Ok(())
 }
 
-async fn answer(bus: &Bus, delivery: Delivery) {
+async fn answer(bus: &Bus, keys: &Keys, delivery: Delivery) {
     let Delivery { message, reply } = delivery;
     let (Some(Parsed::Sync(lane)), Some(reply)) = (subject::parse(&message.subject), reply) else {
         tracing::warn!(
@@ -46,6 +49,7 @@ async fn answer(bus: &Bus, delivery: Delivery) {
         tracing::warn!(cluster = %lane.cluster, reply, "a sync request whose reply subject is not the cluster's own is ignored");
         return;
     }
+    let key = keys.learn(&lane.cluster, &message.headers);
     let outcome = match codec::decode::<SyncAsk>(&message.payload, &message.headers) {
         Ok(SyncAsk::Body { digest }) => send_body(bus, &lane, &digest, &reply).await,
         Ok(SyncAsk::Since {
@@ -60,7 +64,11 @@ async fn answer(bus: &Bus, delivery: Delivery) {
                 n,
                 sequence,
             };
-            send_since(bus, &lane, &ask, &reply).await
+            send_since(bus, keys, key.as_ref(), &lane, &ask, &reply).await
+        }
+        Ok(SyncAsk::Renew { jwt }) => {
+            let renewal = keys.renew(&lane, &jwt, key.as_ref());
+            bus.answer(&reply, renewal).await
         }
         Err(error) => Err(error.into()),
     };
@@ -82,7 +90,14 @@ async fn answer(bus: &Bus, delivery: Delivery) {
     }
 }
 
-async fn send_since(bus: &Bus, lane: &Lane, ask: &SyncRequest, reply: &str) -> Result<(), Error> {
+async fn send_since(
+    bus: &Bus,
+    keys: &Keys,
+    key: Option<&WorkKey>,
+    lane: &Lane,
+    ask: &SyncRequest,
+    reply: &str,
+) -> Result<(), Error> {
     let stream = streams::work(lane.partition);
     let fence = match bus
         .newest_of(&stream, &subject::fence(lane.partition))
@@ -106,7 +121,7 @@ async fn send_since(bus: &Bus, lane: &Lane, ask: &SyncRequest, reply: &str) -> R
     let newest = newest(bus, lane, &stream, since).await?;
     let mut counts = Vec::new();
     let mut summed = Vec::new();
-    for stored in newest.messages {
+    for mut stored in newest.messages {
         let Ok((_, _, stamp)) = event::work_stamp(&stored.message.headers) else {
             tracing::warn!(
                 stream,
@@ -118,6 +133,8 @@ async fn send_since(bus: &Bus, lane: &Lane, ask: &SyncRequest, reply: &str) -> R
         if stamp.incarnation != fence.incarnation {
             continue;
         }
+        let signed = keys.sign_again(bus, lane, key, &mut stored.message);
+        signed.await?;
         counts.push(stamp.n);
         summed.extend_from_slice(format!("{}\n", stored.sequence).as_bytes());
         summed.extend_from_slice(&stored.message.payload);

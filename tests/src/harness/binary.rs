@@ -132,6 +132,11 @@ impl Binary {
 
     /// Starts `fleetcast up` and waits until it is up.
     pub fn up(&self) -> Up {
+        self.up_with(&[])
+    }
+
+    /// The same with more arguments.
+    pub fn up_with(&self, more: &[&str]) -> Up {
         let log = std::fs::OpenOptions::new()
             .append(true)
             .create(true)
@@ -139,12 +144,9 @@ impl Binary {
             .expect("a log");
         let fleet = self.directory.join(".run/fleet.json");
         let _ = std::fs::remove_file(&fleet);
+        let log_level = "debug,async_nats=info,hyper=info,kube=info,tower=info";
         let child = self
-            .command(&[
-                "up",
-                "--log",
-                "debug,async_nats=info,hyper=info,kube=info,tower=info",
-            ])
+            .command(&[&["up", "--log", log_level], more].concat())
             .stdout(log.try_clone().expect("a log"))
             .stderr(log)
             .spawn()

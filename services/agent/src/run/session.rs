@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fleetcast_bus::work_key::Forged;
 use fleetcast_bus::{Bus, Subscription, bodies, now};
 use fleetcast_core::ack::Batch;
 use fleetcast_core::reconcile::{Agent, Effect, Fact, Memory, SyncAnswer, WatchNews, WatchedKind};
@@ -23,6 +24,7 @@ use super::told::Told;
 use crate::cluster::lease::Lease;
 use crate::cluster::memory::{Kept, Store};
 use crate::cluster::{self, Cluster, Report, Reporting, Task};
+use crate::keys::Keys;
 use crate::local::{self, Copy};
 use crate::measure::{self, Measured};
 use crate::sync::{self, Asker};
@@ -32,6 +34,8 @@ use crate::trouble::Trouble;
 const TICK: Duration = Duration::from_millis(200);
 /// The same while nothing is due: ten thousand quiet agents in one process would wake it 50,000 times a second.
 const QUIET_TICK: Duration = Duration::from_secs(1);
+/// Between two requests for work that came signed with another key.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// How many facts are taken in before effects are carried out.
 const AT_ONCE: usize = 1_024;
 /// How long one publish may wait for room, and how long the end may take.
@@ -71,11 +75,21 @@ type Attempted = (Box<Task>, Report, Span);
 /// What the watch of one kind shows.
 type Watch = BoxStream<'static, (WatchedKind, Shown)>;
 
+/// Where an agent is on the bus, and what it holds its work against.
+pub(super) struct Place<'a> {
+    pub(super) bus: &'a Bus,
+    pub(super) lane: &'a Lane,
+    pub(super) keys: &'a Keys,
+}
+
 /// One agent's time with the cluster's lease.
 pub(super) struct Session {
     bus: Bus,
     lane: Lane,
     client: kube::Client,
+    keys: Keys,
+    /// When it last asked for work that came signed with a key that it does not have.
+    asked_at: Option<Instant>,
     cluster: Arc<Cluster>,
     asker: Arc<Asker>,
     store: Store,
@@ -107,14 +121,14 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn new(
-        bus: &Bus,
-        lane: &Lane,
+        place: &Place<'_>,
         client: &kube::Client,
         store: &Store,
         kept: Kept,
         reporting: Reporting,
         state: Option<&Path>,
     ) -> Result<Self, local::Error> {
+        let Place { bus, lane, keys } = *place;
         let Kept {
             memory,
             transitions,
@@ -137,8 +151,10 @@ impl Session {
             bus: bus.clone(),
             lane: lane.clone(),
             client: client.clone(),
+            keys: keys.clone(),
+            asked_at: None,
             cluster: Arc::new(Cluster::new(client.clone(), reporting)),
-            asker: Arc::new(Asker::new(bus.clone(), lane.clone())),
+            asker: Arc::new(Asker::new(bus.clone(), lane.clone(), keys.clone())),
             store: store.clone(),
             copy,
             copy_is_whole,
@@ -333,14 +349,24 @@ impl Session {
             return self.read_replay(&message);
         }
         if bodies::dataref(&message).is_none() {
+            if let Err(why) = self.keys.verify(&message) {
+                return self.read_forged(&why);
+            }
             return live(&self.lane, &message)
                 .map_err(|error| self.told.unreadable(&message.subject, &error))
                 .ok();
         }
-        let (asker, lane) = (Arc::clone(&self.asker), self.lane.clone());
+        let (asker, lane, keys) = (
+            Arc::clone(&self.asker),
+            self.lane.clone(),
+            self.keys.clone(),
+        );
         let fetch = async move {
             let outcome = match asker.complete(message).await {
-                Ok(message) => live(&lane, &message).map_err(|error| error.to_string()),
+                Ok(message) => keys
+                    .verify(&message)
+                    .map_err(|why| why.to_string())
+                    .and_then(|()| live(&lane, &message).map_err(|error| error.to_string())),
                 Err(error) => Err(error.to_string()),
             };
             outcome.unwrap_or_else(|error| {
@@ -349,6 +375,21 @@ impl Session {
             })
         };
         self.fetches.push(fetch.boxed());
+        None
+    }
+
+    /// Work that nothing proves to be ingest's is not carried out. Signed with a key that we do not have it may be genuine: ingest has not heard of ours yet, so
+    /// it is told, and asked.
+    fn read_forged(&mut self, why: &Forged) -> Option<Fact> {
+        if let Forged::UnknownKey(_) = why {
+            let is_due = self.asked_at.is_none_or(|at| at.elapsed() >= ASK_AGAIN);
+            return is_due.then(|| {
+                tracing::debug!(cluster = %self.lane.cluster, %why, "asking for it");
+                self.asked_at = Some(Instant::now());
+                Fact::Connected
+            });
+        }
+        self.told.forged(why);
         None
     }
 
@@ -377,6 +418,9 @@ impl Session {
     }
 
     fn read_answer(&mut self, answer: Result<SyncAnswer, sync::Error>) -> Fact {
+        if let Err(sync::Error::Forged(_, why)) = &answer {
+            self.told.forged(why);
+        }
         self.told
             .synced(answer.as_ref().err().map(ToString::to_string));
         answer.map_or(Fact::SyncFailed, Fact::Synced)
@@ -482,12 +526,13 @@ impl Session {
                     open: u64::try_from(open).unwrap_or(u64::MAX),
                     epoch: self.agent.epoch().cloned(),
                     transitions: self.transitions,
-                    trouble: self.trouble.get(),
+                    trouble: self.trouble.get().or_else(|| self.told.forged_lately()),
                     capacity: self.measured.get(),
                     strays: self.agent.strays(),
                 };
-                self.publish(event::heartbeat(&heartbeat, &self.lane, now()))
-                    .await;
+                let mut message = event::heartbeat(&heartbeat, &self.lane, now());
+                self.keys.tell(&mut message.headers);
+                self.publish(message).await;
             }
             Effect::Fenced(reason) => self.told.fenced(reason),
         }

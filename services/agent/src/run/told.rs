@@ -1,7 +1,9 @@
 //! What the log is told, once per distinct message.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
+use fleetcast_bus::work_key::Forged;
 use fleetcast_core::ack::Outcome;
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::reconcile::WatchedKind;
@@ -11,6 +13,9 @@ use tracing::Span;
 
 use crate::cluster::Report;
 
+/// How long heartbeats tell of work that somebody else wrote.
+const FORGED_IS_TOLD: Duration = Duration::from_secs(60);
+
 /// What was told so far in one session.
 pub(super) struct Told {
     cluster: ClusterName,
@@ -19,6 +24,8 @@ pub(super) struct Told {
     /// Why the last sync failed; empty where it did not.
     unsynced: String,
     fenced: String,
+    /// Why work was refused that nothing proves to be ingest's, and when last.
+    forged: Option<(String, Instant)>,
     unwatched: BTreeSet<String>,
 }
 
@@ -39,6 +46,7 @@ impl Told {
             unreadable: 0,
             unsynced: String::new(),
             fenced: String::new(),
+            forged: None,
             unwatched: BTreeSet::new(),
         }
     }
@@ -141,6 +149,25 @@ impl Told {
             }
         }
         self.unsynced = reason;
+    }
+
+    /// Work came that ingest did not write.
+    pub(super) fn forged(&mut self, why: &Forged) {
+        let reason = why.to_string();
+        if self
+            .forged
+            .as_ref()
+            .is_none_or(|(before, _)| *before != reason)
+        {
+            tracing::error!(cluster = %self.cluster, reason, "work is refused: somebody else writes to this cluster's subjects");
+        }
+        self.forged = Some((reason, Instant::now()));
+    }
+
+    /// What came lately that ingest did not write, for heartbeats.
+    pub(super) fn forged_lately(&self) -> Option<String> {
+        let (reason, at) = self.forged.as_ref()?;
+        (at.elapsed() < FORGED_IS_TOLD).then(|| format!("refused {reason}"))
     }
 
     /// Work of somebody who must not write any more was refused.

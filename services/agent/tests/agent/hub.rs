@@ -130,6 +130,7 @@ impl Hub {
                 return vec![message(Headers::default(), body.unwrap().clone())];
             }
             SyncAsk::Since { incarnation, n, .. } => (incarnation, n),
+            SyncAsk::Renew { .. } => panic!("these agents have no credentials"),
         };
         let whole = incarnation != "i";
         let mut transcript = Vec::new();

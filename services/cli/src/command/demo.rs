@@ -42,7 +42,7 @@ pub(crate) async fn run(bus: &BusArgs, args: &DemoArgs) -> Result<(), Failure> {
         let connect = connection::options(bus, "demo");
         Fleet::attach(&workspace, "demo", connect).await?
     } else {
-        Fleet::start(&workspace, "demo").await?
+        Fleet::start(&workspace, "demo", false).await?
     };
     let mut demo = Demo::new(&fleet).await?;
     let runs_on = if args.attach {

@@ -9,7 +9,7 @@ use crate::workspace::Workspace;
 
 pub(crate) async fn run(args: &UpArgs) -> Result<(), Failure> {
     let workspace = Workspace::read(&args.workspace)?;
-    let fleet = Fleet::start(&workspace, "up").await?;
+    let fleet = Fleet::start(&workspace, "up", args.auth).await?;
     output::print(&describe(&fleet))?;
     run_until_asked(fleet).await
 }
@@ -39,6 +39,12 @@ pub(crate) fn describe(fleet: &Fleet) -> String {
             "  {}   kubectl --kubeconfig {}\n",
             member.name,
             member.kubeconfig.display()
+        );
+    }
+    if let Some(folder) = &fleet.auth {
+        text += &format!(
+            "credentials are in {}; what is typed in this folder uses the operator's\n",
+            folder.display()
         );
     }
     text += "next, in another terminal:\n  fleetcast apply -f examples/shop.yaml\n  fleetcast get\nCtrl-C stops it; started again it carries on where it stood\n";

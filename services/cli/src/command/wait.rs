@@ -15,6 +15,8 @@ use crate::command::get;
 use crate::failure::Failure;
 use crate::output;
 
+/// Up to so many objects are asked about one by one.
+const FEW: usize = 32;
 /// How often the view is asked.
 const EVERY: Duration = Duration::from_millis(100);
 
@@ -56,9 +58,8 @@ async fn until(
     };
     let terminal = std::io::stderr().is_terminal();
     loop {
-        let all: Objects = client::query(bus, "objects", None, &request).await?;
+        let all = summaries(bus, keys, &request).await?;
         let open: Vec<&ObjectSummary> = all
-            .objects
             .iter()
             .filter(|summary| keys.contains(&summary.object) && !is_settled(summary))
             .collect();
@@ -114,6 +115,26 @@ fn held(open: &[&ObjectSummary]) -> Option<String> {
     let all = rows().all(|row| row.condition.is_settled() || waits(row));
     let held = rows().find_map(|row| row.held.as_ref().filter(|_| all && waits(row)));
     held.map(|wait| wait.id.clone())
+}
+
+/// The objects in the view: each for itself where they are few, since who may ask about these may not about all.
+async fn summaries(
+    bus: &Bus,
+    keys: &[ObjectKey],
+    request: &Request,
+) -> Result<Vec<ObjectSummary>, Failure> {
+    if keys.len() > FEW {
+        let all: Objects = client::query(bus, "objects", None, request).await?;
+        return Ok(all.objects);
+    }
+    let asked = keys
+        .iter()
+        .map(|key| client::query::<Objects>(bus, "objects", Some(key), request));
+    let answers = futures::future::try_join_all(asked).await?;
+    Ok(answers
+        .into_iter()
+        .flat_map(|answer| answer.objects)
+        .collect())
 }
 
 /// Whether the newest revision is decided, and every cluster has what it should.

@@ -55,11 +55,11 @@ impl Ingest {
                     work,
                     partition,
                     expected,
-                } => self.write(
-                    event::work(&work, partition),
-                    partition,
-                    Written::Work(expected),
-                ),
+                } => {
+                    let mut message = event::work(&work, partition);
+                    self.keys.sign(&work.cluster, &mut message);
+                    self.write(message, partition, Written::Work(expected));
+                }
                 Effect::Complete {
                     partition,
                     term,

@@ -123,6 +123,7 @@ impl Ingest {
         if let Some(Parsed::Heartbeat(lane)) = subject::parse(&message.subject)
             && let Ok(heartbeat) = event::read_heartbeat(&message.headers, &message.payload)
         {
+            self.keys.learn(&lane.cluster, &message.headers);
             self.note_refusal(&lane.cluster, heartbeat.epoch.as_ref());
             let now = fleetcast_bus::now();
             let Heartbeat {

@@ -1,0 +1,137 @@
+//! Who the agent is on the bus: the keys that its work is held against, and its credentials, which it renews before they end.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use fleetcast_bus::credentials::CredentialsFile;
+use fleetcast_bus::work_key::{self, Forged, WorkKey};
+use fleetcast_bus::{Bus, Credentials, Error};
+use fleetcast_schemas::codec;
+use fleetcast_schemas::envelope::WORK_KEY;
+use fleetcast_schemas::request::{Renewal, SyncAsk};
+use fleetcast_schemas::subject::Lane;
+use fleetcast_schemas::{Headers, Message};
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at the time, at most.
+const LOOK: Duration = Duration::from_secs(60);
+/// Between two attempts, at least.
+const RETRY: Duration = Duration::from_secs(2);
+/// The longest answer, bytes.
+const ANSWER_LIMIT: usize = 64 * 1024;
+/// How many work keys are kept: what was signed before the last renewal may still be on its way.
+const KEPT: usize = 2;
+
+/// The agent's keys; clones share them.
+#[derive(Clone)]
+pub(crate) struct Keys(Arc<Inner>);
+
+struct Inner {
+    path: Option<PathBuf>,
+    work: RwLock<Vec<WorkKey>>,
+}
+
+impl Keys {
+    /// Reads them from the credentials; without a file there are none, and work is believed.
+    pub(crate) fn of(credentials: &Credentials) -> Result<Self, Error> {
+        let path = match credentials {
+            Credentials::File(path) => Some(path.clone()),
+            Credentials::None | Credentials::Password(..) => None,
+        };
+        let file = path.as_deref().map(CredentialsFile::read).transpose();
+        let file = file.map_err(|error| Error::Unfit(error.to_string()))?;
+        Ok(Self(Arc::new(Inner {
+            path,
+            work: RwLock::new(file.map(|file| file.work_keys).unwrap_or_default()),
+        })))
+    }
+
+    /// Holds work against them.
+    pub(crate) fn verify(&self, message: &Message) -> Result<(), Forged> {
+        let work = self.0.work.read().unwrap_or_else(PoisonError::into_inner);
+        work_key::verify(&work, &message.headers, &message.payload)
+    }
+
+    /// Says in a message which key we have, so that ingest signs with it.
+    pub(crate) fn tell(&self, headers: &mut Headers) {
+        let work = self.0.work.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = work.first() {
+            headers.set(WORK_KEY, key.id());
+        }
+    }
+
+    /// Renews the credentials whenever half of their time is over, for ever. What fails is tried again; the old ones count until they end.
+    pub(crate) async fn renew(self, bus: Bus, lane: Lane) -> std::convert::Infallible {
+        let Some(path) = self.0.path.clone() else {
+            return std::future::pending().await;
+        };
+        let mut told = String::new();
+        loop {
+            let pause = match self.renew_once(&bus, &lane, &path).await {
+                Ok(pause) => {
+                    told.clear();
+                    pause
+                }
+                Err(why) => {
+                    if told != why {
+                        tracing::warn!(cluster = %lane.cluster, file = %path.display(), reason = why, "the credentials are not renewed; trying again");
+                        told = why;
+                    }
+                    RETRY
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Renews them if it is time: how long to wait then.
+    async fn renew_once(&self, bus: &Bus, lane: &Lane, path: &PathBuf) -> Result<Duration, String> {
+        let said = |error: &dyn std::fmt::Display| error.to_string();
+        let mut file = CredentialsFile::read(path).map_err(|error| said(&error))?;
+        let Some(life) = file
+            .claims()
+            .filter(|claims| claims.ends_at > claims.issued_at)
+        else {
+            return Ok(LOOK);
+        };
+        let now = fleetcast_bus::now().0.div_euclid(1_000);
+        let half = life.issued_at + (life.ends_at - life.issued_at) / 2;
+        if now < half {
+            let wait = u64::try_from(half - now).unwrap_or(1);
+            return Ok(Duration::from_secs(wait).min(LOOK));
+        }
+        let mut headers = Headers::default();
+        self.tell(&mut headers);
+        let ask = SyncAsk::Renew {
+            jwt: file.jwt.clone(),
+        };
+        let ask = Message {
+            subject: lane.sync(),
+            payload: codec::encode(&ask, &mut headers),
+            headers,
+        };
+        let answer = bus.request(ask, ANSWER_LIMIT, PATIENCE).await;
+        let answer = answer.map_err(|error| said(&error))?;
+        let renewal: Renewal =
+            codec::decode(&answer.payload, &answer.headers).map_err(|error| said(&error))?;
+        if !renewal.refused.is_empty() {
+            return Err(renewal.refused);
+        }
+        // Whoever runs the bus cannot give us a key of his own.
+        self.verify(&answer).map_err(|error| said(&error))?;
+        file.jwt = renewal.jwt;
+        if let (Some(old), false) = (file.work_keys.first(), renewal.key.is_empty()) {
+            let new = old.unwrap(&renewal.key, &renewal.wrapped);
+            let new = new.ok_or("the new work key cannot be read")?;
+            file.work_keys.insert(0, new);
+            file.work_keys.truncate(KEPT);
+        }
+        file.write(path).map_err(|error| said(&error))?;
+        *self.0.work.write().unwrap_or_else(PoisonError::into_inner) = file.work_keys.clone();
+        tracing::info!(cluster = %lane.cluster, file = %path.display(), "the credentials are renewed");
+        bus.reconnect().await.map_err(|error| said(&error))?;
+        Ok(RETRY)
+    }
+}
