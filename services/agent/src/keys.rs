@@ -1,6 +1,6 @@
 //! Who the agent is on the bus: the keys that its work is held against, and its credentials, which it renews before they end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ impl Keys {
     }
 
     /// Renews them if it is time: how long to wait then.
-    async fn renew_once(&self, bus: &Bus, lane: &Lane, path: &PathBuf) -> Result<Duration, String> {
+    async fn renew_once(&self, bus: &Bus, lane: &Lane, path: &Path) -> Result<Duration, String> {
         let said = |error: &dyn std::fmt::Display| error.to_string();
         let mut file = CredentialsFile::read(path).map_err(|error| said(&error))?;
         let Some(life) = file
