@@ -17,7 +17,8 @@ use std::path::PathBuf;
 pub use bed::{Bed, Service, apply_as, config_map, eventually, held, request, unix_seconds};
 pub use binary::{Binary, Output, Up, held_at};
 pub use control_plane::{
-    ControlPlane, bare_control_plane, client_of, control_plane, control_planes, namespace,
+    ControlPlane, bare_control_plane, client_of, control_plane, control_planes, hub_and_members,
+    namespace,
 };
 pub use docker::{Compose, Engine, docker};
 pub use http::{Http, token_file};

@@ -11,6 +11,7 @@
 //! | the same on a real API server | `hub/real.rs` |
 //! | clusters and what is wrong in them, as each project's users read it; one process writes | `hub/told.rs` |
 //! | Karmada's plain objects get the sum of their members' statuses, and no status comes back as a change | `hub/sums.rs` |
+//! | both projects' samples applied to a real hub with kubectl, and kubectl's dry run | `hub/seen.rs` |
 //! | what KubeFed and Karmada left on members, rehearsed and taken over | `hub/moving.rs`, `hub/left.rs` |
 
 mod hub {
@@ -23,6 +24,7 @@ mod hub {
     mod native;
     mod real;
     pub(crate) mod scene;
+    mod seen;
     mod sums;
     mod told;
 }

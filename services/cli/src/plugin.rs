@@ -155,8 +155,16 @@ mod tests {
             (vec!["get", "--clu"], "--cluster\t", "--nats"),
             (vec!["get", "--na"], "--nats\t", "--cluster"),
             (vec!["get", "-o", ""], "wide", "--nats"),
-            (vec!["get", "-o", "j"], "json\n:4", "wide"),
-            (vec!["get", "--output=j"], "json\n:4", "wide"),
+            (
+                vec!["get", "-o", "j"],
+                "json\tOne JSON document\n:4",
+                "wide",
+            ),
+            (
+                vec!["get", "--output=j"],
+                "json\tOne JSON document\n:4",
+                "wide",
+            ),
             (vec!["apply", "-f", ""], ":0", ":4"),
             (vec![], "apply\t", "--nats"),
         ] {

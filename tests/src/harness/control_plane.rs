@@ -61,6 +61,24 @@ pub async fn control_planes(test: &str, count: u32) -> Option<Vec<ControlPlane>>
     Some(planes)
 }
 
+/// A hub without controllers, and so many members with them; none (said so) where nothing is there to run them.
+pub async fn hub_and_members(
+    test: &str,
+    members: u32,
+) -> Option<(ControlPlane, Vec<ControlPlane>)> {
+    let source = source(test)?;
+    // All at once: two tests that each held some would wait for each other.
+    let mut slots = slots::take(1 + members).await.into_iter();
+    let mut hub = ControlPlane::new(source.clone().bare(), slots.next()?);
+    let mut planes: Vec<ControlPlane> = slots
+        .map(|slot| ControlPlane::new(source.clone(), slot))
+        .collect();
+    for plane in std::iter::once(&mut hub).chain(&mut planes) {
+        plane.ready_on_some_port().await;
+    }
+    Some((hub, planes))
+}
+
 /// A control plane of the test's own where nobody but its users writes: no controllers, as in a hub of Karmada's. None (said so) where nothing is there to run one.
 pub async fn bare_control_plane(test: &str) -> Option<ControlPlane> {
     let source = source(test)?.bare();

@@ -6,7 +6,8 @@
 //!
 //! **`kubefed.io/managed`** is not put on member objects, though KubeFed does: while a fleet is taken over, KubeFed takes that label away
 //! from whatever has no federated object of its own any more, and two hands would fight over it. Whoever selects by it writes it into the
-//! template. The annotation `kubefed.io/orphan: "true"` keeps the members' copies, as there.
+//! template. The annotation `kubefed.io/orphan: "true"` keeps the members' copies, as there. `fleetcast.dev/status-collection: Enabled` is ours: the object
+//! gets `remoteStatus`, which KubeFed gives to whole kinds behind a feature gate.
 
 pub mod preference;
 
@@ -18,13 +19,15 @@ use super::kinds::{self, Behind, Catalog, Scope};
 use super::{Identity, complete, group_of};
 use crate::Refusal;
 use crate::field::Field;
-use crate::model::federated::{Adopt, Conflict, OnDelete, Predecessor};
+use crate::model::federated::{Adopt, Conflict, OnDelete, Predecessor, Reported};
 use crate::model::name::read_list as cluster_names;
 use crate::model::{
     ApplyPolicy, ClusterName, Dialect, FederatedObject, ObjectKey, Override, Placement, Selector,
 };
 use crate::overrides::Operation;
 
+/// Asks for the whole status of each member's copy.
+const STATUS_COLLECTION: &str = "fleetcast.dev/status-collection";
 /// The apiVersion of KubeFed's federated kinds.
 pub const API_VERSION: &str = "types.kubefed.io/v1beta1";
 
@@ -109,10 +112,9 @@ pub fn read_with(document: &Value, catalog: &Catalog) -> Result<FederatedObject,
     }
     let retain_replicas = spec.get("retainReplicas").optional_bool()?.unwrap_or(false)
         && !["Service", "ServiceAccount"].contains(&kind.as_str());
-    let orphan = metadata
-        .get("annotations")
-        .value()
-        .and_then(|annotations| annotations.get("kubefed.io/orphan")?.as_str());
+    let annotations = metadata.get("annotations").value();
+    let annotated = |name: &str| annotations.and_then(|given| given.get(name)?.as_str());
+    let orphan = annotated("kubefed.io/orphan");
     Ok(FederatedObject {
         target,
         dialect: Dialect::Kubefed,
@@ -127,6 +129,10 @@ pub fn read_with(document: &Value, catalog: &Catalog) -> Result<FederatedObject,
             adopt: Adopt::Always,
             conflict: Conflict::Force,
             predecessor: Some(Predecessor::Kubefed),
+            report: match annotated(STATUS_COLLECTION) {
+                Some("Enabled") => Reported::Whole,
+                _ => Reported::Selected,
+            },
             on_delete: if orphan == Some("true") {
                 OnDelete::Orphan
             } else {
@@ -269,6 +275,37 @@ mod tests {
                     .target
                     .to_string(),
                 target
+            );
+        }
+    }
+
+    #[test]
+    fn annotations_keep_copies_and_ask_for_their_whole_status() {
+        for (annotations, on_delete, report) in [
+            (json!({}), OnDelete::Delete, Reported::Selected),
+            (
+                json!({"kubefed.io/orphan": "true"}),
+                OnDelete::Orphan,
+                Reported::Selected,
+            ),
+            (
+                json!({STATUS_COLLECTION: "Enabled"}),
+                OnDelete::Delete,
+                Reported::Whole,
+            ),
+            (
+                json!({STATUS_COLLECTION: "Disabled"}),
+                OnDelete::Delete,
+                Reported::Selected,
+            ),
+        ] {
+            let mut document = federated("FederatedService", Some("shop"), json!({}));
+            document["metadata"]["annotations"] = annotations.clone();
+            let apply = read(&document).expect("it can be read").apply;
+            assert_eq!(
+                (apply.on_delete, apply.report),
+                (on_delete, report),
+                "{annotations}"
             );
         }
     }
