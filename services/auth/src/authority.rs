@@ -170,7 +170,8 @@ impl Authority {
         self.folder.join(file)
     }
 
-    /// The account as it is now, to be pushed to [`PUSH`].
+    /// The account as it is now, to be pushed to [`PUSH`]. It counts as issued after whatever knew of one revocation less, within one second too: of two, a
+    /// server that starts keeps the later one, and has its configuration's where both are of one second.
     ///
     /// # Errors
     /// Where the operator's key cannot be read.
@@ -189,6 +190,7 @@ impl Authority {
             .iter()
             .filter(|issued| issued.revoked_at.is_some());
         let revoked: Vec<String> = revoked.map(|issued| issued.public_key.clone()).collect();
+        let now = now.max(self.newest_revocation());
         Ok(claims::account(
             &self.pair("operator")?,
             &self.state.account,
@@ -197,6 +199,16 @@ impl Authority {
             &revoked,
             now,
         ))
+    }
+
+    /// The last second in which something was revoked, and one more for each that was revoked in it; 0 before the first.
+    fn newest_revocation(&self) -> i64 {
+        let times = self.state.issued.iter().filter_map(|one| one.revoked_at);
+        let Some(last) = times.clone().max() else {
+            return 0;
+        };
+        let in_it = times.filter(|time| *time == last).count();
+        last.saturating_add(i64::try_from(in_it).unwrap_or(i64::MAX))
     }
 
     /// What a server needs in its configuration: whom it trusts, and where it keeps accounts. `resolver` is a folder of the server's own.

@@ -166,4 +166,6 @@ fn what_is_revoked_is_named_in_the_account() {
     let claims: serde_json::Value = serde_json::from_slice(&claims).expect("JSON");
     let revoked = claims["nats"]["revocations"].as_object().expect("a map");
     assert_eq!(revoked.len(), 3);
+    // Within the second of the first account: a server that starts takes the later of two for newer.
+    assert_eq!(claims["iat"], NOW + 3);
 }
