@@ -3,13 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 
-use fleetcast_bus::{Delivery, Subscription};
 use fleetcast_core::capacity::Capacity;
 use fleetcast_core::model::ClusterName;
-use fleetcast_schemas::event;
-use fleetcast_schemas::subject::{self, Parsed};
-
-use crate::shared::Shared;
 
 /// By cluster, what was heard last.
 #[derive(Debug, Default)]
@@ -23,7 +18,7 @@ impl Capacities {
     }
 
     /// Takes note of what was heard: whether that is new.
-    fn heard(&self, cluster: &ClusterName, capacity: Capacity) -> bool {
+    pub(crate) fn heard(&self, cluster: &ClusterName, capacity: Capacity) -> bool {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if known.get(cluster) == Some(&capacity) {
             return false;
@@ -31,22 +26,4 @@ impl Capacities {
         known.insert(cluster.clone(), capacity);
         true
     }
-}
-
-/// Listens for ever; who is heard by nobody else is heard again within seconds.
-pub(crate) async fn listen(shared: &Shared, mut heartbeats: Subscription) {
-    while let Some(Delivery { message, .. }) = heartbeats.next().await {
-        let Some(Parsed::Heartbeat(lane)) = subject::parse(&message.subject) else {
-            continue;
-        };
-        let read = event::read_heartbeat(&message.headers, &message.payload);
-        let capacity = read.ok().and_then(|heartbeat| heartbeat.capacity);
-        if let Some(capacity) = capacity
-            && shared.capacities.heard(&lane.cluster, capacity)
-            && let Some(touched) = &shared.touched
-        {
-            touched.capacity(&lane.cluster);
-        }
-    }
-    std::future::pending().await
 }

@@ -19,6 +19,7 @@ pub mod answer;
 mod capacities;
 pub mod client;
 mod follow;
+mod heartbeats;
 mod keeper;
 mod past;
 mod query;
@@ -101,7 +102,7 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
         error = query::serve(&shared, &historian, queries) => Err(error),
         () = query::prepare(&shared, &historian) => Ok(()),
         () = statuses::tell(&shared, statuses) => Ok(()),
-        () = capacities::listen(&shared, heartbeats) => Ok(()),
+        () = heartbeats::listen(&shared, heartbeats) => Ok(()),
         () = strays::follow(&bus, &shared.strays) => Ok(()),
         never = follow::follow(&bus, &shared, &mut keeper) => match never {},
         () = &mut stopped => Ok(()),

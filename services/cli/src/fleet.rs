@@ -23,9 +23,9 @@ use kube::core::{ApiResource, GroupVersionKind};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::command::service::write_statuses;
 use crate::connection::Running;
 use crate::local_auth::Local;
+use crate::statuses::write_statuses;
 use crate::submit;
 use crate::workspace::{HUB, Hub, Member, Workspace};
 

@@ -6,10 +6,13 @@ use fleetcast_auth::Error;
 use fleetcast_auth::authority::{Authority, Issue};
 use fleetcast_schemas::role::Role;
 
-use crate::command::auth::now;
-
 /// One machine needs one partition.
 const PARTITIONS: u16 = 1;
+
+/// Unix seconds.
+pub(crate) fn now() -> i64 {
+    fleetcast_bus::now().0.div_euclid(1_000)
+}
 
 /// The operator's folder, held while credentials are issued.
 pub(crate) struct Local {

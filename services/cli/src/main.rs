@@ -10,6 +10,7 @@ mod output;
 mod plugin;
 mod progress;
 mod select;
+mod statuses;
 mod submit;
 mod workspace;
 

@@ -11,9 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::Refusal;
-use crate::dialect::native::API_VERSION;
 use crate::field::Field;
-use crate::model::ObjectKey;
+use crate::model::{API_VERSION, ObjectKey};
 
 const KIND: &str = "Confirmation";
 const GROUP: &str = "fleetcast.dev";

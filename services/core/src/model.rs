@@ -25,3 +25,6 @@ pub use name::ClusterName;
 pub use object::ObjectKey;
 pub use selector::{Selector, Toleration};
 pub use spread::{Preference, Spread, Topology};
+
+/// The apiVersion of our own kinds.
+pub const API_VERSION: &str = "fleetcast.dev/v1alpha1";

@@ -1,5 +1,7 @@
 //! The rules that always hold (DESIGN, section 3), held against a fleet at rest.
 
+mod confirmed;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleetcast_core::ack::Outcome;
@@ -15,7 +17,6 @@ use fleetcast_core::plan;
 use super::bus::WorkStream;
 use super::chance::Salt;
 use super::fleet::World;
-use super::holds;
 use super::member::Member;
 
 /// How long a fleet at rest is watched: nothing more may happen.
@@ -26,7 +27,7 @@ pub(super) fn rules(world: &mut World) {
     let mut failures = log_is_consecutive(world);
     failures.extend(answers_are_in_the_log(world));
     failures.extend(writes_are_lawful(world));
-    failures.extend(holds::only_what_is_confirmed_goes(world));
+    failures.extend(confirmed::only_what_is_confirmed_goes(world));
     if world.options.beyond {
         // A copy that is kept may have been rendered for labels that its cluster has no longer (docs/testing.md).
         let stuck = world.hubs.iter().flat_map(|hub| &hub.stuck);

@@ -18,6 +18,7 @@ use super::bus::{AckStream, Bus, WorkStream};
 use super::chance::{Chance, Salt};
 use super::holds;
 use super::hub::{Fate, HandedIn, Hub};
+use super::limit::limit;
 use super::member::Member;
 use super::plant::Plant;
 use super::publisher::{self, CLUSTERS, OBJECTS, Publishers};
@@ -305,10 +306,10 @@ impl World {
 
     /// Somebody rules about something that waits, if anything does.
     fn confirm_one(&mut self, salt: u32, draw: &mut Salt) -> bool {
-        if holds::limit(self.options.seed) == Limit::OFF {
+        if limit(self.options.seed) == Limit::OFF {
             return false;
         }
-        let waiting: Vec<String> = holds::waiting(self).into_iter().collect();
+        let waiting: Vec<String> = holds::waiting(&self.bus.log).into_iter().collect();
         if waiting.is_empty() || draw.one_in(2) {
             return false;
         }

@@ -16,9 +16,10 @@ use fleetcast_core::placer::{Effect, Fence, Limit, Placer};
 use fleetcast_core::time::Time;
 use fleetcast_core::work::Work;
 
+use super::Options;
 use super::bus::{Bus, Item, LogSubject, No, WorkSubject};
+use super::limit::limit;
 use super::plant::Plant;
-use super::{Options, holds};
 
 /// How often a submission that somebody else was faster than is decided anew (as the ingest service does).
 const ATTEMPTS: u32 = 8;
@@ -176,7 +177,7 @@ impl Hub {
         let Options { plant, told, .. } = options;
         let limit = match plant {
             Some(Plant::HeldRemovalGoesOut) => Limit::OFF,
-            _ => holds::limit(options.seed),
+            _ => limit(options.seed),
         };
         let mut hub = Self {
             id,

@@ -24,6 +24,7 @@ mod check;
 mod fleet;
 mod holds;
 mod hub;
+mod limit;
 mod member;
 pub mod plant;
 mod publisher;

@@ -14,6 +14,7 @@ use crate::args::auth::{AuthCommand, AuthInitArgs, AuthIssueArgs, Ttl};
 use crate::args::{BusArgs, Document};
 use crate::connection;
 use crate::failure::Failure;
+use crate::local_auth::now;
 use crate::output::{self, Paint, Table, age};
 
 const DAY_S: u64 = 24 * 60 * 60;
@@ -45,11 +46,6 @@ pub(crate) async fn run(bus: &BusArgs, command: &AuthCommand) -> Result<(), Fail
             push(bus, &folder.dir, &authority).await
         }
     }
-}
-
-/// Unix seconds.
-pub(crate) fn now() -> i64 {
-    fleetcast_bus::now().0.div_euclid(1_000)
 }
 
 fn init(args: &AuthInitArgs) -> Result<(), Failure> {

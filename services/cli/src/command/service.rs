@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use anyhow::Context;
 use fleetcast_agent::cluster::Reporting;
-use fleetcast_aggregator::Statuses;
 use fleetcast_bus::Bus;
 use fleetcast_bus::streams::Layout;
 use fleetcast_core::health::{Rules, rules};
 use fleetcast_endpoint::Listener;
 use fleetcast_kubernetes::credentials;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::args::{AgentArgs, AggregatorArgs, BusArgs, HttpArgs, IngestArgs};
 use crate::connection;
 use crate::failure::Failure;
+use crate::statuses::write_statuses;
 
 pub(crate) async fn ingest(bus: &BusArgs, args: IngestArgs) -> Result<(), Failure> {
     let http = listen(&args.http)?;
@@ -101,21 +101,6 @@ pub(crate) async fn aggregator(bus: &BusArgs, args: AggregatorArgs) -> Result<()
     fleetcast_aggregator::run(options, stop())
         .await
         .map_err(|error| Failure::Refused(error.to_string()))
-}
-
-/// How many statuses may wait to be written to a hub.
-const STATUSES: usize = 256;
-
-/// Writes to a hub what an aggregator tells, until that ends.
-pub(crate) fn write_statuses(writer: fleetcast_hub::status::Options) -> Statuses {
-    let (told, receiver) = mpsc::channel(STATUSES);
-    let (wants, wanted) = watch::channel(false);
-    tokio::spawn(async move {
-        if let Err(error) = fleetcast_hub::status::run(writer, receiver, wants).await {
-            tracing::error!(%error, "status is not written back to the hub");
-        }
-    });
-    Statuses { told, wanted }
 }
 
 /// Listens for HTTP, where that is asked for.

@@ -18,8 +18,7 @@ use crate::model::{
 };
 use crate::overrides::Operation;
 
-/// The apiVersion of the native kinds.
-pub const API_VERSION: &str = "fleetcast.dev/v1alpha1";
+pub use crate::model::API_VERSION;
 
 /// Reads a FederatedObject or a ClusterFederatedObject.
 ///

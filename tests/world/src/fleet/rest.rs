@@ -108,7 +108,7 @@ impl World {
         self.come_to_rest(SYNCED);
         // In some fleets nobody confirms: then it waits for ever.
         for round in 0..CONFIRMED {
-            let waiting = holds::waiting(self);
+            let waiting = holds::waiting(&self.bus.log);
             if waiting.is_empty() || self.options.seed % 4 == 3 || !self.failures.is_empty() {
                 return;
             }
@@ -121,7 +121,7 @@ impl World {
             }
             self.come_to_rest(0);
         }
-        let waiting = holds::waiting(self);
+        let waiting = holds::waiting(&self.bus.log);
         self.failures
             .push(format!("rest: {waiting:?} waits although it is confirmed"));
     }
