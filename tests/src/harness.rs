@@ -14,7 +14,9 @@ mod three;
 use std::io::Write;
 use std::path::PathBuf;
 
-pub use bed::{Bed, Service, apply_as, config_map, eventually, held, request, unix_seconds};
+pub use bed::{
+    Bed, Service, apply_as, config_map, digest, eventually, held, request, unix_seconds,
+};
 pub use binary::{Binary, Output, Up, held_at};
 pub use control_plane::{
     ControlPlane, bare_control_plane, client_of, control_plane, control_planes, hub_and_members,

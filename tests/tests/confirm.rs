@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use fleetcast_aggregator::answer::Request;
 use fleetcast_aggregator::answer::held::Held;
-use fleetcast_aggregator::answer::{Digest, Request};
 use fleetcast_aggregator::client;
 use fleetcast_bus::Bus;
 use fleetcast_core::fold::Condition;
 use fleetcast_core::placer::Limit;
 use fleetcast_simulator::Cluster;
-use fleetcast_tests::harness::{Bed, Binary, config_map, eventually, held, nats_server};
+use fleetcast_tests::harness::{Bed, Binary, config_map, digest, eventually, held, nats_server};
 use serde_json::{Value, json};
 
 /// More than four objects, and more than a third of what there is, wait.
@@ -75,18 +75,6 @@ async fn one_waits(bus: &Bus, copies: u64) -> String {
     })
     .await;
     id
-}
-
-async fn digest(bus: &Bus) -> String {
-    let mut answer = None;
-    eventually("the view answers", async || {
-        answer = client::query::<Digest>(bus, "digest", None, &Request::default())
-            .await
-            .ok();
-        answer.is_some()
-    })
-    .await;
-    answer.expect("just answered").digest
 }
 
 #[tokio::test(flavor = "multi_thread")]

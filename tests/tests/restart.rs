@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use fleetcast_aggregator::answer::{Digest, Request};
-use fleetcast_aggregator::client;
 use fleetcast_bus::{Bus, streams};
 use fleetcast_core::fold::Condition;
 use fleetcast_schemas::request::Answer;
 use fleetcast_simulator::Cluster;
-use fleetcast_tests::harness::{Bed, apply_as, config_map, eventually, held, nats_server};
+use fleetcast_tests::harness::{Bed, apply_as, config_map, digest, eventually, held, nats_server};
 
 const OBJECTS: usize = 20;
 
@@ -50,19 +48,6 @@ async fn versions(cluster: &Cluster) -> Vec<String> {
         versions.push(object["metadata"]["resourceVersion"].to_string());
     }
     versions
-}
-
-async fn digest(bus: &Bus) -> (String, u64) {
-    let mut answer = None;
-    eventually("the view answers", async || {
-        answer = client::query::<Digest>(bus, "digest", None, &Request::default())
-            .await
-            .ok();
-        answer.is_some()
-    })
-    .await;
-    let answer = answer.expect("just answered");
-    (answer.digest, answer.rows)
 }
 
 #[tokio::test(flavor = "multi_thread")]

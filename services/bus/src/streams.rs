@@ -1,5 +1,6 @@
 //! The streams and buckets as data, and the one function that makes them so.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use async_nats::jetstream::{kv, object_store, stream};
@@ -166,27 +167,20 @@ impl Bus {
     }
 
     /// Makes one stream as it should be.
-    ///
-    /// Where several servers hold a stream and two processes create it at the same time, neither may get an answer (nats-server 2.15.1): whoever hears nothing
-    /// soon looks whether it is there.
     async fn make(&self, mut config: stream::Config) -> Result<(), Error> {
         let name = config.name.clone();
-        let refused = |error: String| Error::Unavailable(format!("stream {name}: {error}"));
         // How long acknowledgements are kept is the operator's to say (`Bus::keep_acks_for`).
         if name.starts_with(ACKS)
             && let Some(there) = self.info_of(&name).await?
         {
             config.max_age = there.config.max_age;
         }
-        let made = self.jetstream.create_or_update_stream(config.clone());
-        match tokio::time::timeout(ANSWERED, made).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(refused(error.to_string())),
-            Err(_) => match self.jetstream.update_stream(config).await {
-                Ok(_) => Ok(()),
-                Err(error) => Err(refused(error.to_string())),
-            },
-        }
+        made_or_there(
+            self.jetstream.create_or_update_stream(config.clone()),
+            self.jetstream.update_stream(config),
+        )
+        .await
+        .map_err(|error| Error::Unavailable(format!("stream {name}: {error}")))
     }
 
     async fn prepare_leases(&self, layout: Layout) -> Result<(), Error> {
@@ -197,15 +191,12 @@ impl Bus {
             num_replicas: layout.replicas,
             ..kv::Config::default()
         };
-        let made = self.jetstream.create_or_update_key_value(leases.clone());
-        let made = match tokio::time::timeout(ANSWERED, made).await {
-            Ok(made) => made.map(drop).map_err(|error| error.to_string()),
-            Err(_) => {
-                let updated = self.jetstream.update_key_value(leases).await;
-                updated.map(drop).map_err(|error| error.to_string())
-            }
-        };
-        made.map_err(|error| Error::Unavailable(format!("bucket {LEADER}: {error}")))
+        made_or_there(
+            self.jetstream.create_or_update_key_value(leases.clone()),
+            self.jetstream.update_key_value(leases),
+        )
+        .await
+        .map_err(|error| Error::Unavailable(format!("bucket {LEADER}: {error}")))
     }
 
     /// Takes every stream and bucket away that [`Bus::prepare`] makes, with all that stands in them.
@@ -233,16 +224,30 @@ impl Bus {
                 num_replicas: layout.replicas,
                 ..object_store::Config::default()
             };
-            let made = self.jetstream.create_object_store(bodies);
-            let made = match tokio::time::timeout(ANSWERED, made).await {
-                Ok(made) => made.map(drop).map_err(|error| error.to_string()),
-                Err(_) => {
-                    let there = self.jetstream.get_object_store(BODIES).await;
-                    there.map(drop).map_err(|error| error.to_string())
-                }
-            };
-            made.map_err(|error| Error::Unavailable(format!("object store {BODIES}: {error}")))?;
+            made_or_there(
+                self.jetstream.create_object_store(bodies),
+                self.jetstream.get_object_store(BODIES),
+            )
+            .await
+            .map_err(|error| Error::Unavailable(format!("object store {BODIES}: {error}")))?;
         }
         Ok(())
+    }
+}
+
+/// Makes something, and looks whether it is there where that is not answered soon.
+///
+/// Where several servers hold a stream and two processes create it at the same time, neither may get an answer (nats-server 2.15.1).
+async fn made_or_there<M, T, A, B>(
+    made: impl Future<Output = Result<M, A>>,
+    there: impl Future<Output = Result<T, B>>,
+) -> Result<(), String>
+where
+    A: Display,
+    B: Display,
+{
+    match tokio::time::timeout(ANSWERED, made).await {
+        Ok(made) => made.map(drop).map_err(|error| error.to_string()),
+        Err(_) => there.await.map(drop).map_err(|error| error.to_string()),
     }
 }

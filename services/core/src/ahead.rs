@@ -159,14 +159,17 @@ fn added_up(
     Some(candidate)
 }
 
+/// The list of overrides of a document, made where it has none.
+fn overrides_of(document: &mut Value) -> Option<&mut Vec<Value>> {
+    let spec = document.get_mut("spec")?.as_object_mut()?;
+    let overrides = spec.entry("overrides").or_insert_with(|| json!([]));
+    overrides.as_array_mut()
+}
+
 /// The document with an override more for each cluster that holds something else.
 fn for_each(document: &Value, patches: &BTreeMap<&ClusterName, Patch>) -> Option<Value> {
     let mut candidate = document.clone();
-    let spec = candidate.get_mut("spec")?.as_object_mut()?;
-    let overrides = spec
-        .entry("overrides")
-        .or_insert_with(|| json!([]))
-        .as_array_mut()?;
+    let overrides = overrides_of(&mut candidate)?;
     for (cluster, patch) in patches {
         if !patch.0.is_empty() {
             overrides.push(json!({"clusters": [cluster.as_str()], "patches": patch}));
@@ -178,11 +181,7 @@ fn for_each(document: &Value, patches: &BTreeMap<&ClusterName, Patch>) -> Option
 /// The same in KubeFed's words, which allow one list for each cluster: what it says already stays, and goes first.
 fn for_each_of_kubefed(document: &Value, patches: &BTreeMap<&ClusterName, Patch>) -> Option<Value> {
     let mut candidate = document.clone();
-    let spec = candidate.get_mut("spec")?.as_object_mut()?;
-    let overrides = spec
-        .entry("overrides")
-        .or_insert_with(|| json!([]))
-        .as_array_mut()?;
+    let overrides = overrides_of(&mut candidate)?;
     for (cluster, patch) in patches {
         if patch.0.is_empty() {
             continue;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use fleetcast_aggregator::answer::{ObjectSummary, Objects, Request};
+use fleetcast_aggregator::answer::{Digest, ObjectSummary, Objects, Request};
 use fleetcast_aggregator::{Statuses, client};
 use fleetcast_auth::authority::{Authority, Issue};
 use fleetcast_bus::credentials::CredentialsFile;
@@ -443,6 +443,20 @@ pub async fn eventually(what: &str, mut happened: impl AsyncFnMut() -> bool) {
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// The view's digest over its canonical rows, and how many those are, once the view answers.
+pub async fn digest(bus: &Bus) -> (String, u64) {
+    let mut answer = None;
+    eventually("the view answers", async || {
+        answer = client::query::<Digest>(bus, "digest", None, &Request::default())
+            .await
+            .ok();
+        answer.is_some()
+    })
+    .await;
+    let answer = answer.expect("just answered");
+    (answer.digest, answer.rows)
 }
 
 /// What a cluster holds: the object, or none.
