@@ -1,4 +1,4 @@
-//! What `fleetcast ingest --http` serves, as an OpenAPI 3.1 document: generated from the types of [`crate::request`].
+//! What `fleetcast ingest --http` and, but for changes, `fleetcast aggregator --http` serve, as an OpenAPI 3.1 document: generated from the types of [`crate::request`].
 //!
 //! `schemas/http/openapi.json` is this document; `tests/tests/http.rs` holds the server to it.
 
@@ -19,8 +19,18 @@ pub fn openapi() -> Value {
         },
         "security": [{"token": []}],
         "paths": {
-            "/v1/objects": {"post": apply()},
+            "/v1/objects": {"post": apply(), "get": ask("objects", "Every object, and in how many clusters it stands how")},
             "/v1/objects/{object}": {"parameters": [object()], "get": look(), "delete": withdraw()},
+            "/v1/explain/{object}": {"parameters": [object()], "get": ask("explain", "The causal chain of an object, and the first broken link")},
+            "/v1/history/{object}": {"parameters": [object()], "get": ask("history", "Every revision of an object")},
+            "/v1/diff/{object}": {"parameters": [object()], "get": ask("diff", "Two revisions of an object, field by field; values of Secrets are not told")},
+            "/v1/clusters": {"get": ask("clusters", "Every cluster, and how it stands")},
+            "/v1/held": {"get": ask("held", "Removals that wait for a confirmation")},
+            "/v1/strays": {"get": ask("strays", "What carries our marks in clusters and is in nobody's work")},
+            "/v1/digest": {"get": ask("digest", "The digest of the whole view")},
+            "/healthz": {"get": probe("Whether the process answers", "It does.")},
+            "/readyz": {"get": probe("Whether the process is connected, leads or stands by, and is not too far behind", "It is.")},
+            "/metrics": {"get": metrics()},
             "/openapi.json": {"get": {
                 "operationId": "openapi", "summary": "This document", "security": [],
                 "responses": {"200": {"description": "This document", "content": {"application/json": {"schema": {"type": "object"}}}}},
@@ -33,7 +43,8 @@ pub fn openapi() -> Value {
                 "Refused": refusal("It is refused: repeating it changes nothing."),
                 "Unknown": refusal("There is no such object."),
                 "Unauthorized": refusal("The token is missing, or nobody knows it."),
-                "Forbidden": refusal("The token is one for reading."),
+                "Forbidden": refusal("The token's role, or what it is limited to, does not have this."),
+                "TooMany": refusal("The token is used too often: the same request later is taken (`Retry-After`)."),
                 "Unavailable": {
                     "description": "Nobody leads, or the view is not so far: the same request later helps.",
                     "headers": {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}},
@@ -82,7 +93,6 @@ fn apply() -> Value {
             "413": {"$ref": "#/components/responses/Refused"},
             "415": {"$ref": "#/components/responses/Refused"},
             "422": {"$ref": "#/components/responses/Refused"},
-            "403": {"$ref": "#/components/responses/Forbidden"},
         })),
     })
 }
@@ -98,7 +108,6 @@ fn withdraw() -> Value {
         "parameters": [orphan, attribute("ce-source"), attribute("ce-id")],
         "responses": answers(json!({
             "200": {"description": "It is in the log.", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Accepted"}}}},
-            "403": {"$ref": "#/components/responses/Forbidden"},
             "404": {"$ref": "#/components/responses/Unknown"},
             "409": {"$ref": "#/components/responses/Refused"},
             "422": {"$ref": "#/components/responses/Refused"},
@@ -123,10 +132,61 @@ fn look() -> Value {
     })
 }
 
+fn ask(what: &str, summary: &str) -> Value {
+    let parameter = |name: &str, kind: &str, description: &str| json!({"name": name, "in": "query", "schema": {"type": kind}, "description": description});
+    let mut parameters = vec![
+        parameter(
+            "min_seq",
+            "integer",
+            "Wait (up to 10 s) until the view knows the log up to this sequence.",
+        ),
+        parameter("cluster", "string", "Only this cluster."),
+        parameter(
+            "at",
+            "string",
+            "A log sequence or an RFC 3339 time: as it was then.",
+        ),
+    ];
+    if what == "diff" {
+        parameters.push(parameter("from", "integer", "The earlier revision."));
+        parameters.push(parameter("to", "integer", "The later revision."));
+    }
+    let mut own = json!({
+        "200": {"description": format!("What `fc.query.{what}` answers."), "content": {"application/json": {"schema": {"type": "object"}}}},
+    });
+    own["404"] = json!({"$ref": "#/components/responses/Unknown"});
+    own["409"] = json!({"$ref": "#/components/responses/Refused"});
+    json!({"operationId": what, "summary": summary, "parameters": parameters, "responses": answers(own)})
+}
+
+fn probe(summary: &str, yes: &str) -> Value {
+    json!({
+        "summary": summary, "security": [],
+        "responses": {
+            "200": {"description": yes, "content": {"application/json": {"schema": {"type": "object"}}}},
+            "503": {"description": "Not now: `missing` says why.", "content": {"application/json": {"schema": {"type": "object"}}}},
+        },
+    })
+}
+
+fn metrics() -> Value {
+    json!({
+        "summary": "What the process counts, for Prometheus: for readers and operators",
+        "responses": {
+            "200": {"description": "OpenMetrics", "content": {"application/openmetrics-text": {"schema": {"type": "string"}}}},
+            "401": {"$ref": "#/components/responses/Unauthorized"},
+            "403": {"$ref": "#/components/responses/Forbidden"},
+            "429": {"$ref": "#/components/responses/TooMany"},
+        },
+    })
+}
+
 /// What every request that needs a token may be answered with, beside its own.
 fn answers(mut own: Value) -> Value {
     own["400"] = json!({"$ref": "#/components/responses/Refused"});
     own["401"] = json!({"$ref": "#/components/responses/Unauthorized"});
+    own["403"] = json!({"$ref": "#/components/responses/Forbidden"});
+    own["429"] = json!({"$ref": "#/components/responses/TooMany"});
     own["503"] = json!({"$ref": "#/components/responses/Unavailable"});
     own
 }

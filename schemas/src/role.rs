@@ -9,6 +9,8 @@
 //! A server does not check reply subjects, nor where a consumer delivers to. So whoever reads a stream can make the server send what stands in it to any
 //! subject: no role that is handed out has the JetStream API but those that are trusted with the streams anyway.
 
+pub mod limits;
+
 /// A role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {

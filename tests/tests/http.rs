@@ -1,13 +1,17 @@
 //! Publishing over HTTP: the same answers as on the bus, from whichever ingest process is asked; nobody without a token; nothing too large or too slow.
 
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use fleetcast_endpoint::{Error, Listener, Options};
+use fleetcast_endpoint::listen::Limits;
+use fleetcast_endpoint::tokens::Token;
+use fleetcast_endpoint::{Access, Door, Error, Health, Listener, Options};
 use fleetcast_schemas::http::openapi;
+use fleetcast_schemas::role::Role;
 use fleetcast_simulator::Cluster;
 use fleetcast_tests::harness::{
-    Bed, Http, Service, apply_as, config_map, eventually, nats_server, token_file,
+    Bed, Http, Service, apply_as, config_map, door, door_within, eventually, nats_server,
+    token_file,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,23 +19,23 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const PUBLISHER: &str = "the token of somebody who hands in";
 const READER: &str = "the token of somebody who looks";
 
-fn options(bed: &Bed) -> Options {
+fn tokens(bed: &Bed) -> PathBuf {
     let tokens = [("ci", "publisher", PUBLISHER), ("eye", "reader", READER)];
-    Options {
-        address: ([127, 0, 0, 1], 0).into(),
-        tokens: token_file(bed.directory.path(), &tokens),
-        plain_text: false,
+    token_file(bed.directory.path(), &tokens)
+}
+
+/// Requests through `door` by whoever hands in.
+fn through(door: &Door) -> Http {
+    Http {
+        address: door.address(),
+        token: Some(PUBLISHER.to_owned()),
     }
 }
 
 /// An ingest process that listens.
 fn listening(bed: &Bed, identity: &str) -> (Http, Service) {
-    let listener = Arc::new(Listener::bind(&options(bed)).expect("it listens"));
-    let http = Http {
-        address: listener.address(),
-        token: Some(PUBLISHER.to_owned()),
-    };
-    (http, bed.ingest_listening(identity, Some(listener)))
+    let door = door(&tokens(bed));
+    (through(&door), bed.ingest_listening(identity, Some(door)))
 }
 
 /// Shows that HTTP answers what the bus answers, through a process that stands by, also when the leader is gone.
@@ -164,7 +168,7 @@ async fn nobody_gets_in_without_a_token_and_a_no_names_its_field() {
     })
     .await;
 
-    // The OpenAPI document names what there is, and nothing of it but itself is open.
+    // The OpenAPI document names what there is, and nothing of it but itself and the probes is open.
     let (status, described) = http.with(None).call("GET", "/openapi.json").await;
     assert_eq!((status, &described), (200, &openapi()));
     for (path, methods) in described["paths"].as_object().expect("paths") {
@@ -174,7 +178,8 @@ async fn nobody_gets_in_without_a_token_and_a_no_names_its_field() {
             for token in [None, Some("another"), Some("")] {
                 let (status, answer) = http.with(token).call(method, &path).await;
                 let expected: &[u16] = match (known, path.as_str()) {
-                    (true, "/openapi.json") => &[200],
+                    (true, "/openapi.json" | "/healthz") => &[200],
+                    (true, "/readyz") => &[200, 503],
                     (true, _) => &[401],
                     (false, _) => &[401, 405],
                 };
@@ -183,7 +188,7 @@ async fn nobody_gets_in_without_a_token_and_a_no_names_its_field() {
                     "{method} {path}: {status} {answer}"
                 );
                 assert!(
-                    status == 200 || answer["refusal"]["field"].is_string(),
+                    answer["refusal"]["field"].is_string() != matches!(status, 200 | 503),
                     "{answer}"
                 );
             }
@@ -242,7 +247,10 @@ async fn nobody_gets_in_without_a_token_and_a_no_names_its_field() {
             "query",
         ),
         ("PUT", "/v1/objects/ConfigMap/default/web", 405, "method"),
-        ("GET", "/v1/objects", 405, "method"),
+        ("PUT", "/v1/objects", 405, "method"),
+        ("GET", "/v1/documents", 404, "path"),
+        ("GET", "/metrics", 403, "authorization"),
+        ("GET", "/v1/clusters?cluster=E%20U", 400, "query"),
         ("GET", "/v2", 404, "path"),
     ] {
         let (found, answer) = http.call(method, path).await;
@@ -274,10 +282,10 @@ async fn nobody_gets_in_without_a_token_and_a_no_names_its_field() {
 async fn plain_text_stays_on_this_machine() {
     let folder = tempfile::tempdir().expect("a folder");
     let tokens = token_file(folder.path(), &[("ci", "publisher", PUBLISHER)]);
+    assert!(Access::open(&tokens, 1).is_ok());
     let options = |address: [u8; 4], plain_text| Options {
-        address: (address, 0).into(),
-        tokens: tokens.clone(),
         plain_text,
+        ..Options::new((address, 0).into())
     };
     let refused = Listener::bind(&options([0, 0, 0, 0], false)).expect_err("refused");
     assert!(matches!(refused, Error::PlainText(_)), "{refused}");
@@ -286,12 +294,9 @@ async fn plain_text_stays_on_this_machine() {
         "{refused}"
     );
     assert!(Listener::bind(&options([127, 0, 0, 1], false)).is_ok());
-    let nobody = Options {
-        tokens: folder.path().join("missing"),
-        ..options([127, 0, 0, 1], false)
-    };
-    let refused = Listener::bind(&nobody).expect_err("refused");
-    assert!(matches!(refused, Error::Tokens(..)), "{refused}");
+    let nobody = folder.path().join("missing");
+    let refused = Access::open(&nobody, 1).expect_err("refused");
+    assert!(refused.to_string().contains("missing"), "{refused}");
 }
 
 /// Shows that what is too large, malformed or too slow is cut off, and that others are answered meanwhile.
@@ -301,12 +306,37 @@ async fn what_is_too_large_or_too_slow_is_cut_off() {
         return;
     };
     let bed = Bed::new(server);
-    let (http, _ingest) = listening(&bed, "a");
+    let limits = Limits {
+        head: Duration::from_secs(1),
+        body: Duration::from_secs(2),
+        ..Limits::default()
+    };
+    let door = door_within(&tokens(&bed), limits, 1_000, &Health::default());
+    let http = through(&door);
+    let _ingest = bed.ingest_listening("a", Some(door));
     let document = config_map("web", &["eu"], "x");
     eventually("somebody leads", async || {
         http.post(&document).await.0 == 200
     })
     .await;
+
+    // A body that never ends is answered, with what it is about.
+    let head = format!(
+        "POST /v1/objects HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {PUBLISHER}\r\nconnection: close\r\ncontent-length: 100\r\n\r\n{{"
+    );
+    let answer = http.send(head.as_bytes()).await;
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(
+        answer.contains("took longer than 2s: send it again"),
+        "{answer}"
+    );
+
+    // A connection that says nothing after an answer is closed.
+    let idle = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+    let closed = tokio::time::timeout(Duration::from_secs(40), http.send(idle)).await;
+    let answer = closed.expect("it is closed");
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{answer:?}");
 
     // Says nothing, or not to the end, for as long as it is let.
     let mut slow = Vec::new();
@@ -390,4 +420,131 @@ async fn what_is_too_large_or_too_slow_is_cut_off() {
         assert!(!said.starts_with(b"HTTP/1.1 2"), "{said:?}");
     }
     assert_eq!(http.post(&document).await.1["revision"], Value::from(1));
+}
+
+/// Shows that a token may ask only so often, that the answer says when again, and that another's is not touched.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_too_often_is_told_to_wait() {
+    let Some(server) = nats_server("who_asks_too_often_is_told_to_wait") else {
+        return;
+    };
+    let bed = Bed::new(server);
+    let door = door_within(&tokens(&bed), Limits::default(), 1, &Health::default());
+    let http = through(&door);
+    let _ingest = bed.ingest_listening("a", Some(door));
+    let mut refused = None;
+    for _ in 0..50 {
+        let (status, head, answer) = http.ask("GET", "/metrics", &[], b"").await;
+        if status == 429 {
+            refused = Some((head, answer));
+            break;
+        }
+    }
+    let (head, answer) = refused.expect("fifty at once are too many");
+    assert!(head.contains("retry-after: 1"), "{head}");
+    assert_eq!(answer["refusal"]["field"], "authorization", "{answer}");
+    assert_ne!(http.with(Some(READER)).call("GET", "/metrics").await.0, 429);
+    assert_eq!(http.with(None).call("GET", "/healthz").await.0, 200);
+    eventually("later it is taken", async || {
+        http.call("GET", "/metrics").await.0 != 429
+    })
+    .await;
+}
+
+/// Shows that a token has its role and its limits, as credentials on the bus have them, at both services.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_may_do_what_its_role_may_on_the_bus() {
+    let Some(server) = nats_server("a_token_may_do_what_its_role_may_on_the_bus") else {
+        return;
+    };
+    let bed = Bed::new(server);
+    let path = tokens(&bed);
+    let (secret, hash) = fleetcast_endpoint::tokens::mint().expect("chance");
+    let limited = Token {
+        name: "shop".to_owned(),
+        role: Role::Publisher,
+        hash,
+        kinds: vec!["ConfigMap".to_owned()],
+        namespaces: vec!["default".to_owned()],
+        until: None,
+    };
+    fleetcast_endpoint::tokens::add(&path, &limited).expect("added");
+    let (ingest_door, view_door) = (door(&path), door(&path));
+    let ingest = through(&ingest_door);
+    let view = through(&view_door);
+    let _ingest = bed.ingest_listening("a", Some(ingest_door));
+    let _aggregator = bed.aggregator_telling("view", Some(view_door), &Health::default());
+    let document = config_map("web", &["eu"], "x");
+    let shop = ingest.with(Some(&secret));
+    eventually("somebody leads", async || {
+        shop.post(&document).await.0 == 200
+    })
+    .await;
+
+    let mut other = config_map("web", &["eu"], "x");
+    other["metadata"]["namespace"] = json!("bank");
+    let secret_map = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "namespace": "default"}});
+    for refused in [&other, &secret_map] {
+        let (status, answer) = shop.post(refused).await;
+        assert_eq!(
+            (status, &answer["refusal"]["field"]),
+            (403, &json!("authorization")),
+            "{answer}"
+        );
+    }
+    assert_eq!(ingest.post(&other).await.0, 200, "who is not limited may");
+    eventually("the view answers", async || {
+        view.call("GET", "/v1/objects/ConfigMap/bank/web").await.0 == 200
+    })
+    .await;
+    let reader = |http: &Http| http.with(Some(READER));
+    for http in [&ingest, &view] {
+        let shop = http.with(Some(&secret));
+        for (who, asked, status) in [
+            (&shop, "/v1/objects/ConfigMap/default/web", 200),
+            (&shop, "/v1/objects/configmap/default/web", 403),
+            (&shop, "/v1/objects/ConfigMap/bank/web", 403),
+            (&shop, "/v1/explain/ConfigMap/default/web", 200),
+            (&shop, "/v1/history/ConfigMap/default/web", 200),
+            (&shop, "/v1/objects", 403),
+            (&shop, "/v1/clusters", 200),
+            (&shop, "/v1/held", 403),
+            (http, "/v1/objects", 200),
+            (http, "/v1/held", 403),
+            (&reader(http), "/v1/objects", 200),
+            (&reader(http), "/v1/objects/configmap/bank/web", 200),
+            (&reader(http), "/v1/history/ConfigMap/bank/web", 200),
+            (&reader(http), "/v1/clusters", 200),
+            (&reader(http), "/v1/held", 200),
+            (&reader(http), "/v1/strays", 200),
+            (&reader(http), "/v1/digest", 200),
+            (&reader(http), "/metrics", 200),
+            (&shop, "/metrics", 403),
+        ] {
+            let (found, answer) = who.call("GET", asked).await;
+            assert_eq!(found, status, "{asked}: {answer}");
+        }
+    }
+    // The aggregator takes nothing in.
+    assert_eq!(view.post(&document).await.0, 405);
+    let delete = view.call("DELETE", "/v1/objects/ConfigMap/bank/web").await;
+    assert_eq!(delete.0, 405);
+    let (over_view, over_bus) = (
+        reader(&view)
+            .call("GET", "/v1/objects/ConfigMap/bank/web")
+            .await,
+        reader(&ingest)
+            .call("GET", "/v1/objects/ConfigMap/bank/web")
+            .await,
+    );
+    assert_eq!(over_view, over_bus, "the same from both");
+    // What is taken out is refused without a restart, at both.
+    assert_eq!(fleetcast_endpoint::tokens::remove(&path, "shop"), Ok(1));
+    for http in [&ingest, &view] {
+        eventually("the token is refused", async || {
+            let shop = http.with(Some(&secret));
+            shop.call("GET", "/v1/clusters").await.0 == 401
+        })
+        .await;
+    }
 }

@@ -1,12 +1,10 @@
 //! The programs of `docs/publishing.md`, run as they stand there: they know nothing of our code.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use fleetcast_endpoint::{Listener, Options};
 use fleetcast_simulator::Cluster;
 use fleetcast_tests::harness::{
-    Bed, Python, Service, nats_server, python, python_with_nats, token_file,
+    Bed, Python, Service, door, nats_server, python, python_with_nats, token_file,
 };
 use serde_json::{Value, json};
 
@@ -25,14 +23,9 @@ fn program(name: &str) -> String {
 /// A fleet of two clusters, its HTTP address, and what keeps it running.
 async fn fleet(bed: &Bed) -> (String, Vec<Service>) {
     let tokens = token_file(bed.directory.path(), &[("greeter", "publisher", TOKEN)]);
-    let options = Options {
-        address: ([127, 0, 0, 1], 0).into(),
-        tokens,
-        plain_text: false,
-    };
-    let listener = Arc::new(Listener::bind(&options).expect("it listens"));
-    let url = format!("http://{}", listener.address());
-    let mut running = vec![bed.ingest_listening("a", Some(listener)), bed.aggregator()];
+    let door = door(&tokens);
+    let url = format!("http://{}", door.address());
+    let mut running = vec![bed.ingest_listening("a", Some(door)), bed.aggregator()];
     for name in ["eu-1", "us-1"] {
         running.push(bed.agent(&Cluster::new(name)));
     }

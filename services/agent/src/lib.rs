@@ -11,6 +11,7 @@
 //! | the keys that work is held against, credentials that renew themselves | `keys.rs` |
 //! | what keeps the agent from its work | [`trouble`] |
 //! | how much room the cluster has | [`measure`] |
+//! | what is counted | `metrics.rs` |
 //! | a local copy of what the cluster should hold | `local.rs` |
 //!
 //! **Invariant**: an agent publishes `fc.ack`, `fc.heartbeat` and `fc.sync` of its own cluster and subscribes `fc.live`, `fc.seen` and its
@@ -20,6 +21,7 @@ pub mod cluster;
 mod keys;
 mod local;
 pub mod measure;
+mod metrics;
 mod run;
 mod sync;
 pub mod trouble;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use fleetcast_bus::{Bus, Connect};
 use fleetcast_core::model::ClusterName;
 use fleetcast_core::reconcile::HEARTBEAT_MS;
+use fleetcast_endpoint::{Health, Part};
 use fleetcast_schemas::event::{self, Heartbeat};
 use fleetcast_schemas::subject::Lane;
 use tokio::sync::watch;
@@ -19,6 +20,7 @@ use crate::cluster::lease::Lease;
 use crate::cluster::memory::{Kept, Store};
 use crate::keys::Keys;
 use crate::local;
+use crate::metrics::Metrics;
 use crate::trouble::Trouble;
 use session::{End, Place, Session};
 
@@ -43,6 +45,8 @@ pub struct Options {
     pub measure_every: Option<Duration>,
     /// Who holds the cluster's lease: the same after a restart, different for each agent that may act at the same time.
     pub identity: String,
+    /// What it tells of itself.
+    pub health: Health,
 }
 
 /// Why an agent ended without having been asked to.
@@ -72,11 +76,14 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
         state,
         measure_every,
         identity,
+        health,
     } = options;
     let lane = Lane::new(cluster, partitions);
     bus.inbox_prefix = Some(lane.inbox_prefix());
     let keys = Keys::of(&bus.credentials)?;
     let bus = Bus::connect_in_background(&bus).await?;
+    health.follows(bus.connected());
+    let metrics = Metrics::of(&health);
     let renewing = tokio::spawn(keys.clone().renew(bus.clone(), lane.clone()));
     let _renewing = AbortOnDrop(renewing.abort_handle());
     let store = Store::new(client.clone());
@@ -85,25 +92,30 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
     loop {
         let begun = async {
             tokio::select! {
-                begun = begin(&client, &store, &identity, &trouble) => begun,
+                begun = begin(&client, &store, &identity, &trouble, &health) => begun,
                 never = tell(&bus, &lane, &keys, &trouble, transitions) => match never {},
             }
         };
         let Some((lease, kept)) = until_stopped(&mut stop, begun).await else {
+            health.stops();
             return Ok(());
         };
+        health.has_part(Some(Part::Leader));
+        health.lost_its_place();
         transitions = kept.transitions;
         let (reporting, state) = (reporting.clone(), state.as_deref());
         let place = Place {
             bus: &bus,
             lane: &lane,
             keys: &keys,
+            metrics: &metrics,
         };
         let session = Session::new(&place, &client, &store, kept, reporting, state)?;
         let session = session.measuring(measure_every);
         match session.run(lease, &trouble, &mut stop).await? {
             End::Stopped => return Ok(()),
             End::Lost(reason) => {
+                health.has_part(None);
                 tracing::warn!(cluster = %lane.cluster, reason, "the cluster's lease is lost");
             }
         }
@@ -125,9 +137,10 @@ async fn begin(
     store: &Store,
     identity: &str,
     trouble: &Trouble,
+    health: &Health,
 ) -> (Lease, Kept) {
     let floor = store.load_patiently(trouble).await.transitions;
-    let lease = Lease::take(client.clone(), identity, floor, trouble).await;
+    let lease = Lease::take(client.clone(), identity, floor, trouble, health).await;
     let kept = Kept {
         memory: store.load_patiently(trouble).await.memory,
         transitions: lease.transitions,

@@ -210,6 +210,9 @@ impl<'a> Fold<'a> {
             .touched
             .as_ref()
             .filter(|_| self.behind.is_empty());
+        let metrics = &self.shared.metrics;
+        let is_live = self.behind.is_empty();
+        let mut newest = None;
         for (source, found) in turn.drain(..) {
             match (source, found) {
                 (Source::Log, Found::Entry(entry)) => {
@@ -217,17 +220,23 @@ impl<'a> Fold<'a> {
                     if let Some(touched) = touched {
                         touched.entry(&entry);
                     }
+                    newest = Some(entry);
                 }
                 (Source::Acks(partition), Found::Batch(sequence, batch)) => {
                     if let Some(touched) = touched {
                         touched.batch(&batch);
                     }
+                    metrics.batch(&batch, is_live);
                     if let Some(seen) = view.acknowledged(partition, sequence, &batch) {
                         self.seen.insert(batch.cluster, (partition, seen));
                     }
                 }
-                (Source::Log, Found::Unreadable(sequence)) => view.log = view.log.max(sequence),
+                (Source::Log, Found::Unreadable(sequence)) => {
+                    metrics.dead_letters.inc();
+                    view.log = view.log.max(sequence);
+                }
                 (Source::Acks(partition), Found::Unreadable(sequence)) => {
+                    metrics.dead_letters.inc();
                     let folded = view.acks.entry(partition).or_default();
                     *folded = (*folded).max(sequence);
                 }
@@ -239,6 +248,9 @@ impl<'a> Fold<'a> {
         }
         let (log, partitions) = (view.log, view.partitions());
         drop(view);
+        if let Some(entry) = newest.filter(|_| is_live) {
+            metrics.entry(&entry);
+        }
         // While it catches up the log may tell of earlier layouts.
         if !self.behind.contains(&Source::Log)
             && partitions.is_some_and(|found| found != self.partitions)
@@ -265,6 +277,7 @@ impl<'a> Fold<'a> {
         let now = fleetcast_bus::now();
         for (cluster, (partition, seen)) in std::mem::take(&mut self.seen) {
             let lane = Lane { partition, cluster };
+            self.shared.metrics.confirmations.inc();
             if let Err(error) = self.bus.publish(event::seen(seen, &lane, now)).await {
                 tracing::debug!(cluster = %lane.cluster, %error, "a confirmation could not be sent");
             }

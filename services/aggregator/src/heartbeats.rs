@@ -12,6 +12,7 @@ pub(crate) async fn listen(shared: &Shared, mut heartbeats: Subscription) {
         let Some(Parsed::Heartbeat(lane)) = subject::parse(&message.subject) else {
             continue;
         };
+        shared.metrics.heartbeats.inc();
         let read = event::read_heartbeat(&message.headers, &message.payload);
         let capacity = read.ok().and_then(|heartbeat| heartbeat.capacity);
         if let Some(capacity) = capacity

@@ -10,6 +10,8 @@
 //! | how much room clusters have | `capacities` |
 //! | strays, as agents tell of them | `strays` |
 //! | the past | `past` |
+//! | what is counted, how far it is behind | `metrics`, `lag` |
+//! | answering over HTTP | `http` |
 //! | the checkpoint | `keeper` |
 //!
 //! The view is never the truth: where its checkpoint does not fit the log it is folded anew. A query that is added is a type and a builder
@@ -20,7 +22,10 @@ mod capacities;
 pub mod client;
 mod follow;
 mod heartbeats;
+mod http;
 mod keeper;
+mod lag;
+mod metrics;
 mod past;
 mod query;
 mod reader;
@@ -34,12 +39,14 @@ use std::sync::Arc;
 
 use fleetcast_bus::{Bus, Connect};
 use fleetcast_core::status::Told;
+use fleetcast_endpoint::{Door, Health};
 use fleetcast_schemas::subject;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 pub use shared::VIEW;
 
 use keeper::Keeper;
+use metrics::Metrics;
 use past::Historian;
 use past::archive::Archive;
 use shared::Shared;
@@ -54,6 +61,10 @@ pub struct Options {
     pub directory: PathBuf,
     /// Who is told what the objects of a hub are to be told, as it changes; none where nobody ever wants to know.
     pub statuses: Option<Statuses>,
+    /// Where it listens for HTTP; none where it does not.
+    pub http: Option<Arc<Door>>,
+    /// What it tells of itself.
+    pub health: Health,
 }
 
 /// Who is told what the objects of a hub are to be told.
@@ -82,14 +93,19 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
         bus,
         directory,
         statuses,
+        http,
+        health,
     } = options;
+    let asked_to_stop = stop.clone();
     // A sender that is gone will not ask any more: that ends it, too.
     let mut stopped = std::pin::pin!(async move { drop(stop.wait_for(|stop| *stop).await) });
     let bus = tokio::select! {
         bus = Bus::connect_patiently(&bus) => bus?,
         () = &mut stopped => return Ok(()),
     };
+    health.follows(bus.connected());
     let shared = Arc::new(Shared {
+        metrics: Metrics::of(&health),
         touched: statuses.is_some().then(Touched::default),
         ..Shared::default()
     });
@@ -98,15 +114,28 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
     let mut keeper = Keeper::new(&directory, archive);
     let queries = bus.subscribe_queue(subject::QUERY, "aggregator").await?;
     let heartbeats = bus.subscribe(subject::HEARTBEATS).await?;
+    let building = Arc::new(Semaphore::new(query::BUILDING));
+    let http = http.map(|door| {
+        let view = http::Local::new(&shared, &historian, &building);
+        tokio::spawn(http::serve(door, view, asked_to_stop))
+    });
     let outcome = tokio::select! {
-        error = query::serve(&shared, &historian, queries) => Err(error),
+        error = query::serve(&shared, &historian, &building, queries) => Err(error),
         () = query::prepare(&shared, &historian) => Ok(()),
         () = statuses::tell(&shared, statuses) => Ok(()),
         () = heartbeats::listen(&shared, heartbeats) => Ok(()),
         () = strays::follow(&bus, &shared.strays) => Ok(()),
+        () = lag::watch(&bus, &shared) => Ok(()),
         never = follow::follow(&bus, &shared, &mut keeper) => match never {},
         () = &mut stopped => Ok(()),
     };
+    health.stops();
     keeper.finish(&shared).await;
+    match http {
+        // Answers that are under way go out.
+        Some(http) if outcome.is_ok() => drop(http.await),
+        Some(http) => http.abort(),
+        None => {}
+    }
     outcome
 }

@@ -28,7 +28,7 @@ use crate::shared::{Progress, Shared};
 /// How many queries may be open at the same time; most of them wait for the fold.
 const OPEN: usize = 4_096;
 /// How many answers are built at the same time.
-const BUILDING: usize = 2;
+pub(crate) const BUILDING: usize = 2;
 /// The longest request that is read, bytes.
 const REQUEST_LIMIT: usize = 64 * 1024;
 
@@ -36,10 +36,10 @@ const REQUEST_LIMIT: usize = 64 * 1024;
 pub(crate) async fn serve(
     shared: &Arc<Shared>,
     historian: &Arc<Historian>,
+    building: &Arc<Semaphore>,
     mut queries: Subscription,
 ) -> crate::Error {
     let bus = historian.bus();
-    let building = Arc::new(Semaphore::new(BUILDING));
     let mut open = JoinSet::new();
     while let Some(Delivery { message, reply }) = queries.next().await {
         while open.try_join_next().is_some() {}
@@ -65,11 +65,10 @@ pub(crate) async fn serve(
             continue;
         }
         let (shared, historian) = (Arc::clone(shared), Arc::clone(historian));
-        let building = Arc::clone(&building);
+        let building = Arc::clone(building);
         open.spawn(async move {
-            let payload = answer(&shared, &historian, &building, message)
-                .await
-                .unwrap_or_else(refused);
+            let answered = counted(&shared, &historian, &building, message).await;
+            let payload = answered.unwrap_or_else(refused);
             send(historian.bus(), &reply, payload).await;
         });
     }
@@ -232,6 +231,22 @@ fn read_request(payload: &[u8]) -> Result<Request, Refusal> {
     }
     serde_json::from_slice(payload)
         .map_err(|error| Refusal::new("", format!("the request cannot be read: {error}")))
+}
+
+/// Answers, and counts how.
+pub(crate) async fn counted(
+    shared: &Arc<Shared>,
+    historian: &Arc<Historian>,
+    building: &Semaphore,
+    message: Message,
+) -> Result<Vec<u8>, Refusal> {
+    let answered = answer(shared, historian, building, message).await;
+    let outcome = match &answered {
+        Ok(_) => "answered",
+        Err(_) => "refused",
+    };
+    shared.metrics.queries.count(outcome);
+    answered
 }
 
 async fn answer(

@@ -4,6 +4,7 @@ use fleetcast_core::fold::View;
 use tokio::sync::{RwLock, watch};
 
 use crate::capacities::Capacities;
+use crate::metrics::Metrics;
 use crate::strays;
 use crate::touched::Touched;
 
@@ -23,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) touched: Option<Touched>,
     /// How much room clusters have, as heartbeats say it: not in the log, and so not in the view.
     pub(crate) capacities: Capacities,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
 }
 
 /// How far the view is folded.

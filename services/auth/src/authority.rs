@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use fleetcast_bus::credentials::{CredentialsFile, Readers, read_secret, write_secret};
 use fleetcast_bus::work_key::WorkKey;
 use fleetcast_core::model::ClusterName;
+use fleetcast_schemas::role::limits::Limits;
 use fleetcast_schemas::role::{GRANTS, Role};
 use fleetcast_schemas::subject::{self, Lane};
 use nkeys::KeyPair;
@@ -319,12 +320,8 @@ impl Authority {
             namespaces,
         } = issue;
         check_name(name)?;
-        if *role != Role::Publisher && !(kinds.is_empty() && namespaces.is_empty()) {
-            return Err(Error::Refused(format!(
-                "--kinds and --namespaces limit a publisher; {} {name} is none",
-                role.word()
-            )));
-        }
+        let Limits { kinds, namespaces } =
+            Limits::read(*role, kinds, namespaces).map_err(Error::Refused)?;
         let partition = match role {
             Role::Agent => {
                 let cluster =
@@ -337,14 +334,8 @@ impl Authority {
         Ok(User {
             name: subject::token(name),
             partition,
-            kinds: kinds
-                .iter()
-                .map(|kind| issued::kind_tokens(kind))
-                .collect::<Result<_, _>>()?,
-            namespaces: namespaces
-                .iter()
-                .map(|namespace| issued::namespace_token(namespace))
-                .collect::<Result<_, _>>()?,
+            kinds,
+            namespaces,
         })
     }
 

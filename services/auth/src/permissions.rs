@@ -1,6 +1,7 @@
 //! A role's patterns as NATS permissions: a template for a signing key, or what one user may do, to be compared with what a server allows.
 
 use fleetcast_bus::streams;
+use fleetcast_schemas::role::limits::covers;
 use fleetcast_schemas::role::{Role, Stream};
 
 /// What the words of a pattern become in a permission template of NATS.
@@ -117,40 +118,9 @@ pub fn names(stream: Stream, partitions: u16) -> Vec<String> {
     }
 }
 
-/// Whether everything that `subject` matches is matched by `pattern`.
-fn covers(pattern: &str, subject: &str) -> bool {
-    let (mut pattern, mut subject) = (pattern.split('.'), subject.split('.'));
-    loop {
-        match (pattern.next(), subject.next()) {
-            (Some(">"), Some(_)) | (None, None) => return true,
-            (Some("*"), Some(token)) if token != ">" => {}
-            (Some(one), Some(other)) if one == other => {}
-            _ => return false,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_pattern_covers_what_it_matches_and_no_more() {
-        for (pattern, subject, covered) in [
-            ("a.b", "a.b", true),
-            ("a.*", "a.b", true),
-            ("a.>", "a.b.c", true),
-            ("a.>", "a", false),
-            ("a.*", "a.b.c", false),
-            ("a.*", "a.>", false),
-            ("a.*", "a.*", true),
-            ("a.b", "a.*", false),
-            ("a.>", "a.>", true),
-            (">", "a", true),
-        ] {
-            assert_eq!(covers(pattern, subject), covered, "{pattern} {subject}");
-        }
-    }
 
     #[test]
     fn a_publisher_is_limited_to_each_kind_in_each_namespace() {

@@ -2,10 +2,11 @@
 
 pub(crate) mod auth;
 pub(crate) mod bench;
+pub(crate) mod http;
 mod hub;
 mod recovery;
+pub(crate) mod ttl;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use fleetcast_core::model::object::ObjectQuery;
 use fleetcast_hub::Address;
 use fleetcast_schemas::envelope::parse_time;
 
+pub(crate) use http::{HealthArgs, HttpArgs};
 pub(crate) use hub::{HubCommand, HubDiffArgs, ImportArgs, ImportCommand};
 pub(crate) use recovery::{
     BackupArgs, ConfirmArgs, MirrorArgs, PromoteArgs, Rebuild, ReplayArgs, RestoreArgs, RetainArgs,
@@ -72,6 +74,9 @@ pub(crate) enum Command {
     Agent(AgentArgs),
     /// Run the service that folds acknowledgements into the view
     Aggregator(AggregatorArgs),
+    /// Ask a process that runs here whether it is ready: exit status 0 where it is
+    #[command(after_help = "Example:\n  fleetcast ready --health 127.0.0.1:8481")]
+    Ready(http::ReadyArgs),
     /// Hand in changes: federated objects of any dialect, policies with the plain objects that they place, or plain objects with --clusters
     #[command(
         after_help = "Examples:\n  fleetcast apply -f shop.yaml\n  fleetcast apply -f manifests/ --clusters eu-1,us-1 --wait\n  kustomize build . | fleetcast apply -f - --clusters eu-1"
@@ -240,25 +245,8 @@ pub(crate) struct IngestArgs {
     pub(crate) hub: Option<Address>,
     #[command(flatten)]
     pub(crate) http: HttpArgs,
-}
-
-/// Where a service listens for HTTP, and who may ask.
-#[derive(Debug, Clone, ClapArgs)]
-pub(crate) struct HttpArgs {
-    /// Listen for HTTP here, such as 127.0.0.1:8480 (docs/publishing.md) [default: not at all]
-    #[arg(
-        long,
-        env = "FLEETCAST_HTTP",
-        value_name = "ADDRESS",
-        requires = "http_tokens"
-    )]
-    pub(crate) http: Option<SocketAddr>,
-    /// Who may ask over HTTP: a line each, `NAME publisher|reader sha256:HASH-OF-THE-TOKEN`; read again when it changes
-    #[arg(long, env = "FLEETCAST_HTTP_TOKENS", value_name = "FILE")]
-    pub(crate) http_tokens: Option<PathBuf>,
-    /// Listen for HTTP beyond this machine although it is not encrypted: behind a proxy that speaks TLS, or in a network that is
-    #[arg(long, env = "FLEETCAST_HTTP_PLAIN_TEXT")]
-    pub(crate) http_plain_text: bool,
+    #[command(flatten)]
+    pub(crate) health: HealthArgs,
 }
 
 #[derive(Debug, Clone, ClapArgs)]
@@ -290,6 +278,8 @@ pub(crate) struct AgentArgs {
     /// How often it is measured how much room the cluster has, seconds; 0 for never
     #[arg(long, env = "FLEETCAST_MEASURE_EVERY", default_value_t = fleetcast_agent::measure::EVERY.as_secs(), value_name = "SECONDS")]
     pub(crate) measure_every: u64,
+    #[command(flatten)]
+    pub(crate) health: HealthArgs,
 }
 
 #[derive(Debug, Clone, ClapArgs)]
@@ -308,6 +298,10 @@ pub(crate) struct AggregatorArgs {
     /// Who writes it, where several aggregators may: the same after a restart [default: a new one]
     #[arg(long, env = "FLEETCAST_IDENTITY")]
     pub(crate) identity: Option<String>,
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
+    #[command(flatten)]
+    pub(crate) health: HealthArgs,
 }
 
 #[derive(Debug, Clone, ClapArgs)]

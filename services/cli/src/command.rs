@@ -19,6 +19,7 @@ mod import;
 mod mirror;
 mod plan;
 mod promote;
+mod ready;
 mod replay;
 mod restore;
 mod retain;
@@ -48,6 +49,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Ingest(ingest) => service::ingest(&bus, ingest).await,
         Command::Agent(agent) => service::agent(&bus, agent).await,
         Command::Aggregator(aggregator) => service::aggregator(&bus, aggregator).await,
+        Command::Ready(args) => ready::run(&args).await,
         Command::Apply(apply) => apply::run(&bus, &apply).await,
         Command::Delete(delete) => delete::run(&bus, &delete).await,
         Command::Confirm(confirm) => confirm::run(&bus, &confirm).await,

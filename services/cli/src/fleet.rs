@@ -14,6 +14,7 @@ use fleetcast_bus::{Bus, Connect, Credentials};
 use fleetcast_core::dialect::native::crds;
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::placer::Limit;
+use fleetcast_endpoint::Health;
 use fleetcast_kubernetes::credentials;
 use fleetcast_schemas::request::Answer;
 use fleetcast_schemas::role::Role;
@@ -203,11 +204,14 @@ impl Fleet {
             offline_after: fleetcast_ingest::OFFLINE_AFTER,
             bulk_removals,
             http: None,
+            health: Health::default(),
         };
         let aggregator = fleetcast_aggregator::Options {
             bus: self.connect_as(Role::Aggregator, "aggregator")?,
             directory: self.state.join("state"),
             statuses,
+            http: None,
+            health: Health::default(),
         };
         let (stop_ingest, stop_aggregator) = (stopped.clone(), stopped.clone());
         self.tasks.spawn(async move {
@@ -258,6 +262,7 @@ impl Fleet {
             state: None,
             measure_every: Some(fleetcast_agent::measure::EVERY),
             identity: IDENTITY.to_owned(),
+            health: Health::default(),
         };
         let stopped = stopped.clone();
         self.tasks.spawn(async move {

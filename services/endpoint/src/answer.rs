@@ -4,12 +4,14 @@
 //! |---|---|
 //! | 200 | what was asked for |
 //! | 4xx | `{"refusal": {"document": 0, "field", "message"}}`: repeating it changes nothing |
+//! | 429 | the same, with `Retry-After`: later it is taken |
 //! | 503 | `{"error": {"message"}}`: repeating it later helps (`Retry-After`, seconds) |
 
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use fleetcast_core::Refusal;
@@ -19,8 +21,11 @@ use hyper::body::Body as _;
 use serde::Serialize;
 use serde_json::json;
 
-/// How long a body may take to arrive.
-const BODY: Duration = Duration::from_secs(20);
+use crate::listen::Limits;
+
+/// How long the body of a request may take to arrive: among its extensions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience(pub(crate) Duration);
 
 /// An answer in JSON.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
@@ -36,6 +41,16 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
 /// A no: repeating changes nothing.
 pub fn refused(status: StatusCode, field: &str, message: impl Into<String>) -> Response {
     json(status, &Answer::refused(Refusal::new(field, message)))
+}
+
+/// Somebody asks too often: later it is taken.
+pub(crate) fn too_many(message: &str, later: Duration) -> Response {
+    let mut response = refused(StatusCode::TOO_MANY_REQUESTS, "authorization", message);
+    let seconds = later.as_secs() + u64::from(later.subsec_nanos() > 0);
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    response
 }
 
 /// A failure that passes.
@@ -83,13 +98,17 @@ pub(crate) fn wrong_method(method: &str, allow: Option<HeaderValue>) -> Response
     response
 }
 
-/// Reads a body of at most `limit` bytes.
+/// Reads a request's body of at most `limit` bytes, as slow as the listener lets it be.
 ///
 /// # Errors
 /// The answer that says why not: too long, too slow, broken off.
 // The answer is what the caller sends: it is as large as it is.
 #[allow(clippy::result_large_err)]
-pub async fn body(body: Body, limit: usize) -> Result<Vec<u8>, Response> {
+pub async fn body(parts: &Parts, body: Body, limit: usize) -> Result<Vec<u8>, Response> {
+    let Patience(patience) = *parts
+        .extensions
+        .get()
+        .unwrap_or(&Patience(Limits::default().body));
     let too_long = || {
         let message = format!("the body is longer than {limit} bytes");
         refused(StatusCode::PAYLOAD_TOO_LARGE, "", message)
@@ -98,7 +117,7 @@ pub async fn body(body: Body, limit: usize) -> Result<Vec<u8>, Response> {
     if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
         return Err(too_long());
     }
-    let collected = tokio::time::timeout(BODY, Limited::new(body, limit).collect()).await;
+    let collected = tokio::time::timeout(patience, Limited::new(body, limit).collect()).await;
     match collected {
         Ok(Ok(collected)) => Ok(collected.to_bytes().into()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
@@ -110,7 +129,7 @@ pub async fn body(body: Body, limit: usize) -> Result<Vec<u8>, Response> {
         Err(_) => Err(refused(
             StatusCode::REQUEST_TIMEOUT,
             "",
-            format!("the body took longer than {BODY:?}"),
+            format!("the body took longer than {patience:?}: send it again"),
         )),
     }
 }

@@ -1,17 +1,29 @@
-//! HTTP as the services serve it: who may ask, how much, how long, and answers in JSON.
+//! HTTP as the services serve it: who may ask, how much, how long, and answers in JSON; and how each process does.
 //!
 //! | what | file |
 //! |---|---|
-//! | listening, the limits of connections, who is let in | [`listen`] |
+//! | listening, the limits of connections | [`listen`] |
+//! | who is let in, and how often | [`access`] |
 //! | bearer tokens, hashed at rest | [`tokens`] |
 //! | answers, and bodies within their limits | [`answer`] |
+//! | the view, for whoever may read | [`view`] |
+//! | lives, ready, what is counted | [`health`], [`metrics`] |
 //!
 //! A service brings its routes ([`axum::Router`]); what they answer is its own matter.
 
+pub mod access;
 pub mod answer;
+mod door;
+pub mod health;
 pub mod listen;
+pub mod metrics;
+mod rate;
 pub mod tokens;
+pub mod view;
 
+pub use access::Access;
 pub use axum;
+pub use door::Door;
+pub use health::{Health, Part};
 pub use listen::{Error, Listener, Options};
-pub use tokens::{Caller, Role};
+pub use tokens::Caller;

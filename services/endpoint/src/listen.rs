@@ -1,48 +1,78 @@
-//! Listening: only where plain text is safe or asked for, with limits on what a connection may cost, and nobody without a token.
+//! Listening: only where plain text is safe or asked for, with limits on what a connection may cost.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::http::header::{ALLOW, AUTHORIZATION};
+use axum::http::header::ALLOW;
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::answer;
-use crate::tokens::TokenFile;
 
-/// How many connections may be open; others wait until one ends.
-const CONNECTIONS: usize = 512;
-/// How long the head of a request may take, and how long a connection may say nothing between two.
-const HEAD: Duration = Duration::from_secs(10);
-/// How long a head may be, bytes.
-const HEAD_LIMIT: usize = 32 * 1024;
-/// How long a connection may be used; whoever has more to ask connects anew.
-const LIFETIME: Duration = Duration::from_secs(300);
-/// How long a request may still take when the connection or the service ends.
-const LAST_REQUEST: Duration = Duration::from_secs(30);
 /// How long to wait after a connection could not be taken.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Where a service listens, and who may ask it.
+/// What a connection may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How many connections may be open; others wait until one ends.
+    pub connections: usize,
+    /// How long the head of a request may take, and how long a connection may say nothing between two.
+    pub head: Duration,
+    /// How long a head may be, bytes.
+    pub head_bytes: usize,
+    /// How long a body may take to arrive.
+    pub body: Duration,
+    /// How long a connection may be used; whoever has more to ask connects anew.
+    pub lifetime: Duration,
+    /// How long a request may still take when the connection or the service ends.
+    pub last_request: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            head: Duration::from_secs(10),
+            head_bytes: 32 * 1024,
+            body: Duration::from_secs(20),
+            lifetime: Duration::from_secs(300),
+            last_request: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Where a service listens.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The address.
     pub address: SocketAddr,
-    /// The file of tokens ([`crate::tokens`]).
-    pub tokens: PathBuf,
     /// Whether it may listen beyond this machine although nothing is encrypted.
     pub plain_text: bool,
+    /// What a connection may cost.
+    pub limits: Limits,
+}
+
+impl Options {
+    /// On this machine, with the usual limits.
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            plain_text: false,
+            limits: Limits::default(),
+        }
+    }
 }
 
 /// Why a service cannot listen.
@@ -56,41 +86,37 @@ pub enum Error {
     /// The address is taken, or not ours.
     #[error("cannot listen on {0}: {1}")]
     Address(SocketAddr, std::io::Error),
-    /// The file of tokens is of no use.
-    #[error("the tokens in {}: {}", .0.display(), .1)]
-    Tokens(PathBuf, String),
 }
 
-/// A socket that listens, with who may ask.
+/// A socket that listens.
 #[derive(Debug)]
 pub struct Listener {
     socket: tokio::net::TcpListener,
     address: SocketAddr,
-    tokens: Arc<TokenFile>,
+    limits: Limits,
 }
 
 impl Listener {
     /// Listens; connections wait until [`Listener::serve`]. Called inside a Tokio runtime.
     ///
     /// # Errors
-    /// Where the address or the tokens cannot be used.
+    /// Where the address cannot be used.
     pub fn bind(options: &Options) -> Result<Self, Error> {
         let Options {
             address,
-            tokens,
             plain_text,
+            limits,
         } = options;
         if !address.ip().is_loopback() && !plain_text {
             return Err(Error::PlainText(*address));
         }
-        let file = TokenFile::open(tokens).map_err(|why| Error::Tokens(tokens.clone(), why))?;
         let failed = |error| Error::Address(*address, error);
         let socket = TcpListener::bind(address).map_err(failed)?;
         socket.set_nonblocking(true).map_err(failed)?;
         Ok(Self {
             address: socket.local_addr().map_err(failed)?,
             socket: tokio::net::TcpListener::from_std(socket).map_err(failed)?,
-            tokens: Arc::new(file),
+            limits: *limits,
         })
     }
 
@@ -99,15 +125,11 @@ impl Listener {
         self.address
     }
 
-    /// Serves `open` to everybody and `closed` to whoever bears a token ([`crate::Caller`] is among its request's extensions), until `stop` says so.
-    pub async fn serve(&self, open: Router, closed: Router, mut stop: watch::Receiver<bool>) {
-        let tokens = Arc::clone(&self.tokens);
-        let closed = closed.route_layer(middleware::from_fn_with_state(tokens, let_in));
-        let routes = open
-            .merge(closed)
-            .fallback(nothing)
-            .layer(middleware::from_fn(explain_method));
-        let room = Arc::new(Semaphore::new(CONNECTIONS));
+    /// Serves `routes` until `stop` says so; then it takes nothing more, and ends when what is under way is answered.
+    pub async fn serve(&self, routes: Router, mut stop: watch::Receiver<bool>) {
+        let limits = self.limits;
+        let routes = routes.layer(Extension(answer::Patience(limits.body)));
+        let room = Arc::new(Semaphore::new(limits.connections));
         let mut connections = JoinSet::new();
         loop {
             let accepted = async {
@@ -120,7 +142,7 @@ impl Listener {
                     Ok((stream, _)) => {
                         let (routes, stop) = (routes.clone(), stop.clone());
                         connections.spawn(async move {
-                            serve_connection(stream, routes, stop).await;
+                            take(stream, routes, limits, stop).await;
                             drop(place);
                         });
                     }
@@ -140,56 +162,60 @@ async fn ends(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
 }
 
-async fn serve_connection(stream: TcpStream, routes: Router, mut stop: watch::Receiver<bool>) {
+/// Serves one connection as it came.
+async fn take(stream: TcpStream, routes: Router, limits: Limits, stop: watch::Receiver<bool>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection stays with its delay");
     }
+    serve_connection(stream, routes, limits, stop).await;
+}
+
+/// Serves the requests of one connection, whatever it is carried by.
+async fn serve_connection<S>(
+    stream: S,
+    routes: Router,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .max_header_size(HEAD_LIMIT)
+        .header_read_timeout(limits.head)
+        .max_header_size(limits.head_bytes)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = ends(&mut stop) => last(connection).await,
-        () = tokio::time::sleep(LIFETIME) => last(connection).await,
+        () = ends(&mut stop) => last(connection, limits).await,
+        () = tokio::time::sleep(limits.lifetime) => last(connection, limits).await,
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
     }
 }
 
-type Connection = http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>>;
+type Connection<S> = http1::Connection<TokioIo<S>, TowerToHyperService<Router>>;
 
 /// Lets the request that is under way end, and takes no other.
-async fn last(mut connection: std::pin::Pin<&mut Connection>) -> hyper::Result<()> {
+async fn last<S>(
+    mut connection: std::pin::Pin<&mut Connection<S>>,
+    limits: Limits,
+) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     connection.as_mut().graceful_shutdown();
-    tokio::time::timeout(LAST_REQUEST, connection)
+    tokio::time::timeout(limits.last_request, connection)
         .await
         .unwrap_or(Ok(()))
 }
 
-/// Asks who asks.
-async fn let_in(
-    State(tokens): State<Arc<TokenFile>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let Some(header) = request.headers().get(AUTHORIZATION) else {
-        return answer::unauthorized("say who asks: `Authorization: Bearer TOKEN`");
-    };
-    let token = header.to_str().ok().and_then(|text| text.split_once(' '));
-    let caller = token
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .and_then(|(_, token)| tokens.whose(token.trim()));
-    match caller {
-        Some(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        None => answer::unauthorized("this token is not known here"),
-    }
+/// The same routes, with an answer in JSON where there is none for a path or a method.
+pub(crate) fn explaining(routes: Router) -> Router {
+    routes
+        .fallback(nothing)
+        .layer(middleware::from_fn(explain_method))
 }
 
 async fn nothing(request: Request) -> Response {

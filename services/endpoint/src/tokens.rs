@@ -1,48 +1,127 @@
 //! Bearer tokens: a file names who may do what, by the hash of a token, and is read again when it changes.
 //!
 //! ```text
-//! # name  role       hash of the token
-//! ci      publisher  sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+//! # name  role       hash of the token                                                        limits
+//! ci      publisher  sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08  kinds=ConfigMap,Deployment.apps namespaces=shop until=2027-01-01T00:00:00Z
 //! ```
 //!
 //! A name may stand on several lines, so that a token can be changed without a gap. The hash is a plain SHA-256, so a token must be long and
-//! random (32 bytes of `openssl rand`), not a password.
+//! random ([`mint`]), not a password. What a role may do is what it may publish on the bus ([`fleetcast_schemas::role`]).
 
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+mod file;
+
+use std::fmt::{self, Display};
 
 use fleetcast_core::digest;
+use fleetcast_core::time::Time;
+use fleetcast_schemas::envelope::{format_time, parse_time};
+use fleetcast_schemas::role::Role;
+use fleetcast_schemas::role::limits::Limits;
+use ring::rand::{SecureRandom, SystemRandom};
 use subtle::ConstantTimeEq;
 
-/// How often the file is looked at, at most: a token that is taken out is refused after that long.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// The longest file that is read, bytes.
-const FILE_LIMIT: u64 = 1024 * 1024;
+pub(crate) use file::TokenFile;
+pub use file::{add, read, remove};
+
 /// The longest token that is looked at, bytes.
 const TOKEN_LIMIT: usize = 4_096;
-
-/// What the bearer of a token may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Hand in and withdraw, and read.
-    Publisher,
-    /// Read.
-    Reader,
-}
+/// How a token that we make begins, so that scanners for secrets find it.
+const PREFIX: &str = "fleetcast_";
+/// How much chance is in a token, bytes.
+const CHANCE: usize = 32;
 
 /// Whose token a request bears.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The name that the file gives.
     pub name: String,
-    /// What it may do.
+    /// The role.
     pub role: Role,
+    /// What a publisher is limited to.
+    pub limits: Limits,
+}
+
+impl Caller {
+    /// Whether it may publish `subject` on the bus, and so have that done for it.
+    pub fn may(&self, subject: &str) -> bool {
+        self.role.grant().may_publish(&self.limits, subject)
+    }
+}
+
+/// One line of a file of tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Whose it is.
+    pub name: String,
+    /// The role: publisher, reader or operator.
+    pub role: Role,
+    /// SHA-256 of the token, hexadecimal.
+    pub hash: String,
+    /// The kinds that a publisher is limited to, `Kind` or `Kind.group`; none for all.
+    pub kinds: Vec<String>,
+    /// The namespaces, `_` for objects that are in none; none for all.
+    pub namespaces: Vec<String>,
+    /// When it ends; none for never.
+    pub until: Option<Time>,
+}
+
+impl Token {
+    /// Whether its time is not over.
+    pub fn counts(&self, now: Time) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+
+    fn caller(&self) -> Result<Caller, String> {
+        Ok(Caller {
+            name: self.name.clone(),
+            role: self.role,
+            limits: Limits::read(self.role, &self.kinds, &self.namespaces)?,
+        })
+    }
+}
+
+impl Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            role,
+            hash,
+            kinds,
+            namespaces,
+            until,
+        } = self;
+        write!(f, "{name} {} sha256:{hash}", role.word())?;
+        if !kinds.is_empty() {
+            write!(f, " kinds={}", kinds.join(","))?;
+        }
+        if !namespaces.is_empty() {
+            write!(f, " namespaces={}", namespaces.join(","))?;
+        }
+        if let Some(until) = until {
+            write!(f, " until={}", format_time(*until))?;
+        }
+        Ok(())
+    }
+}
+
+/// A new token, and its hash.
+///
+/// # Errors
+/// Where the system has no randomness.
+pub fn mint() -> Result<(String, String), String> {
+    let mut chance = [0; CHANCE];
+    SystemRandom::new()
+        .fill(&mut chance)
+        .map_err(|_| "the system has no randomness".to_owned())?;
+    let digits: String = chance.iter().map(|byte| format!("{byte:02x}")).collect();
+    let token = format!("{PREFIX}{digits}");
+    let hash = digest::of_bytes(token.as_bytes());
+    Ok((token, hash))
 }
 
 /// The tokens of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Tokens(Vec<(Caller, String)>);
+pub struct Tokens(Vec<(Token, Caller)>);
 
 impl Tokens {
     /// Reads the text of a file.
@@ -52,23 +131,29 @@ impl Tokens {
     pub fn read(text: &str) -> Result<Self, String> {
         let mut tokens = Vec::new();
         for (index, line) in text.lines().enumerate() {
-            let line = line.split('#').next().unwrap_or_default().trim();
-            if !line.is_empty() {
-                tokens.push(read_line(line).map_err(|why| format!("line {}: {why}", index + 1))?);
+            let wrong = |why| format!("line {}: {why}", index + 1);
+            if let Some(token) = read_line(line).map_err(wrong)? {
+                let caller = token.caller().map_err(wrong)?;
+                tokens.push((token, caller));
             }
         }
         Ok(Self(tokens))
     }
 
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Token> {
+        self.0.iter().map(|(token, _)| token)
+    }
+
     /// Whose token it is. Every entry is compared, each in constant time, so that the time taken says nothing.
-    pub fn whose(&self, token: &str) -> Option<&Caller> {
+    pub fn whose(&self, token: &str, now: Time) -> Option<&Caller> {
         if token.is_empty() || token.len() > TOKEN_LIMIT {
             return None;
         }
         let hash = digest::of_bytes(token.as_bytes());
         let mut found = None;
-        for (caller, known) in &self.0 {
-            if bool::from(known.as_bytes().ct_eq(hash.as_bytes())) {
+        for (known, caller) in &self.0 {
+            if bool::from(known.hash.as_bytes().ct_eq(hash.as_bytes())) && known.counts(now) {
                 found = Some(caller);
             }
         }
@@ -76,199 +161,76 @@ impl Tokens {
     }
 }
 
-fn read_line(line: &str) -> Result<(Caller, String), String> {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let [name, role, hash] = words[..] else {
+/// The token of a line; none where there is nothing but a comment.
+fn read_line(line: &str) -> Result<Option<Token>, String> {
+    let line = line.split('#').next().unwrap_or_default();
+    let mut words = line.split_whitespace();
+    let Some(name) = words.next() else {
+        return Ok(None);
+    };
+    let (Some(role), Some(hash)) = (words.next(), words.next()) else {
         return Err("is not `NAME ROLE sha256:HASH`".to_owned());
     };
-    let is_name = name.len() <= 63
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    if !is_name {
+    if !is_name(name) {
         return Err(format!(
             "{name:?} is no name: letters, digits, '-', '_' and '.', at most 63"
         ));
     }
-    let role = match role {
-        "publisher" => Role::Publisher,
-        "reader" => Role::Reader,
-        other => return Err(format!("{other:?} is no role: publisher or reader")),
-    };
+    let role = role_of(role)?;
     let hash = hash
         .strip_prefix("sha256:")
         .filter(|hash| hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
         .ok_or("the hash is not `sha256:` and 64 hexadecimal digits")?;
-    let caller = Caller {
+    let mut token = Token {
         name: name.to_owned(),
         role,
+        hash: hash.to_ascii_lowercase(),
+        kinds: Vec::new(),
+        namespaces: Vec::new(),
+        until: None,
     };
-    Ok((caller, hash.to_ascii_lowercase()))
-}
-
-/// A file of tokens that is looked at again when it changes. While it cannot be read, what was read last counts.
-#[derive(Debug)]
-pub(crate) struct TokenFile {
-    path: PathBuf,
-    known: Mutex<Known>,
-}
-
-#[derive(Debug)]
-struct Known {
-    tokens: Tokens,
-    stamp: Option<Stamp>,
-    looked: Instant,
-}
-
-/// By what a file is seen to have changed.
-type Stamp = (SystemTime, u64);
-
-impl TokenFile {
-    /// Reads the file for the first time.
-    ///
-    /// # Errors
-    /// Why it cannot be used; also where nobody would be let in.
-    pub(crate) fn open(path: &Path) -> Result<Self, String> {
-        let stamp = stamp(path);
-        let tokens = load(path)?;
-        if tokens == Tokens::default() {
-            return Err("it names no token".to_owned());
-        }
-        let known = Known {
-            tokens,
-            stamp,
-            looked: Instant::now(),
-        };
-        Ok(Self {
-            path: path.to_owned(),
-            known: Mutex::new(known),
-        })
-    }
-
-    /// Whose token it is, by the file as it is now.
-    pub(crate) fn whose(&self, token: &str) -> Option<Caller> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.looked.elapsed() >= LOOK_AGAIN {
-            self.look_again(&mut known);
-        }
-        known.tokens.whose(token).cloned()
-    }
-
-    fn look_again(&self, known: &mut Known) {
-        known.looked = Instant::now();
-        let stamp = stamp(&self.path);
-        if stamp == known.stamp {
-            return;
-        }
-        known.stamp = stamp;
-        match load(&self.path) {
-            Ok(tokens) => {
-                tracing::info!(path = %self.path.display(), "the tokens changed");
-                known.tokens = tokens;
+    for word in words {
+        let list = |text: &str| text.split(',').map(str::to_owned).collect();
+        match word.split_once('=') {
+            Some(("kinds", kinds)) => token.kinds = list(kinds),
+            Some(("namespaces", namespaces)) => token.namespaces = list(namespaces),
+            Some(("until", until)) => {
+                let until =
+                    parse_time(until).ok_or_else(|| format!("{until:?} is no time in RFC 3339"))?;
+                token.until = Some(until);
             }
-            Err(error) => {
-                tracing::error!(path = %self.path.display(), error, "the tokens cannot be read: those read before still count");
+            Some(_) | None => {
+                return Err(format!("{word:?} is none of kinds=, namespaces=, until="));
             }
         }
     }
+    Ok(Some(token))
 }
 
-fn stamp(path: &Path) -> Option<Stamp> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
+/// Whether it may stand in a file of tokens, and in the source of a change.
+pub fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 63
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
-fn load(path: &Path) -> Result<Tokens, String> {
-    let length = std::fs::metadata(path)
-        .map_err(|error| error.to_string())?
-        .len();
-    if length > FILE_LIMIT {
-        return Err(format!("it is longer than {FILE_LIMIT} bytes"));
+/// The role of a word, where tokens may have it.
+///
+/// # Errors
+/// That it is none, or one that only the bus knows.
+pub fn role_of(word: &str) -> Result<Role, String> {
+    match Role::of(word) {
+        Some(role @ (Role::Publisher | Role::Reader | Role::Operator)) => Ok(role),
+        Some(Role::Agent | Role::Ingest | Role::Aggregator) => Err(format!(
+            "{word} has credentials of the bus (`fleetcast auth issue`) and no token: publisher, reader or operator"
+        )),
+        None => Err(format!(
+            "{word:?} is no role: publisher, reader or operator"
+        )),
     }
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-    Tokens::read(&text)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line(name: &str, role: &str, token: &str) -> String {
-        format!(
-            "{name} {role} sha256:{}\n",
-            digest::of_bytes(token.as_bytes())
-        )
-    }
-
-    #[test]
-    fn a_token_is_known_by_its_hash_and_a_name_may_have_two() {
-        let text = format!(
-            "# who may do what\n\n{}{}{}",
-            line("ci", "publisher", "old"),
-            line("ci", "publisher", "new"),
-            line("eye", "reader", "look")
-                .to_uppercase()
-                .replace("READER", "reader")
-                .replace("SHA256", "sha256"),
-        );
-        let tokens = Tokens::read(&text).expect("valid");
-        for (token, name) in [
-            ("old", Some("ci")),
-            ("new", Some("ci")),
-            ("look", Some("EYE")),
-            ("", None),
-            ("ol", None),
-            ("olde", None),
-        ] {
-            assert_eq!(
-                tokens.whose(token).map(|caller| caller.name.as_str()),
-                name,
-                "{token}"
-            );
-        }
-        assert_eq!(
-            tokens.whose("look").map(|caller| caller.role),
-            Some(Role::Reader)
-        );
-        assert_eq!(tokens.whose(&"x".repeat(TOKEN_LIMIT + 1)), None);
-    }
-
-    #[test]
-    fn a_line_that_is_wrong_is_named() {
-        for (text, part) in [
-            ("\nci publisher", "line 2: is not"),
-            ("ci admin sha256:00", "\"admin\" is no role"),
-            ("c/i reader sha256:00", "is no name"),
-            ("ci reader sha256:00", "64 hexadecimal digits"),
-            ("ci reader md5:00", "64 hexadecimal digits"),
-        ] {
-            let why = Tokens::read(text).expect_err("refused");
-            assert!(why.contains(part), "{why}");
-        }
-    }
-
-    #[test]
-    fn a_file_that_changes_is_read_again_and_one_that_breaks_is_not_believed() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("tokens");
-        std::fs::write(&path, "# nobody yet\n").expect("written");
-        assert!(TokenFile::open(&path).is_err_and(|why| why.contains("no token")));
-        std::fs::write(&path, line("ci", "publisher", "one")).expect("written");
-        let file = TokenFile::open(&path).expect("valid");
-        let later = |text: &str| {
-            std::fs::write(&path, text).expect("written");
-            let mut known = file.known.lock().expect("nobody panicked");
-            file.look_again(&mut known);
-        };
-        assert!(file.whose("one").is_some());
-        later("nonsense");
-        assert!(file.whose("one").is_some(), "as it was");
-        later(&(line("ci", "publisher", "two") + "# another\n"));
-        assert_eq!(
-            (file.whose("one"), file.whose("two").is_some()),
-            (None, true)
-        );
-        later("");
-        assert_eq!(file.whose("two"), None, "all are taken out");
-    }
-}
+mod tests;

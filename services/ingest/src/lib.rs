@@ -11,6 +11,7 @@
 //! | what an agent asks for when it lacks something | `sync` |
 //! | signed work, renewed credentials | `keys` |
 //! | which clusters are heard | `liveness` |
+//! | what is counted | `metrics` |
 //! | YAML and JSON text to documents | [`documents`] |
 //!
 //! Decisions are the core's ([`fleetcast_core::intake`], [`fleetcast_core::placer`]); here they are carried out.
@@ -22,6 +23,7 @@ mod http;
 mod keys;
 mod lanes;
 mod liveness;
+mod metrics;
 pub mod run;
 mod state;
 mod sync;

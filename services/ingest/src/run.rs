@@ -5,6 +5,7 @@ mod leading;
 mod outbox;
 mod start;
 mod taking;
+mod telling;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -25,7 +26,9 @@ use fleetcast_core::epoch::{Beginning, Epoch};
 use fleetcast_core::intake::{Receipt, Submission};
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::placer::Limit;
-use fleetcast_endpoint::Listener;
+use fleetcast_core::time::Time;
+use fleetcast_endpoint::metrics::Hop;
+use fleetcast_endpoint::{Door, Health};
 use fleetcast_schemas::event::DeadLetter;
 use fleetcast_schemas::request::{Answer, Warning};
 use fleetcast_schemas::subject::{self};
@@ -44,6 +47,7 @@ use crate::documents::DOCUMENT_LIMIT;
 use crate::http;
 use crate::keys::Keys;
 use crate::liveness::Liveness;
+use crate::metrics::{Metrics, Undecided};
 use crate::state::State;
 use crate::sync;
 
@@ -78,7 +82,9 @@ pub struct Options {
     /// More removals than this wait for a confirmation.
     pub bulk_removals: Limit,
     /// Where it listens for HTTP; none where it does not.
-    pub http: Option<Arc<Listener>>,
+    pub http: Option<Arc<Door>>,
+    /// What it tells of itself.
+    pub health: Health,
 }
 
 /// Runs an ingest process until `stop` says so.
@@ -87,6 +93,7 @@ pub struct Options {
 /// Where the bus is unfit; what passes by itself is waited for.
 pub async fn run(mut options: Options, stop: watch::Receiver<bool>) -> Result<(), Error> {
     let bus = Bus::connect_patiently(&options.bus).await?;
+    options.health.follows(bus.connected());
     let http = options.http.take();
     let http = http.map(|listener| tokio::spawn(http::serve(listener, bus.clone(), stop.clone())));
     let outcome = serve(&bus, &options, stop).await;
@@ -99,6 +106,7 @@ pub async fn run(mut options: Options, stop: watch::Receiver<bool>) -> Result<()
 /// Serves until it is asked to stop, and begins anew at the base where the log was cut behind what it knows.
 async fn serve(bus: &Bus, options: &Options, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
     let keys = Keys::of(&options.bus.credentials)?;
+    let metrics = Metrics::of(&options.health);
     let beginning = begin(bus, options.layout).await?;
     let checkpoint = Checkpoint::new(&options.directory, "ingest");
     let layout = Layout {
@@ -116,10 +124,15 @@ async fn serve(bus: &Bus, options: &Options, mut stop: watch::Receiver<bool>) ->
             options.identity.clone(),
             options.offline_after,
             keys.clone(),
+            metrics.clone(),
         );
         let outcome = ingest.serve(&checkpoint, &mut stop).await;
-        ingest.settle().await;
         let is_cut = matches!(outcome, Ok(Ended::Cut));
+        if !is_cut {
+            // Whoever sends requests here learns it before another one leads.
+            options.health.stops();
+        }
+        ingest.settle().await;
         ingest.finish_saving();
         if !is_cut {
             ingest.save(&checkpoint);
@@ -255,6 +268,10 @@ enum Outcome {
         term: u64,
         /// Whether it was a fence.
         fence: bool,
+        /// How many items of work it had.
+        items: u64,
+        /// When it was sent.
+        sent: Time,
         /// The sequence of the last.
         stored: Result<u64, Error>,
     },
@@ -294,6 +311,10 @@ struct Ingest {
     assembler: Assembler,
     liveness: Liveness,
     keys: Keys,
+    metrics: Metrics,
+    /// Where the log ended when that was asked for last.
+    log_end: u64,
+    undecided: Undecided,
     /// How long a cluster may be silent, milliseconds.
     patience_ms: i64,
     /// Clusters that follow another hub, each said once.
@@ -313,6 +334,7 @@ impl Ingest {
         identity: String,
         offline_after: Duration,
         keys: Keys,
+        metrics: Metrics,
     ) -> Self {
         let state = state.equipped();
         let patience_ms = patience_ms(offline_after);
@@ -338,6 +360,9 @@ impl Ingest {
             assembler: Assembler::new(DOCUMENT_LIMIT + 64 * 1024),
             liveness: Liveness::new(fleetcast_bus::now(), patience_ms),
             keys,
+            metrics,
+            log_end: 0,
+            undecided: Undecided::default(),
             patience_ms,
             refused_by: BTreeSet::new(),
             held: BTreeSet::new(),
@@ -349,7 +374,8 @@ impl Ingest {
         checkpoint: &Checkpoint,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<Ended, Error> {
-        let syncs = tokio::spawn(sync::serve(self.bus.clone(), self.keys.clone()));
+        let answering = sync::serve(self.bus.clone(), self.keys.clone(), self.metrics.clone());
+        let syncs = tokio::spawn(answering);
         let ended = self.serve_until(checkpoint, stop).await;
         syncs.abort();
         ended
@@ -364,6 +390,7 @@ impl Ingest {
         let mut heartbeats = self.bus.follow(streams::HEARTBEAT, &[], 0);
         let Bounds { first, last } = self.bus.bounds(streams::LOG).await?;
         self.cut = first - 1;
+        self.log_end = last;
         let mut log = self
             .bus
             .follow(streams::LOG, &[], self.state.placer.sequence());
@@ -376,6 +403,8 @@ impl Ingest {
                         return Ok(Ended::Cut);
                     }
                     self.logged(stored);
+                    let behind = last.saturating_sub(self.folded);
+                    self.metrics.health.is_behind(behind);
                 }
             }
         }
@@ -388,7 +417,10 @@ impl Ingest {
             tokio::select! {
                 biased;
                 () = asked_to_stop(stop) => return Ok(Ended::Stopped),
-                _ = lease.tick() => self.keep_lease().await,
+                _ = lease.tick() => {
+                    self.keep_lease().await;
+                    self.tell();
+                }
                 Some(stored) = log.recv() => {
                     if self.misses(&stored).await? {
                         return Ok(Ended::Cut);
@@ -446,7 +478,10 @@ impl Ingest {
     fn logged(&mut self, stored: Stored) {
         self.folded = stored.sequence;
         match event::log_entry(&stored.message, stored.sequence) {
-            Ok(entry) => self.state.logged(&entry),
+            Ok(entry) => {
+                self.time(&entry.event);
+                self.state.logged(&entry);
+            }
             Err(error) => self.bury(stored, &error),
         }
         self.folded();
@@ -455,6 +490,7 @@ impl Ingest {
     /// Puts what cannot be read to the dead letters, so that a person finds it; reading goes on.
     fn bury(&mut self, stored: Stored, error: &DecodeError) {
         tracing::error!(subject = stored.message.subject, sequence = stored.sequence, %error, "a message cannot be read");
+        self.metrics.dead_letters.inc();
         if self.term.is_none() {
             return;
         }
@@ -510,9 +546,14 @@ impl Ingest {
                 partition,
                 term,
                 fence,
+                items,
+                sent,
                 stored,
             } if self.term == Some(term) => match stored {
                 Ok(sequence) => {
+                    let took = fleetcast_bus::now().ms_since(sent);
+                    self.metrics.hops.took_ms(Hop::Work, took);
+                    self.metrics.work.inc_by(items);
                     self.state.confirmed.insert(partition, sequence);
                     let lane = self.lanes.entry(partition).or_default();
                     lane.outbox.settled();
@@ -521,6 +562,7 @@ impl Ingest {
                     }
                 }
                 Err(error) => {
+                    self.metrics.retries.count("work");
                     tracing::warn!(partition, term, %error, "work could not be written: taking over again");
                     self.stop_leading();
                 }
@@ -534,6 +576,10 @@ impl Ingest {
     fn stored(&mut self, event: Logged, stored: Result<u64, Error>) {
         match (event, stored) {
             (Logged::Change(handed, change), Ok(sequence)) => {
+                let took = fleetcast_bus::now().ms_since(change.time);
+                self.metrics.hops.took_ms(Hop::Log, took);
+                self.metrics.events.count("change");
+                self.metrics.submissions.count("accepted");
                 let object = change.object.clone();
                 tracing::info!(%object, revision = change.revision, sequence, source = change.origin.source, "change accepted");
                 self.state
@@ -548,9 +594,11 @@ impl Ingest {
                 self.next_for(&object);
             }
             (Logged::Change(handed, change), Err(error)) => {
+                self.metrics.retries.count("change");
                 self.read_newest(handed, &change.object, &error)
             }
             (Logged::Cluster(object, reply), Ok(sequence)) => {
+                self.metrics.events.count("cluster");
                 let receipt = Receipt {
                     object,
                     revision: 0,
@@ -559,13 +607,15 @@ impl Ingest {
                 self.answer(reply, Answer::accepted(receipt, Vec::new()));
             }
             (Logged::Cluster(object, reply), Err(error)) => {
+                self.metrics.retries.count("cluster");
                 tracing::warn!(%object, %error, "news about a cluster could not be stored");
                 if let Error::Full(_) = error {
                     self.answer(reply, Answer::refused(Refusal::new("", error.to_string())));
                 }
             }
-            (Logged::Decision(_), Ok(_)) => {}
+            (Logged::Decision(_), Ok(_)) => self.metrics.events.count("decision"),
             (Logged::Decision(object), Err(error)) => {
+                self.metrics.retries.count("decision");
                 tracing::debug!(%object, %error, "a decision was not stored, deciding again");
                 self.pending.push(Box::pin(async move {
                     tokio::time::sleep(RETRY).await;

@@ -16,27 +16,29 @@ use fleetcast_schemas::{Message, codec, event};
 use tokio::sync::Semaphore;
 
 use crate::keys::Keys;
+use crate::metrics::Metrics;
 
 /// How many agents are answered at the same time.
 const AT_ONCE: usize = 32;
 
 /// Answers sync requests until the connection is closed.
-pub(crate) async fn serve(bus: Bus, keys: Keys) -> Result<(), Error> {
+pub(crate) async fn serve(bus: Bus, keys: Keys, metrics: Metrics) -> Result<(), Error> {
     let mut asked = bus.subscribe_queue(subject::SYNC, "ingest").await?;
     let room = Arc::new(Semaphore::new(AT_ONCE));
     while let Some(delivery) = asked.next().await {
         let (bus, keys, room) = (bus.clone(), keys.clone(), Arc::clone(&room));
+        let metrics = metrics.clone();
         tokio::spawn(async move {
             let Ok(_room) = room.acquire().await else {
                 return;
             };
-            answer(&bus, &keys, delivery).await;
+            answer(&bus, &keys, &metrics, delivery).await;
         });
     }
     Ok(())
 }
 
-async fn answer(bus: &Bus, keys: &Keys, delivery: Delivery) {
+async fn answer(bus: &Bus, keys: &Keys, metrics: &Metrics, delivery: Delivery) {
     let Delivery { message, reply } = delivery;
     let (Some(Parsed::Sync(lane)), Some(reply)) = (subject::parse(&message.subject), reply) else {
         tracing::warn!(
@@ -51,13 +53,17 @@ async fn answer(bus: &Bus, keys: &Keys, delivery: Delivery) {
     }
     let key = keys.learn(&lane.cluster, &message.headers);
     let outcome = match codec::decode::<SyncAsk>(&message.payload, &message.headers) {
-        Ok(SyncAsk::Body { digest }) => send_body(bus, &lane, &digest, &reply).await,
+        Ok(SyncAsk::Body { digest }) => {
+            metrics.syncs.count("body");
+            send_body(bus, &lane, &digest, &reply).await
+        }
         Ok(SyncAsk::Since {
             epoch,
             incarnation,
             n,
             sequence,
         }) => {
+            metrics.syncs.count("since");
             let ask = SyncRequest {
                 epoch,
                 incarnation,
@@ -67,12 +73,14 @@ async fn answer(bus: &Bus, keys: &Keys, delivery: Delivery) {
             send_since(bus, keys, key.as_ref(), &lane, &ask, &reply).await
         }
         Ok(SyncAsk::Renew { jwt }) => {
+            metrics.syncs.count("renew");
             let renewal = keys.renew(&lane, &jwt, key.as_ref());
             bus.answer(&reply, renewal).await
         }
         Err(error) => Err(error.into()),
     };
     if let Err(error) = outcome {
+        metrics.syncs.count("refused");
         tracing::warn!(cluster = %lane.cluster, %error, "a sync request is refused");
         let refused = SyncEnd {
             refused: error.to_string(),

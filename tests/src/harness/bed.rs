@@ -16,7 +16,7 @@ use fleetcast_core::dialect::{self, Input};
 use fleetcast_core::fold::Condition;
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::placer::Limit;
-use fleetcast_endpoint::Listener;
+use fleetcast_endpoint::{Door, Health};
 use fleetcast_schemas::envelope::{DATACONTENTTYPE, ID, SOURCE};
 use fleetcast_schemas::request::Answer;
 use fleetcast_schemas::role::Role;
@@ -204,20 +204,36 @@ impl Bed {
     }
 
     /// Starts an ingest process that also listens for HTTP.
-    pub fn ingest_listening(&self, identity: &str, http: Option<Arc<Listener>>) -> Service {
-        self.ingest_with(identity, http, Limit::default())
+    pub fn ingest_listening(&self, identity: &str, http: Option<Arc<Door>>) -> Service {
+        self.ingest_with(identity, http, Limit::default(), &Health::default())
+    }
+
+    /// Starts an ingest process that listens for HTTP and tells of itself.
+    pub fn ingest_listening_telling(
+        &self,
+        identity: &str,
+        http: Arc<Door>,
+        health: &Health,
+    ) -> Service {
+        self.ingest_with(identity, Some(http), Limit::default(), health)
+    }
+
+    /// Starts an ingest process that tells of itself.
+    pub fn ingest_telling(&self, identity: &str, health: &Health) -> Service {
+        self.ingest_with(identity, None, Limit::default(), health)
     }
 
     /// Starts an ingest process by which more removals than `bulk_removals` wait for a confirmation.
     pub fn ingest_limited(&self, identity: &str, bulk_removals: Limit) -> Service {
-        self.ingest_with(identity, None, bulk_removals)
+        self.ingest_with(identity, None, bulk_removals, &Health::default())
     }
 
     fn ingest_with(
         &self,
         identity: &str,
-        http: Option<Arc<Listener>>,
+        http: Option<Arc<Door>>,
         bulk_removals: Limit,
+        health: &Health,
     ) -> Service {
         let options = fleetcast_ingest::Options {
             bus: self.connect_as(Role::Ingest, &format!("ingest {identity}")),
@@ -230,6 +246,7 @@ impl Bed {
             offline_after: fleetcast_ingest::OFFLINE_AFTER,
             bulk_removals,
             http,
+            health: health.clone(),
         };
         spawn(|stop| async move { Ok(fleetcast_ingest::run(options, stop).await?) })
     }
@@ -260,19 +277,38 @@ impl Bed {
             identity: name.to_owned(),
         };
         tokio::spawn(fleetcast_hub::status::run(writer, receiver, wants));
-        self.aggregator_telling(name, Some(Statuses { told, wanted }))
+        let statuses = Some(Statuses { told, wanted });
+        self.aggregator_with(name, statuses, None, &Health::default())
     }
 
     /// Starts an aggregator.
     pub fn aggregator(&self) -> Service {
-        self.aggregator_telling("aggregator", None)
+        self.aggregator_telling("aggregator", None, &Health::default())
     }
 
-    fn aggregator_telling(&self, name: &str, statuses: Option<Statuses>) -> Service {
+    /// Starts an aggregator with a folder of its own, which may listen for HTTP and tells of itself.
+    pub fn aggregator_telling(
+        &self,
+        name: &str,
+        http: Option<Arc<Door>>,
+        health: &Health,
+    ) -> Service {
+        self.aggregator_with(name, None, http, health)
+    }
+
+    fn aggregator_with(
+        &self,
+        name: &str,
+        statuses: Option<Statuses>,
+        http: Option<Arc<Door>>,
+        health: &Health,
+    ) -> Service {
         let options = fleetcast_aggregator::Options {
             bus: self.connect_as(Role::Aggregator, "aggregator"),
             directory: self.directory.path().join(name),
             statuses,
+            http,
+            health: health.clone(),
         };
         spawn(|stop| async move { Ok(fleetcast_aggregator::run(options, stop).await?) })
     }
@@ -293,6 +329,26 @@ impl Bed {
 
     /// Starts the agent of whatever cluster a client speaks to.
     pub fn agent_of(&self, cluster: &str, client: kube::Client, connect: Connect) -> Service {
+        self.agent_with(cluster, client, connect, "test", &Health::default())
+    }
+
+    /// Starts an agent of a simulated cluster that tells of itself, under an identity of its own.
+    pub fn agent_telling(&self, cluster: &Cluster, identity: &str, health: &Health) -> Service {
+        let connect = Connect {
+            credentials: self.credentials(Role::Agent, cluster.name()),
+            ..self.connect.clone()
+        };
+        self.agent_with(cluster.name(), cluster.client(), connect, identity, health)
+    }
+
+    fn agent_with(
+        &self,
+        cluster: &str,
+        client: kube::Client,
+        connect: Connect,
+        identity: &str,
+        health: &Health,
+    ) -> Service {
         let options = fleetcast_agent::Options {
             cluster: name(cluster),
             partitions: 1,
@@ -304,7 +360,8 @@ impl Bed {
             reporting: fleetcast_agent::cluster::Reporting::default(),
             state: None,
             measure_every: self.measure_every,
-            identity: "test".to_owned(),
+            identity: identity.to_owned(),
+            health: health.clone(),
         };
         spawn(|stop| async move { Ok(fleetcast_agent::run(options, stop).await?) })
     }

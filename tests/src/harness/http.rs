@@ -2,11 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fleetcast_core::digest;
+use fleetcast_endpoint::listen::Limits;
+use fleetcast_endpoint::{Access, Door, Health, Listener, Options};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 /// Where a service listens, and the token that requests bear.
 #[derive(Debug, Clone)]
@@ -91,10 +95,56 @@ impl Http {
         (status, answer)
     }
 
+    /// The body of a path, as it is.
+    pub async fn text(&self, path: &str) -> String {
+        let token = self.token.as_ref().map_or_else(String::new, |token| {
+            format!("authorization: Bearer {token}\r\n")
+        });
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{token}\r\n");
+        let answer = String::from_utf8_lossy(&self.send(request.as_bytes()).await).into_owned();
+        answer
+            .split_once("\r\n\r\n")
+            .expect("an answer")
+            .1
+            .to_owned()
+    }
+
     /// Asks for a path without a body.
     pub async fn call(&self, method: &str, path: &str) -> (u16, Value) {
         let (status, _, answer) = self.ask(method, path, &[], b"").await;
         (status, answer)
+    }
+}
+
+/// Lets whoever `tokens` names in on a free port of this machine, within `limits`.
+pub fn door_within(tokens: &Path, limits: Limits, per_second: u32, health: &Health) -> Arc<Door> {
+    let access = Access::open(tokens, per_second).expect("tokens");
+    let options = Options {
+        limits,
+        ..Options::new(([127, 0, 0, 1], 0).into())
+    };
+    let listener = Listener::bind(&options).expect("it listens");
+    Arc::new(Door::new(listener, access, health.clone()))
+}
+
+/// Lets whoever `tokens` names in on a free port of this machine.
+pub fn door(tokens: &Path) -> Arc<Door> {
+    let often = 1_000_000;
+    door_within(tokens, Limits::default(), often, &Health::default())
+}
+
+/// Tells how a process does on a free port of this machine, for as long as the test lasts.
+pub fn telling(health: &Health) -> Http {
+    let listener = Listener::bind(&Options::new(([127, 0, 0, 1], 0).into())).expect("it listens");
+    let address = listener.address();
+    let health = health.clone();
+    tokio::spawn(async move {
+        let (_never, stop) = watch::channel(false);
+        health.serve(listener, stop).await;
+    });
+    Http {
+        address,
+        token: None,
     }
 }
 

@@ -15,10 +15,13 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("auth", &["core", "schemas", "bus"]),
     ("endpoint", &["core", "schemas"]),
     ("ingest", &["core", "schemas", "bus", "auth", "endpoint"]),
-    ("agent", &["core", "schemas", "bus", "kubernetes"]),
+    (
+        "agent",
+        &["core", "schemas", "bus", "endpoint", "kubernetes"],
+    ),
     ("hub", &["core", "schemas", "bus", "kubernetes"]),
     ("kubernetes", &[]),
-    ("aggregator", &["core", "schemas", "bus"]),
+    ("aggregator", &["core", "schemas", "bus", "endpoint"]),
     ("simulator", &[]),
     (
         "cli",
@@ -61,9 +64,10 @@ const ARROWS: [(&str, &[&str]); 15] = [
 const IN_TESTS: [(&str, &[&str]); 1] = [("agent", &["simulator"])];
 
 /// Crates from outside that only some of ours may use, so that only those change with them.
-const OWNED: [(&str, &[&str]); 5] = [
+const OWNED: [(&str, &[&str]); 6] = [
     ("async-nats", &["bus", "tests"]),
     ("axum", &["endpoint"]),
+    ("prometheus-client", &["endpoint"]),
     (
         "kube",
         &["agent", "hub", "kubernetes", "simulator", "cli", "tests"],

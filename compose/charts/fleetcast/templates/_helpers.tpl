@@ -48,8 +48,16 @@ spec:
         {{- with $root.Values.podLabels }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
-      {{- with $root.Values.podAnnotations }}
-      annotations: {{- toYaml . | nindent 8 }}
+      {{- if or $root.Values.podAnnotations $root.Values.health.scrape }}
+      annotations:
+        {{- if $root.Values.health.scrape }}
+        prometheus.io/scrape: "true"
+        prometheus.io/port: {{ $root.Values.health.port | quote }}
+        prometheus.io/path: /metrics
+        {{- end }}
+        {{- with $root.Values.podAnnotations }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
       {{- end }}
     spec:
       serviceAccountName: {{ include "fleetcast.name" $root }}
@@ -103,6 +111,8 @@ spec:
         - {name: FLEETCAST_STATE, value: /data}
         - {name: FLEETCAST_LOG, value: {{ $root.Values.log | quote }}}
         - {name: FLEETCAST_LOG_JSON, value: "true"}
+        - {name: FLEETCAST_HEALTH, value: "{{ $root.Values.health.host }}:{{ $root.Values.health.port }}"}
+        - {name: FLEETCAST_READY_LAG, value: {{ $root.Values.health.readyLag | int | quote }}}
         {{- if .credentials }}
         - {name: FLEETCAST_CREDS, value: /etc/fleetcast/bus/creds}
         {{- end }}
@@ -119,6 +129,20 @@ spec:
         {{- with $values.extraEnv }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
+        ports:
+        - {name: health, containerPort: {{ $root.Values.health.port }}}
+        # It answers: a bus or an API server that is away is waited for.
+        livenessProbe:
+          httpGet: {path: /healthz, port: health}
+          periodSeconds: 10
+          timeoutSeconds: 5
+          failureThreshold: 6
+        # It is connected, leads or stands by, and is not far behind.
+        readinessProbe:
+          httpGet: {path: /readyz, port: health}
+          periodSeconds: 3
+          timeoutSeconds: 3
+          failureThreshold: 2
         securityContext:
           allowPrivilegeEscalation: false
           readOnlyRootFilesystem: true

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use fleetcast_endpoint::{Health, Part};
 use fleetcast_kubernetes::brief;
 use kube::Client;
 use serde_json::{Value, json};
@@ -34,7 +35,13 @@ pub struct Lease {
 
 impl Lease {
     /// Waits until the lease is ours. `transitions` become more than `floor`, also where somebody deleted the lease.
-    pub async fn take(client: Client, identity: &str, floor: u64, trouble: &Trouble) -> Self {
+    pub async fn take(
+        client: Client,
+        identity: &str,
+        floor: u64,
+        trouble: &Trouble,
+        health: &Health,
+    ) -> Self {
         let own = Own::new(client, "coordination.k8s.io", "Lease", "fleetcast-agent");
         let mut seen = Seen::default();
         let mut said = String::new();
@@ -42,7 +49,11 @@ impl Lease {
             let taken = Self::try_take(&own, identity, floor, &mut seen);
             let why = match trouble.watch_over(taken).await {
                 Ok(Ok(lease)) => return lease,
-                Ok(Err(holder)) => format!("{holder} acts for this cluster"),
+                Ok(Err(holder)) => {
+                    health.has_part(Some(Part::Standby));
+                    health.is_behind(0);
+                    format!("{holder} acts for this cluster")
+                }
                 Err(error) => format!("the cluster's lease cannot be taken: {}", brief(&error)),
             };
             if why != said {

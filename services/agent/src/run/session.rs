@@ -10,6 +10,7 @@ use fleetcast_bus::{Bus, Subscription, bodies, now};
 use fleetcast_core::ack::Batch;
 use fleetcast_core::reconcile::{Agent, Effect, Fact, Memory, SyncAnswer, WatchNews, WatchedKind};
 use fleetcast_core::work::Work;
+use fleetcast_endpoint::metrics::Hop;
 use fleetcast_kubernetes::watch::Shown;
 use fleetcast_schemas::event::{self, Heartbeat};
 use fleetcast_schemas::subject::Lane;
@@ -27,6 +28,7 @@ use crate::cluster::{self, Cluster, Report, Reporting, Task};
 use crate::keys::Keys;
 use crate::local::{self, Copy};
 use crate::measure::{self, Measured};
+use crate::metrics::Metrics;
 use crate::sync::{self, Asker};
 use crate::trouble::Trouble;
 
@@ -80,6 +82,7 @@ pub(super) struct Place<'a> {
     pub(super) bus: &'a Bus,
     pub(super) lane: &'a Lane,
     pub(super) keys: &'a Keys,
+    pub(super) metrics: &'a Metrics,
 }
 
 /// One agent's time with the cluster's lease.
@@ -96,6 +99,8 @@ pub(super) struct Session {
     copy: Option<Copy>,
     /// Whether the local copy has all that the memory counts as done.
     copy_is_whole: bool,
+    /// Whether it was told what it lacked, once at least.
+    is_synced: bool,
     transitions: u64,
     agent: Agent,
     attempts: FuturesUnordered<BoxFuture<'static, Attempted>>,
@@ -117,6 +122,7 @@ pub(super) struct Session {
     measured: Measured,
     /// How often that is measured; none for never.
     measure_every: Option<Duration>,
+    metrics: Metrics,
 }
 
 impl Session {
@@ -128,7 +134,12 @@ impl Session {
         reporting: Reporting,
         state: Option<&Path>,
     ) -> Result<Self, local::Error> {
-        let Place { bus, lane, keys } = *place;
+        let Place {
+            bus,
+            lane,
+            keys,
+            metrics,
+        } = *place;
         let Kept {
             memory,
             transitions,
@@ -158,6 +169,7 @@ impl Session {
             store: store.clone(),
             copy,
             copy_is_whole,
+            is_synced: false,
             transitions,
             agent,
             attempts: FuturesUnordered::new(),
@@ -172,6 +184,7 @@ impl Session {
             trouble: Trouble::default(),
             measured: Measured::default(),
             measure_every: None,
+            metrics: metrics.clone(),
         })
     }
 
@@ -222,6 +235,7 @@ impl Session {
             self.store.save_patiently(&kept).await;
         }
         if let End::Stopped = end {
+            self.metrics.health.stops();
             let memory = self.agent.memory();
             self.mark_the_copy(&memory);
             let kept = self.kept(memory);
@@ -334,7 +348,19 @@ impl Session {
             Event::Saved | Event::Closed => None,
         };
         if let Some(fact) = fact {
+            let is_sync = matches!(fact, Fact::Synced(_));
             self.agent.handle(fact, now());
+            if is_sync {
+                self.tell();
+            }
+        }
+    }
+
+    /// Says how far it is, once it knows.
+    fn tell(&self) {
+        if self.is_synced {
+            let (n, open) = self.agent.standing();
+            self.metrics.stands(n, open);
         }
     }
 
@@ -347,6 +373,11 @@ impl Session {
         }
         if message.subject == self.lane.replay() {
             return self.read_replay(&message);
+        }
+        self.metrics.work.inc();
+        if let Ok(stored) = message.headers.time() {
+            let took = now().ms_since(stored);
+            self.metrics.hops.took_ms(Hop::Deliver, took);
         }
         if bodies::dataref(&message).is_none() {
             if let Err(why) = self.keys.verify(&message) {
@@ -389,6 +420,7 @@ impl Session {
                 Fact::Connected
             });
         }
+        self.metrics.forged.inc();
         self.told.forged(why);
         None
     }
@@ -423,12 +455,20 @@ impl Session {
         }
         self.told
             .synced(answer.as_ref().err().map(ToString::to_string));
+        match &answer {
+            Ok(_) => {
+                self.is_synced = true;
+                self.metrics.syncs.count("answered");
+            }
+            Err(_) => self.metrics.syncs.count("failed"),
+        }
         answer.map_or(Fact::SyncFailed, Fact::Synced)
     }
 
     fn read_attempt(&mut self, (task, mut report, span): Attempted) -> Fact {
         truncate(&mut report.message);
         let work = task.work;
+        self.metrics.attempts.count(report.outcome.word());
         self.told.attempted(&work.object, &report, &span);
         Fact::Done {
             object: work.object,
@@ -499,6 +539,7 @@ impl Session {
                 }
             }
             Effect::Publish(body) => {
+                self.metrics.acknowledgements.inc();
                 let cluster = self.lane.cluster.clone();
                 let batch = Batch { cluster, body };
                 self.publish(event::acks(&batch, &self.lane, now())).await;
@@ -519,6 +560,8 @@ impl Session {
                 self.saving = Some(async move { store.save_patiently(&kept).await }.boxed());
             }
             Effect::Heartbeat => {
+                self.tell();
+                self.metrics.heartbeats.inc();
                 let (n, open) = self.agent.standing();
                 let heartbeat = Heartbeat {
                     version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -542,8 +585,12 @@ impl Session {
         let span = self.told.attempt(&work);
         let cluster = Arc::clone(&self.cluster);
         let task = Box::new(Task { work, again });
+        let hops = self.metrics.hops.clone();
         let attempt = async move {
+            let begin = Instant::now();
             let report = cluster.attempt(&task).instrument(span.clone()).await;
+            let took = begin.elapsed().as_millis();
+            hops.took_ms(Hop::Apply, i64::try_from(took).unwrap_or(i64::MAX));
             (task, report, span)
         };
         self.attempts.push(attempt.boxed());

@@ -290,6 +290,7 @@ impl Setting {
             state,
             measure_every: None,
             identity: "test".to_owned(),
+            health: fleetcast_endpoint::Health::default(),
         };
         let task = tokio::spawn(run(options, stopped));
         Running { stop, task }

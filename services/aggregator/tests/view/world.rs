@@ -72,6 +72,8 @@ impl World {
         let (stop, stopped) = watch::channel(false);
         let options = Options {
             statuses: None,
+            http: None,
+            health: fleetcast_endpoint::Health::default(),
             bus: Connect::new(self.server.url(), "aggregator"),
             directory: self.directory.path().join("state"),
         };

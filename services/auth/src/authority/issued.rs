@@ -1,11 +1,7 @@
 //! What was issued, and what is asked for.
 
-use fleetcast_core::model::name::{is_dns_label, is_kind};
 use fleetcast_schemas::role::Role;
-use fleetcast_schemas::subject;
 use serde::{Deserialize, Serialize};
-
-use crate::Error;
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,39 +78,5 @@ impl Issued {
         } else {
             Standing::Ended
         }
-    }
-}
-
-/// `Deployment.apps` as the two tokens of a subject.
-pub(super) fn kind_tokens(text: &str) -> Result<String, Error> {
-    let (kind, group) = text.split_once('.').unwrap_or((text, ""));
-    let is_group = |group: &str| {
-        group
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.')
-    };
-    if !is_kind(kind)
-        || !kind.starts_with(|first: char| first.is_ascii_uppercase())
-        || !is_group(group)
-    {
-        return Err(Error::Refused(format!(
-            "--kinds: {text:?} is no kind: as in a manifest, with its group but without a version, such as ConfigMap or Deployment.apps"
-        )));
-    }
-    Ok(format!(
-        "{}.{}",
-        subject::token(kind),
-        subject::token(group)
-    ))
-}
-
-/// A namespace as a token.
-pub(super) fn namespace_token(text: &str) -> Result<String, Error> {
-    match text {
-        "_" => Ok("_".to_owned()),
-        text if is_dns_label(text) => Ok(subject::token(text)),
-        text => Err(Error::Refused(format!(
-            "--namespaces: {text:?} is no namespace; _ stands for objects that are in none"
-        ))),
     }
 }

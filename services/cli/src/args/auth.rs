@@ -1,12 +1,13 @@
 //! `fleetcast auth`: what can be typed.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args as ClapArgs, Subcommand};
 use fleetcast_schemas::role::Role;
 
-use super::{Document, duration};
+use super::Document;
+use super::http::TokenCommand;
+use super::ttl::{Ttl, ttl};
 
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum AuthCommand {
@@ -41,6 +42,9 @@ pub(crate) enum AuthCommand {
         #[arg(long, value_parser = role)]
         role: Option<Role>,
     },
+    /// Say who may ask over HTTP: tokens, which are kept by their hash
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Tell the NATS servers what was revoked, and what the roles of this version may do
     #[command(
         after_help = "Example:\n  fleetcast auth push --nats nats://nats:4222     after an upgrade, or a revocation that did not reach the servers"
@@ -97,22 +101,6 @@ pub(crate) struct AuthIssueArgs {
     /// Where they are written [default: ROLE-NAME.creds in the folder]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-}
-
-/// How long a credential counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ttl {
-    /// So long.
-    For(Duration),
-    /// Until it is revoked.
-    Never,
-}
-
-fn ttl(text: &str) -> Result<Ttl, String> {
-    match text {
-        "never" => Ok(Ttl::Never),
-        text => duration(text).map(Ttl::For),
-    }
 }
 
 fn role(text: &str) -> Result<Role, String> {

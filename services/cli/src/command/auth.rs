@@ -1,5 +1,7 @@
 //! `fleetcast auth`: the operator of the bus, and the credentials that it issues.
 
+mod token;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,7 +12,8 @@ use fleetcast_schemas::role::Role;
 use fleetcast_schemas::{Headers, Message};
 use serde_json::{Value, json};
 
-use crate::args::auth::{AuthCommand, AuthInitArgs, AuthIssueArgs, Ttl};
+use crate::args::auth::{AuthCommand, AuthInitArgs, AuthIssueArgs};
+use crate::args::ttl::Ttl;
 use crate::args::{BusArgs, Document};
 use crate::connection;
 use crate::failure::Failure;
@@ -41,6 +44,7 @@ pub(crate) async fn run(bus: &BusArgs, command: &AuthCommand) -> Result<(), Fail
             output::print(&format!("{revoked} {many} of {name} revoked\n"))?;
             push(bus, &folder.dir, &authority).await
         }
+        AuthCommand::Token(command) => token::run(command),
         AuthCommand::Push { folder } => {
             let authority = Authority::open(&folder.dir)?;
             push(bus, &folder.dir, &authority).await

@@ -9,18 +9,19 @@ use fleetcast_agent::cluster::Reporting;
 use fleetcast_bus::Bus;
 use fleetcast_bus::streams::Layout;
 use fleetcast_core::health::{Rules, rules};
-use fleetcast_endpoint::Listener;
+use fleetcast_endpoint::{Access, Door, Health, Listener};
 use fleetcast_kubernetes::credentials;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::args::{AgentArgs, AggregatorArgs, BusArgs, HttpArgs, IngestArgs};
+use crate::args::{AgentArgs, AggregatorArgs, BusArgs, HealthArgs, HttpArgs, IngestArgs};
 use crate::connection;
 use crate::failure::Failure;
 use crate::statuses::write_statuses;
 
 pub(crate) async fn ingest(bus: &BusArgs, args: IngestArgs) -> Result<(), Failure> {
-    let http = listen(&args.http)?;
+    let health = health(&args.health, &[])?;
+    let http = listen(&args.http, &health)?;
     let options = fleetcast_ingest::Options {
         bus: connection::options(bus, "ingest"),
         directory: args.state,
@@ -32,8 +33,9 @@ pub(crate) async fn ingest(bus: &BusArgs, args: IngestArgs) -> Result<(), Failur
         offline_after: Duration::from_secs(args.offline_after),
         bulk_removals: args.bulk_removals,
         http,
+        health: health.clone(),
     };
-    let stop = stop();
+    let stop = stop(&health);
     let Some(address) = args.hub else {
         return Ok(fleetcast_ingest::run(options, stop).await?);
     };
@@ -66,6 +68,8 @@ pub(crate) async fn agent(bus: &BusArgs, args: AgentArgs) -> Result<(), Failure>
         },
         status_limit_bytes: args.status_limit,
     };
+    let labels = [("cluster", args.cluster.to_string())];
+    let health = health(&args.health, &labels)?;
     let options = fleetcast_agent::Options {
         bus: connection::options(bus, &format!("agent {}", args.cluster)),
         cluster: args.cluster,
@@ -75,13 +79,16 @@ pub(crate) async fn agent(bus: &BusArgs, args: AgentArgs) -> Result<(), Failure>
         state: args.state,
         measure_every: (args.measure_every > 0).then(|| Duration::from_secs(args.measure_every)),
         identity: args.identity.unwrap_or_else(host_name),
+        health: health.clone(),
     };
-    fleetcast_agent::run(options, stop())
+    fleetcast_agent::run(options, stop(&health))
         .await
         .map_err(|error| Failure::Refused(error.to_string()))
 }
 
 pub(crate) async fn aggregator(bus: &BusArgs, args: AggregatorArgs) -> Result<(), Failure> {
+    let health = health(&args.health, &[])?;
+    let http = listen(&args.http, &health)?;
     let statuses = match &args.hub {
         Some(hub) => {
             let writer = fleetcast_hub::status::Options {
@@ -97,24 +104,52 @@ pub(crate) async fn aggregator(bus: &BusArgs, args: AggregatorArgs) -> Result<()
         bus: connection::options(bus, "aggregator"),
         directory: args.state,
         statuses,
+        http,
+        health: health.clone(),
     };
-    fleetcast_aggregator::run(options, stop())
+    fleetcast_aggregator::run(options, stop(&health))
         .await
         .map_err(|error| Failure::Refused(error.to_string()))
 }
 
+/// Tells how the process does, where that is asked for: until it ends, also while it stops.
+fn health(args: &HealthArgs, labels: &[(&'static str, String)]) -> Result<Health, Failure> {
+    let health = Health::new(args.ready_lag, labels);
+    if let Some(address) = args.health {
+        let options = fleetcast_endpoint::Options {
+            // Nothing here is a secret, and probes and Prometheus ask in plain text.
+            plain_text: true,
+            ..fleetcast_endpoint::Options::new(address)
+        };
+        let listener =
+            Listener::bind(&options).map_err(|error| Failure::Usage(error.to_string()))?;
+        tracing::info!(address = %listener.address(), "telling how it does: /healthz, /readyz, /metrics");
+        let told = health.clone();
+        tokio::spawn(async move {
+            let (_never, stop) = watch::channel(false);
+            told.serve(listener, stop).await;
+        });
+    }
+    Ok(health)
+}
+
 /// Listens for HTTP, where that is asked for.
-fn listen(args: &HttpArgs) -> Result<Option<Arc<Listener>>, Failure> {
+fn listen(args: &HttpArgs, health: &Health) -> Result<Option<Arc<Door>>, Failure> {
     let (Some(address), Some(tokens)) = (args.http, args.http_tokens.clone()) else {
         return Ok(None);
     };
     let options = fleetcast_endpoint::Options {
-        address,
-        tokens,
         plain_text: args.http_plain_text,
+        ..fleetcast_endpoint::Options::new(address)
     };
+    let access = Access::open(&tokens, args.http_rate).map_err(|error| {
+        Failure::Usage(format!(
+            "{error}\nnext: fleetcast auth token issue NAME --file {}",
+            tokens.display()
+        ))
+    })?;
     let listener = Listener::bind(&options).map_err(|error| Failure::Usage(error.to_string()))?;
-    Ok(Some(Arc::new(listener)))
+    Ok(Some(Arc::new(Door::new(listener, access, health.clone()))))
 }
 
 /// Reads a file of health rules.
@@ -126,12 +161,14 @@ fn health_rules(path: &Path) -> Result<Rules, Failure> {
     Rules::read(&file).map_err(|refusal| Failure::Refused(format!("{}: {refusal}", path.display())))
 }
 
-/// Turns true when somebody asks the process to stop.
-fn stop() -> watch::Receiver<bool> {
+/// Turns true when somebody asks the process to stop; then it is not ready any more.
+fn stop(health: &Health) -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
+    let health = health.clone();
     tokio::spawn(async move {
         asked_to_stop().await;
         tracing::info!("stopping");
+        health.stops();
         sender.send_replace(true);
         // A second request is an order.
         asked_to_stop().await;

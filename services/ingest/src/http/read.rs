@@ -163,8 +163,9 @@ fn place(value: Value, placing: &Placing) -> Result<Value, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fleetcast_endpoint::Role;
     use fleetcast_endpoint::axum::http::{HeaderName, HeaderValue};
+    use fleetcast_schemas::role::Role;
+    use fleetcast_schemas::role::limits::Limits;
     use serde_json::json;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -187,6 +188,7 @@ mod tests {
         let caller = Caller {
             name: "ci".to_owned(),
             role: Role::Publisher,
+            limits: Limits::default(),
         };
         let placing = Placing {
             clusters: clusters.map(str::to_owned),

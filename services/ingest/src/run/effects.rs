@@ -109,6 +109,7 @@ impl Ingest {
                 continue;
             };
             let (mut last, mut fence) = (None, false);
+            let count = group.len() as u64;
             let items = group.into_iter().map(|letter| {
                 let expected = match letter.then {
                     Written::Work(expected) => expected,
@@ -128,11 +129,14 @@ impl Ingest {
                 (letter.message, expected)
             });
             let (bus, items) = (self.bus.clone(), items.collect());
+            let (count, sent) = (count - u64::from(fence), fleetcast_bus::now());
             self.pending.push(Box::pin(async move {
                 Outcome::Work {
                     partition,
                     term,
                     fence,
+                    items: count,
+                    sent,
                     stored: bus.append_all(items).await,
                 }
             }));

@@ -30,8 +30,6 @@ impl Ingest {
                     "work that was stored is gone from its stream: taking over again, to write it anew"
                 );
                 self.stop_leading();
-            } else if let Ok(bounds) = self.bus.bounds(streams::LOG).await {
-                self.cut = bounds.first - 1;
             }
         } else {
             match self.bus.take_lease(streams::PLACER, &self.identity).await {
@@ -47,6 +45,10 @@ impl Ingest {
             }
         } else if self.term.is_none() {
             self.lead().await;
+        }
+        if let Ok(bounds) = self.bus.bounds(streams::LOG).await {
+            self.cut = bounds.first - 1;
+            self.log_end = bounds.last;
         }
         self.write_liveness();
     }
@@ -110,6 +112,7 @@ impl Ingest {
     /// After a write that failed, or without the lease: what was sent and not confirmed is found or written again by whoever leads next.
     pub(super) fn stop_leading(&mut self) {
         self.lanes.clear();
+        self.undecided.forget();
         if self.term.take().is_some() {
             self.state.placer.lose();
             for partition in 0..self.partitions {
@@ -124,6 +127,7 @@ impl Ingest {
             && let Ok(heartbeat) = event::read_heartbeat(&message.headers, &message.payload)
         {
             self.keys.learn(&lane.cluster, &message.headers);
+            self.metrics.heartbeats.inc();
             self.note_refusal(&lane.cluster, heartbeat.epoch.as_ref());
             let now = fleetcast_bus::now();
             let Heartbeat {

@@ -29,11 +29,13 @@ impl Ingest {
             Ok(Some(whole)) => whole,
             Ok(None) => return,
             Err(error) => {
+                self.metrics.submissions.count("refused");
                 return self.answer(reply, Answer::refused(Refusal::new("", error.to_string())));
             }
         };
         match door::read(&whole) {
             Err(refusal) => {
+                self.metrics.submissions.count("refused");
                 tracing::info!(subject = whole.subject, %refusal, "refused");
                 self.answer(reply, Answer::refused(refusal));
             }
@@ -61,6 +63,7 @@ impl Ingest {
         let nothing_new = match &news {
             ClusterNews::Registered(new) => registered == Some(new),
             ClusterNews::Removed {} if registered.is_none() => {
+                self.metrics.submissions.count("refused");
                 let refusal = Refusal::new("metadata.name", format!("{cluster} is not registered"));
                 return self.answer(reply, Answer::refused(refusal));
             }
@@ -69,6 +72,7 @@ impl Ingest {
             | ClusterNews::Offline {} => false,
         };
         if nothing_new {
+            self.metrics.submissions.count("known");
             let receipt = Receipt {
                 object: ObjectKey::of_cluster(&cluster),
                 revision: 0,
@@ -101,11 +105,13 @@ impl Ingest {
             .submit(&handed.submission, self.state.now())
         {
             Verdict::Refused(refusal) => {
+                self.metrics.submissions.count("refused");
                 tracing::info!(%object, %refusal, "refused");
                 self.answer(handed.reply, Answer::refused(refusal));
                 self.next_for(&object);
             }
             Verdict::Known(receipt) => {
+                self.metrics.submissions.count("known");
                 self.answer(handed.reply, Answer::accepted(receipt, handed.warnings));
                 self.next_for(&object);
             }

@@ -45,6 +45,7 @@ pub(crate) async fn run(args: MembersArgs) -> Result<(), Failure> {
             state: None,
             measure_every: Some(fleetcast_agent::measure::EVERY),
             identity: "bench".to_owned(),
+            health: fleetcast_endpoint::Health::default(),
         };
         clusters.push(cluster);
         let (stop, stopped) = watch::channel(false);
