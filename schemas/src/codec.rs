@@ -1,5 +1,6 @@
 //! Bodies: MessagePack with field names is written, MessagePack and JSON are read, both compressed with zstd over 1 KB.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::Read;
 
@@ -68,20 +69,24 @@ pub fn compress(bytes: Vec<u8>, headers: &mut Headers) -> Vec<u8> {
 ///
 /// # Errors
 /// Where the encoding is not known, the bytes are no zstd, or there are more than `limit`.
-pub fn decompress(payload: &[u8], headers: &Headers, limit: usize) -> Result<Vec<u8>, DecodeError> {
+pub fn decompress<'a>(
+    payload: &'a [u8],
+    headers: &Headers,
+    limit: usize,
+) -> Result<Cow<'a, [u8]>, DecodeError> {
     let bytes = match headers.get(ENCODING) {
-        None => payload.to_vec(),
+        None => Cow::Borrowed(payload),
         Some("zstd") => {
             let said = zstd::zstd_safe::get_frame_content_size(payload).ok();
             let said = said.flatten().and_then(|said| usize::try_from(said).ok());
             let whole = said
                 .filter(|said| *said <= limit)
                 .and_then(|said| Zstd::with(|zstd| zstd.decompressor.decompress(payload, said)));
-            match whole {
+            Cow::Owned(match whole {
                 Some(bytes) => bytes,
                 // It does not say how long it is, or says something untrue, or too much.
                 None => decompress_in_steps(payload, limit)?,
-            }
+            })
         }
         Some(other) => return Err(malformed(ENCODING, other)),
     };

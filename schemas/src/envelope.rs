@@ -2,6 +2,9 @@
 
 mod name;
 
+use std::fmt;
+use std::ops::Range;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use fleetcast_core::time::Time;
 
@@ -58,37 +61,50 @@ pub const MSG_ID: &str = "Nats-Msg-Id";
 pub const OURS: &str = "fleetcast";
 
 /// Headers by name; a name stands once, in the order of the names' bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Headers(Vec<(Name, String)>);
+///
+/// All values stand in one text, so that a message read from a stream costs two allocations for its headers, however many it has.
+#[derive(Clone, Default)]
+pub struct Headers {
+    text: String,
+    /// Where each header's value stands in `text`; what was replaced or removed stays there as well.
+    all: Vec<(Name, Range<usize>)>,
+}
 
 impl Headers {
-    /// Room for so many.
-    pub fn with_capacity(count: usize) -> Self {
-        Self(Vec::with_capacity(count))
+    /// Room for so many, with so many bytes of values.
+    pub fn with_capacity(count: usize, bytes: usize) -> Self {
+        Self {
+            text: String::with_capacity(bytes),
+            all: Vec::with_capacity(count),
+        }
     }
 
     /// Sets a header. Bytes that cannot stand in a header line are replaced by spaces, so that no value can begin another header.
-    pub fn set(&mut self, name: &str, value: impl Into<String>) {
-        let mut value: String = value.into();
-        if is_hostile(&value) {
-            value = value.replace(['\r', '\n', '\0'], " ");
+    pub fn set(&mut self, name: &str, value: impl AsRef<str>) {
+        let value = value.as_ref();
+        let begin = self.text.len();
+        match is_hostile(value) {
+            false => self.text.push_str(value),
+            true => self.text.push_str(&value.replace(['\r', '\n', '\0'], " ")),
         }
-        let name = Name::from(name);
-        match self.0.binary_search_by(|(known, _)| known.cmp(&name)) {
-            Ok(there) => self.0[there].1 = value,
-            Err(before) => self.0.insert(before, (name, value)),
+        let (name, place) = (Name::from(name), begin..self.text.len());
+        match self.all.binary_search_by(|(known, _)| known.cmp(&name)) {
+            Ok(there) => self.all[there].1 = place,
+            Err(before) => self.all.insert(before, (name, place)),
         }
     }
 
     /// Where a header stands.
     fn place(&self, name: &str) -> Option<usize> {
         let name = Name::from(name);
-        self.0.binary_search_by(|(known, _)| known.cmp(&name)).ok()
+        self.all
+            .binary_search_by(|(known, _)| known.cmp(&name))
+            .ok()
     }
 
     /// With a header set.
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+    pub fn with(mut self, name: &str, value: impl AsRef<str>) -> Self {
         self.set(name, value);
         self
     }
@@ -96,19 +112,20 @@ impl Headers {
     /// A header's value.
     pub fn get(&self, name: &str) -> Option<&str> {
         let there = self.place(name)?;
-        Some(&self.0[there].1)
+        Some(&self.text[self.all[there].1.clone()])
     }
 
     /// Takes a header away.
     pub fn remove(&mut self, name: &str) -> Option<String> {
         let there = self.place(name)?;
-        Some(self.0.remove(there).1)
+        let (_, place) = self.all.remove(there);
+        Some(self.text[place].to_owned())
     }
 
     /// All headers, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let headers = self.0.iter();
-        headers.map(|(name, value)| (name.as_str(), value.as_str()))
+        let headers = self.all.iter();
+        headers.map(|(name, place)| (name.as_str(), &self.text[place.clone()]))
     }
 
     /// A header that must be there.
@@ -155,6 +172,20 @@ impl Headers {
 fn is_hostile(value: &str) -> bool {
     let is = |byte: u8| (byte == b'\r') | (byte == b'\n') | (byte == 0);
     value.bytes().fold(false, |found, byte| found | is(byte))
+}
+
+impl PartialEq for Headers {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Headers {}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
 }
 
 impl<'a> FromIterator<(&'a str, &'a str)> for Headers {

@@ -105,7 +105,7 @@ pub struct Section {
     pub digest: String,
 }
 
-fn headers(event: &str, id: impl Into<String>, source: &str, subject: &str, time: Time) -> Headers {
+fn headers(event: &str, id: impl AsRef<str>, source: &str, subject: &str, time: Time) -> Headers {
     Headers::default()
         .with(SPECVERSION, "1.0")
         .with(TYPE, format!("dev.fleetcast.{event}.v1"))
@@ -134,6 +134,16 @@ fn expect(headers: &Headers, event: &str) -> Result<(), DecodeError> {
 fn object(headers: &Headers) -> Result<ObjectKey, DecodeError> {
     let value = headers.required(SUBJECT)?;
     value.parse().map_err(|_| malformed(SUBJECT, value))
+}
+
+/// The object of an event, which its subject names as well.
+fn object_of(message: &Message, of_subject: ObjectKey) -> Result<ObjectKey, DecodeError> {
+    let value = message.headers.required(SUBJECT)?;
+    // To write the text takes less than to read it.
+    if value == of_subject.to_string() || object(&message.headers)? == of_subject {
+        return Ok(of_subject);
+    }
+    Err(DecodeError::Subject(message.subject.clone()))
 }
 
 fn epoch(headers: &Headers) -> Result<Epoch, DecodeError> {
@@ -271,12 +281,8 @@ pub fn log_entry(message: &Message, sequence: u64) -> Result<Entry, DecodeError>
         Parsed::Policy(of_subject) => Event::Policy(read_change("policy", message, of_subject)?),
         Parsed::Decision(of_subject) => {
             expect(headers, "decision")?;
-            let object = object(headers)?;
-            if object != of_subject {
-                return Err(wrong_subject());
-            }
             Event::Decision(Decision {
-                object,
+                object: object_of(message, of_subject)?,
                 number: headers.parsed(DECISION)?,
                 revision: headers.parsed(REVISION)?,
                 epoch: epoch(headers)?,
@@ -325,12 +331,8 @@ fn read_change(
 ) -> Result<Change, DecodeError> {
     let headers = &message.headers;
     expect(headers, event)?;
-    let object = object(headers)?;
-    if object != of_subject {
-        return Err(DecodeError::Subject(message.subject.clone()));
-    }
     Ok(Change {
-        object,
+        object: object_of(message, of_subject)?,
         revision: headers.parsed(REVISION)?,
         origin: Origin {
             source: headers.required(SOURCE)?.to_owned(),

@@ -13,6 +13,8 @@
 //!
 //! `<object>` is four tokens: kind, group, namespace, name. Tokens keep `[A-Za-z0-9-]` and write every other byte as `=HH`; empty is `_`.
 
+use std::borrow::Cow;
+
 use fleetcast_core::dialect::policies;
 use fleetcast_core::digest::fnv1a64;
 use fleetcast_core::model::{ClusterName, ObjectKey};
@@ -48,9 +50,13 @@ pub const HEARTBEATS: &str = "fc.heartbeat.>";
 pub const DEAD: &str = "fc.dead.>";
 
 /// Reads a token back; none where it is none of ours.
-pub fn text(token: &str) -> Option<String> {
+pub fn text(token: &str) -> Option<Cow<'_, str>> {
     if token == "_" {
-        return Some(String::new());
+        return Some(Cow::Borrowed(""));
+    }
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    if !token.is_empty() && token.bytes().all(is_plain) {
+        return Some(Cow::Borrowed(token));
     }
     let mut bytes = Vec::with_capacity(token.len());
     let mut rest = token.bytes();
@@ -76,6 +82,7 @@ pub fn text(token: &str) -> Option<String> {
     String::from_utf8(bytes)
         .ok()
         .filter(|text| !text.is_empty())
+        .map(Cow::Owned)
 }
 
 /// The four tokens of an object.
@@ -85,12 +92,14 @@ pub fn object_tokens(object: &ObjectKey) -> String {
 
 /// Reads the four tokens of an object back.
 pub fn parse_object(tokens: &str) -> Option<ObjectKey> {
-    let tokens: Vec<String> = tokens.split('.').map(text).collect::<Option<_>>()?;
-    let [kind, group, namespace, name] = tokens.as_slice() else {
+    let mut tokens = tokens.split('.');
+    let mut next = || text(tokens.next()?);
+    let (kind, group, namespace, name) = (next()?, next()?, next()?, next()?);
+    if tokens.next().is_some() {
         return None;
-    };
-    let namespace = Some(namespace.as_str()).filter(|namespace| !namespace.is_empty());
-    ObjectKey::new(kind, group, namespace, name).ok()
+    }
+    let namespace = Some(&*namespace).filter(|namespace| !namespace.is_empty());
+    ObjectKey::new(&kind, &group, namespace, &name).ok()
 }
 
 /// A partition's token: `p00`, `p01`, …
@@ -342,7 +351,7 @@ pub fn parse(subject: &str) -> Option<Parsed> {
                 "_._._._" => None,
                 rest => Some(parse_object(rest)?),
             };
-            Some(Parsed::Query(text(what)?, object))
+            Some(Parsed::Query(text(what)?.into_owned(), object))
         }
         "work" | "live" => {
             let tokens: Vec<&str> = rest.split('.').collect();

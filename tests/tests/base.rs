@@ -66,7 +66,9 @@ fn a_base_of_version_2_stays_readable() {
 fn bytes<T: Serialize>(value: &T) -> Vec<u8> {
     let mut headers = Headers::default();
     let payload = codec::encode(value, &mut headers);
-    codec::decompress(&payload, &headers, codec::BODY_LIMIT).expect("just compressed")
+    codec::decompress(&payload, &headers, codec::BODY_LIMIT)
+        .expect("just compressed")
+        .into_owned()
 }
 
 fn section<T: DeserializeOwned>(folder: &Path, name: &str) -> T {
@@ -106,7 +108,7 @@ fn of_samples() -> (View, State, Audit, Vec<Answered>, Logged) {
             sequence += 1;
             if event == "ack" {
                 let (_, batch) = event::read_acks(&message).expect("acks");
-                view.acknowledged(0, sequence, &batch);
+                view.acknowledged(0, sequence, batch);
                 continue;
             }
             let entry = event::log_entry(&message, sequence).expect("an event");

@@ -396,7 +396,7 @@ async fn contents(bus: &Bus, cut: u64) -> (Cut, Vec<Content>) {
         .expect("acks");
     while let Some(dated) = acks.next().await.expect("read") {
         let (_, batch) = event::read_acks(&dated.stored.message).expect("acks");
-        view.acknowledged(0, dated.stored.sequence, &batch);
+        view.acknowledged(0, dated.stored.sequence, batch);
     }
     let beginning = bus.beginning().await.expect("the bus answers");
     let contents = vec![

@@ -49,7 +49,8 @@ fn sample<T: Serialize>(
     body: &T,
 ) -> Sample {
     message.payload = codec::decompress(&message.payload, &message.headers, BODY_LIMIT)
-        .expect("it was compressed here");
+        .expect("it was compressed here")
+        .into_owned();
     message.headers.remove(ENCODING);
     Sample {
         event,

@@ -227,8 +227,9 @@ impl<'a> Fold<'a> {
                         touched.batch(&batch);
                     }
                     metrics.batch(&batch, is_live);
-                    if let Some(seen) = view.acknowledged(partition, sequence, &batch) {
-                        self.seen.insert(batch.cluster, (partition, seen));
+                    let cluster = batch.cluster.clone();
+                    if let Some(seen) = view.acknowledged(partition, sequence, *batch) {
+                        self.seen.insert(cluster, (partition, seen));
                     }
                 }
                 (Source::Log, Found::Unreadable(sequence)) => {

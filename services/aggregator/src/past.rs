@@ -114,13 +114,19 @@ impl Historian {
         Ok(past)
     }
 
-    /// Fills the archive where it holds nothing newer than a step before `now`, so that the first question need not wait for that.
+    /// Fills the archive wherever it holds no view for more than a step, so that no question need wait for that. A view that was folded quickly, from
+    /// nothing, left few on its way.
     pub(crate) async fn prepare(&self, now: &Position) -> Result<(), Untold> {
         if let Some(epoch) = &now.epoch {
             self.archive.belongs_to(epoch);
         }
-        if self.archive.is_due(now.log) {
-            self.fold(None, now, None).await?;
+        let mut after = self.base().await?.map_or(0, |base| base.head.log);
+        while let Some(gap) = self.archive.gap(after, now.log) {
+            // The view at its end, where there is one, is not what is wanted: it would be taken as it is.
+            let last = gap.end.saturating_sub(1);
+            let moment = self.place(&At::Sequence(last), now).await?;
+            self.fold(None, &moment.position, moment.until).await?;
+            after = gap.end;
         }
         Ok(())
     }

@@ -363,11 +363,17 @@ pub(crate) fn to_nats(headers: &Headers) -> HeaderMap {
 
 /// Headers as the client read them; of several values the last.
 pub(crate) fn from_nats_headers(map: Option<&HeaderMap>) -> Headers {
-    let mut headers = Headers::with_capacity(map.map_or(0, HeaderMap::len));
-    for (name, values) in map.into_iter().flat_map(HeaderMap::iter) {
-        if let Some(value) = values.last() {
-            headers.set(name.as_ref(), value.as_str());
-        }
+    let Some(map) = map else {
+        return Headers::default();
+    };
+    let lines = || {
+        map.iter()
+            .filter_map(|(name, values)| Some((name, values.last()?)))
+    };
+    let bytes = lines().map(|(_, value)| value.as_str().len()).sum();
+    let mut headers = Headers::with_capacity(map.len(), bytes);
+    for (name, value) in lines() {
+        headers.set(name.as_ref(), value.as_str());
     }
     headers
 }

@@ -139,11 +139,12 @@ fn acknowledgements(bencher: Bencher<'_, '_>) {
     decisions().iter().for_each(|entry| view.logged(entry));
     bencher
         .counter(ItemsCount::new(OBJECTS * CLUSTERS))
-        .with_inputs(|| view.clone())
-        .bench_local_refs(|view| {
-            for (sequence, batch) in batches.iter().enumerate() {
+        .with_inputs(|| (view.clone(), batches.clone()))
+        .bench_local_values(|(mut view, batches)| {
+            for (sequence, batch) in batches.into_iter().enumerate() {
                 view.acknowledged(0, sequence as u64 + 1, black_box(batch));
             }
+            view
         });
 }
 
@@ -154,7 +155,7 @@ fn acknowledgements_again(bencher: Bencher<'_, '_>) {
     let mut view = View::default();
     decisions().iter().for_each(|entry| view.logged(entry));
     for (sequence, batch) in batches.iter().enumerate() {
-        view.acknowledged(0, sequence as u64 + 1, batch);
+        view.acknowledged(0, sequence as u64 + 1, batch.clone());
     }
     let again: Vec<Batch> = batches
         .into_iter()
@@ -168,11 +169,12 @@ fn acknowledgements_again(bencher: Bencher<'_, '_>) {
         .collect();
     bencher
         .counter(ItemsCount::new(OBJECTS * CLUSTERS))
-        .with_inputs(|| view.clone())
-        .bench_local_refs(|view| {
-            for (sequence, batch) in again.iter().enumerate() {
+        .with_inputs(|| (view.clone(), again.clone()))
+        .bench_local_values(|(mut view, again)| {
+            for (sequence, batch) in again.into_iter().enumerate() {
                 view.acknowledged(0, (OBJECTS + sequence) as u64 + 1, black_box(batch));
             }
+            view
         });
 }
 

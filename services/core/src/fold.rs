@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, btree_map};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ack::{Batch, Observed, Outcome, Seen};
+use crate::ack::{Ack, Batch, Observed, Outcome, Seen};
 use crate::change::{Change, Content, Origin};
 use crate::decision::{Inputs, Place, Standings};
 use crate::document::Document;
@@ -358,38 +358,35 @@ impl View {
     /// Folds the next batch of `partition`'s acknowledgements; one already folded only repeats the confirmation.
     ///
     /// Returns what the agent may be told; nothing while a batch before this one is missing.
-    pub fn acknowledged(&mut self, partition: u16, sequence: u64, batch: &Batch) -> Option<Seen> {
+    pub fn acknowledged(&mut self, partition: u16, sequence: u64, batch: Batch) -> Option<Seen> {
+        let Batch { cluster, body } = batch;
+        let last = body.acks.last().map_or(body.after, |ack| ack.count);
         let folded = self.acks.entry(partition).or_default();
         if sequence > *folded {
             *folded = sequence;
-            for ack in &batch.body.acks {
-                self.answered(&batch.cluster, batch.body.transitions, ack);
+            for ack in body.acks {
+                self.answered(&cluster, body.transitions, ack);
             }
         }
-        let last = batch
-            .body
-            .acks
-            .last()
-            .map_or(batch.body.after, |ack| ack.count);
-        let known = self.seen.get(&batch.cluster).copied().unwrap_or_default();
-        let told = match batch.body.transitions.cmp(&known.transitions) {
+        let known = self.seen.get(&cluster).copied().unwrap_or_default();
+        let told = match body.transitions.cmp(&known.transitions) {
             // Its agent learns that a later one answered: where it holds the cluster's lease, that has forgotten (it was wiped, or restored).
             std::cmp::Ordering::Less => return Some(known),
-            std::cmp::Ordering::Equal => known.count.max(batch.body.confirmed),
-            std::cmp::Ordering::Greater => batch.body.confirmed,
+            std::cmp::Ordering::Equal => known.count.max(body.confirmed),
+            std::cmp::Ordering::Greater => body.confirmed,
         };
-        if batch.body.after > told {
+        if body.after > told {
             return None;
         }
         let seen = Seen {
-            transitions: batch.body.transitions,
+            transitions: body.transitions,
             count: told.max(last),
         };
-        self.seen.insert(batch.cluster.clone(), seen);
+        self.seen.insert(cluster, seen);
         Some(seen)
     }
 
-    fn answered(&mut self, cluster: &ClusterName, transitions: u64, ack: &crate::ack::Ack) {
+    fn answered(&mut self, cluster: &ClusterName, transitions: u64, ack: Ack) {
         // A key shares its text: it costs less to clone than to look for twice.
         let answers = self.answers.entry(ack.object.clone()).or_default();
         let known = answers.get_mut(cluster);
@@ -415,19 +412,19 @@ impl View {
                 < (&ack.epoch, &place, transitions, ack.count)
         });
         let newest = || Answer {
-            epoch: ack.epoch.clone(),
+            epoch: ack.epoch,
             place,
             transitions,
             count: ack.count,
             revision: ack.revision,
             outcome: ack.outcome,
-            message: ack.message.clone(),
-            digest: ack.digest.clone(),
+            message: ack.message,
+            digest: ack.digest,
             attempts: ack.attempts,
-            work_id: ack.work_id.clone(),
+            work_id: ack.work_id,
             time: ack.time,
-            observed: ack.observed.clone(),
-            held: ack.held.clone(),
+            observed: ack.observed,
+            held: ack.held,
             holds,
         };
         match known {

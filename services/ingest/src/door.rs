@@ -90,7 +90,7 @@ fn read_apply(target: &ObjectKey, message: &Message) -> Result<HandedIn, Refusal
             let origin = origin(Some(&event.source), Some(&event.id))?;
             (event.data, bytes, origin)
         }
-        Err(document) => (document, bytes, origin_in(&message.headers)?),
+        Err(document) => (document, bytes.into_owned(), origin_in(&message.headers)?),
     };
     let submitted = Submitted::read(&value)?;
     let found = match &submitted {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fleetcast_core::ack::Seen;
+use fleetcast_core::ack::{Batch, Seen};
 use fleetcast_core::fold::View;
 use fleetcast_core::model::ClusterName;
 
@@ -38,7 +38,9 @@ impl Aggregator {
                     break;
                 };
                 folded = true;
-                let seen = self.view.acknowledged(*partition, sequence, batch);
+                let seen = self
+                    .view
+                    .acknowledged(*partition, sequence, Batch::clone(batch));
                 if let Some(seen) = seen {
                     told.insert(batch.cluster.clone(), seen);
                 }

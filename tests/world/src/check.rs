@@ -4,7 +4,7 @@ mod confirmed;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleetcast_core::ack::Outcome;
+use fleetcast_core::ack::{Batch, Outcome};
 use fleetcast_core::decision::{Place, Standing, Standings};
 use fleetcast_core::dialect::{self, Input};
 use fleetcast_core::fold::{Condition, View};
@@ -384,7 +384,7 @@ fn a_rebuild_changes_nothing(world: &mut World) -> Vec<String> {
     // Partitions in the other order: acknowledgements come in any order.
     for (partition, stream) in world.bus.acks.iter().rev() {
         for (sequence, batch) in (1..).zip(&stream.0) {
-            fresh.acknowledged(*partition, sequence, batch);
+            fresh.acknowledged(*partition, sequence, Batch::clone(batch));
         }
     }
     for (what, found) in [

@@ -1,6 +1,7 @@
 //! Views of the past on disk, one every so many events: never the truth, only a quicker way to a moment.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -141,6 +142,23 @@ impl Archive {
         log >= last + SPACING
     }
 
+    /// The first stretch of the log behind `after` and up to `now` that holds a place for a view and has none.
+    pub(super) fn gap(&self, after: u64, now: u64) -> Option<Range<u64>> {
+        if now <= after + 1 {
+            return None;
+        }
+        let held = self.held();
+        let ends = held.range(after + 1..now).map(|(log, _)| *log);
+        let mut begin = after;
+        for end in ends.chain([now]) {
+            if end > self.step_behind(begin) + SPACING {
+                return Some(begin..end);
+            }
+            begin = end;
+        }
+        None
+    }
+
     /// The place of the next archived view behind `log`.
     pub(super) fn step_behind(&self, log: u64) -> u64 {
         (log / SPACING + 1) * SPACING
@@ -244,6 +262,17 @@ mod tests {
         // Its acknowledgements reach further than those that are wanted.
         assert_eq!(nearest(&archive, 59_999, 49), Some(20_000));
         assert_eq!(nearest(&archive, 19_999, 49), None);
+
+        for (after, now, gap) in [
+            (0, 60_000, None),
+            (0, 99_999, None),
+            (0, 100_001, Some(60_000..100_001)),
+            (60_000, 100_001, Some(60_000..100_001)),
+            (100_001, 100_001, None),
+            (100_002, 100_001, None),
+        ] {
+            assert_eq!(archive.gap(after, now), gap, "{after} {now}");
+        }
 
         let again = Archive::open(directory.path());
         assert_eq!(again.held().len(), 3);

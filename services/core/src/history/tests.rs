@@ -5,6 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::decision::{Assigned, Body, Removed};
 use crate::epoch::Epoch;
+use crate::fold::View;
 use crate::model::federated::OnDelete;
 
 fn name(text: &str) -> ClusterName {
@@ -194,6 +195,51 @@ fn each_revision_tells_what_changed_who_was_to_get_it_and_how_long_that_took() {
     let waiting = history.revision(3).expect("known").waiting();
     assert_eq!(waiting, [&name("c")]);
     assert!(history.document(3).is_none() && history.document(2).is_some());
+}
+
+#[test]
+fn behind_a_cut_the_story_of_an_object_and_of_a_policy_goes_on() {
+    let policy = |entry: Entry| {
+        let Event::Change(mut change) = entry.event else {
+            unreachable!("a change was made")
+        };
+        change.object = "PropagationPolicy.policy.karmada.io/shop/web"
+            .parse()
+            .expect("valid");
+        Entry {
+            event: Event::Policy(change),
+            ..entry
+        }
+    };
+    let changes = [
+        change(1, 1, Some("one")),
+        change(2, 2, Some("two")),
+        change(3, 3, None),
+        change(4, 4, Some("four")),
+        change(5, 5, Some("five")),
+    ];
+    for log in [changes.clone(), changes.map(policy)] {
+        let (Event::Change(first) | Event::Policy(first)) = &log[0].event else {
+            unreachable!("changes only")
+        };
+        let told = |history: &History| -> Vec<_> {
+            let revisions = history.revisions.iter();
+            let told = revisions.map(|r| (r.revision, r.sequence, r.changed.clone()));
+            told.collect()
+        };
+        let mut whole = History::default();
+        log.iter().for_each(|entry| whole.logged(entry));
+        for cut in 1..=log.len() {
+            let mut view = View::default();
+            log[..cut].iter().for_each(|entry| view.logged(entry));
+            let mut rest = History::at_cut(&view, &first.object);
+            assert_eq!(rest.cut, Some(cut as u64));
+            log[cut..].iter().for_each(|entry| rest.logged(entry));
+            let (whole, rest) = (told(&whole), told(&rest));
+            assert_eq!(rest[0], (cut as u64, cut as u64, Vec::new()));
+            assert_eq!(rest[1..], whole[cut..], "behind {cut}");
+        }
+    }
 }
 
 #[test]

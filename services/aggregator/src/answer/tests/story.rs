@@ -153,8 +153,7 @@ impl Story {
             acks: vec![ack],
         };
         let cluster = name(cluster);
-        self.view
-            .acknowledged(0, sequence, &Batch { cluster, body });
+        self.view.acknowledged(0, sequence, Batch { cluster, body });
     }
 }
 

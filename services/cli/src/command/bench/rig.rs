@@ -166,6 +166,18 @@ impl Rig {
         Ok(used(process.child.id()))
     }
 
+    /// Waits until a process does nothing for a while, or for two minutes.
+    pub(super) async fn idle(&self, name: &str) -> anyhow::Result<()> {
+        for _ in 0..120 {
+            let before = self.now(name)?.cpu_s;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if self.now(name)?.cpu_s - before < 0.1 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// The CPU seconds that ingest, aggregator and NATS server have used, together.
     pub(super) fn hub_cpu(&self) -> f64 {
         let server = self.server.iter().map(Server::pid);

@@ -186,7 +186,7 @@ impl Folding {
                 step();
                 let stored = dated.stored;
                 if let Ok((_, batch)) = event::read_acks(&stored.message) {
-                    self.view.acknowledged(*partition, stored.sequence, &batch);
+                    self.view.acknowledged(*partition, stored.sequence, batch);
                 }
             }
         }

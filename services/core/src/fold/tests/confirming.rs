@@ -71,13 +71,13 @@ fn an_agent_that_knows_its_confirmation_need_not_be_known() {
         panic!("a batch");
     };
     assert_eq!(
-        view.clone().acknowledged(0, 1, &batch),
+        view.clone().acknowledged(0, 1, batch.clone()),
         None,
         "7 before it are missing"
     );
     batch.body.confirmed = 7;
     assert_eq!(
-        view.acknowledged(0, 1, &batch),
+        view.acknowledged(0, 1, batch.clone()),
         Some(Seen {
             transitions: 3,
             count: 8

@@ -193,7 +193,7 @@ impl Step {
                 });
                 None
             }
-            Self::Ack(sequence, batch) => view.acknowledged(0, *sequence, batch),
+            Self::Ack(sequence, batch) => view.acknowledged(0, *sequence, batch.clone()),
         }
     }
 }
