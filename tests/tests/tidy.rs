@@ -20,5 +20,6 @@ mod tidy {
     mod machine_paths;
     mod openings;
     mod orphans;
+    mod threats;
     mod unfinished;
 }

@@ -1,4 +1,4 @@
-//! Brings what a fresh machine lacks, then runs cargo: `cargo xtask demo | test | simulate | tools | fix`.
+//! Brings what a fresh machine lacks, then runs cargo: `cargo xtask demo | test | simulate | fuzz | tools | fix`.
 //!
 //! A fresh machine is Debian 12 with Rust (cargo, maybe without clippy and rustfmt) and Python 3 with pip. What else is needed
 //! lies in `target/tools/` after the first run. A new command is one file beside this one plus one line in [`Command`].
@@ -6,6 +6,7 @@
 mod command_line;
 mod demo;
 mod fix;
+mod fuzz;
 mod simulate;
 mod test;
 mod tools;
@@ -25,6 +26,7 @@ use crate::workspace::Workspace;
   cargo xtask test                  everything that CI checks
   cargo xtask test tidy             only the tests whose name contains `tidy`
   cargo xtask simulate              a thousand fleets by seed, broken and healed
+  cargo xtask fuzz                  bytes that nobody wrote, through every decoder
   cargo xtask tools                 bring the tools, say where they are
   cargo xtask fix                   let clippy and rustfmt repair what they can")]
 struct Arguments {
@@ -40,6 +42,8 @@ enum Command {
     Test(test::Arguments),
     /// Simulates many fleets by seed, each broken in every way and healed
     Simulate(simulate::Arguments),
+    /// Tries every decoder that meets the network with bytes that nobody wrote
+    Fuzz(fuzz::Arguments),
     /// Brings the tools and prints where they are
     Tools,
     /// Repairs what clippy and rustfmt can repair by themselves
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&workspace, &arguments),
         Command::Test(arguments) => test::run(&workspace, &arguments),
         Command::Simulate(arguments) => simulate::run(&workspace, &arguments),
+        Command::Fuzz(arguments) => fuzz::run(&workspace, &arguments),
         Command::Tools => tools::run(&workspace),
         Command::Fix => fix::run(&workspace),
     };

@@ -25,5 +25,6 @@ mod metrics;
 mod run;
 mod sync;
 pub mod trouble;
+pub mod untrusted;
 
 pub use run::{Error, Options, run};

@@ -27,6 +27,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How many large bodies are asked for at the same time.
 const BODIES_AT_ONCE: usize = 4;
 
+/// Whether messages are a whole answer.
+pub(crate) fn reads(messages: Vec<Message>) -> bool {
+    let mut collector = Collector::default();
+    let taken = messages.into_iter().map(|message| collector.take(message));
+    taken.fold(false, |any, taken| any | matches!(taken, Ok(Some(_))))
+}
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {

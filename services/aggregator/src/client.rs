@@ -107,7 +107,7 @@ pub async fn rebuild(bus: &Bus, mut progress: impl FnMut(u64, u64)) -> Result<Re
     }
 }
 
-fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Error> {
+pub(crate) fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Error> {
     #[derive(Deserialize)]
     struct Refused {
         refusal: DocumentRefusal,

@@ -33,6 +33,7 @@ mod shared;
 mod statuses;
 mod strays;
 mod touched;
+pub mod untrusted;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -219,6 +219,11 @@ impl Built {
     }
 }
 
+/// Whether a question is read.
+pub(crate) fn reads(subject: &str, payload: &[u8]) -> bool {
+    Question::read(subject).is_ok() && read_request(payload).is_ok()
+}
+
 fn read_request(payload: &[u8]) -> Result<Request, Refusal> {
     if payload.len() > REQUEST_LIMIT {
         return Err(Refusal::new(

@@ -30,6 +30,14 @@ const FORMAT: u32 = 1;
 /// The file that says what counts.
 const HEAD: &str = "backup.json";
 
+/// The records of the first segment's file, whose digest is not looked at.
+///
+/// # Errors
+/// Where it is damaged.
+pub fn records(file: &[u8]) -> Result<Vec<Record>, Error> {
+    segment::Segment::open("a segment", 1, file)?.records()
+}
+
 /// Why a backup cannot be taken or read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -21,7 +21,7 @@ use hyper::body::Body as _;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::listen::Limits;
+use crate::limits::Limits;
 
 /// How long the body of a request may take to arrive: among its extensions.
 #[derive(Debug, Clone, Copy)]

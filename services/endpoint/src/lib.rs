@@ -15,6 +15,7 @@ pub mod access;
 pub mod answer;
 mod door;
 pub mod health;
+mod limits;
 pub mod listen;
 pub mod metrics;
 mod rate;

@@ -19,8 +19,9 @@ use fleetcast_core::Refusal;
 use fleetcast_core::intake::never_declared;
 use fleetcast_endpoint::axum::Router;
 use fleetcast_endpoint::axum::extract::{Path, Request, State};
-use fleetcast_endpoint::axum::http::StatusCode;
+use fleetcast_endpoint::axum::http::header::CONTENT_TYPE;
 use fleetcast_endpoint::axum::http::request::Parts;
+use fleetcast_endpoint::axum::http::{HeaderMap, HeaderValue, StatusCode};
 use fleetcast_endpoint::axum::response::Response;
 use fleetcast_endpoint::axum::routing::{delete, get, post};
 use fleetcast_endpoint::view::{
@@ -30,6 +31,7 @@ use fleetcast_endpoint::{Caller, answer};
 use fleetcast_schemas::envelope::{DATACONTENTTYPE, Headers};
 use fleetcast_schemas::request::{Answer, Withdrawal};
 use fleetcast_schemas::role::Role;
+use fleetcast_schemas::role::limits::Limits;
 use fleetcast_schemas::{Message, codec, http, subject};
 use serde::Deserialize;
 use serde_json::Value;
@@ -69,6 +71,21 @@ pub(crate) async fn serve(
         .merge(view::routes(&asked));
     tracing::info!(address = %door.address(), "listening for HTTP");
     door.serve(open, closed, stop).await;
+}
+
+/// Whether a body of this content type is read, by somebody who may hand in anything.
+pub(crate) fn reads(content_type: &str, body: &[u8]) -> bool {
+    let Ok(content_type) = HeaderValue::from_str(content_type) else {
+        return false;
+    };
+    let headers = HeaderMap::from_iter([(CONTENT_TYPE, content_type)]);
+    let caller = Caller {
+        name: "anybody".to_owned(),
+        role: Role::Publisher,
+        limits: Limits::default(),
+    };
+    let placing = read::Placing::default();
+    read::document(&headers, body.to_vec(), &placing, &caller).is_ok()
 }
 
 async fn openapi() -> Response {

@@ -27,6 +27,7 @@ mod metrics;
 pub mod run;
 mod state;
 mod sync;
+pub mod untrusted;
 
 pub use run::{INGEST, OFFLINE_AFTER, Options, REMOVALS, of_base, run};
 pub use state::{Answered, State};

@@ -1,0 +1,22 @@
+//! What reads bytes of others here, each as a function from bytes to yes or no: for `tests/tests/decoders.rs`, which tries it with bytes that nobody wrote.
+
+use fleetcast_schemas::Message;
+
+use crate::{documents, door, http};
+
+/// A message on `fc.in.>`, as the leader reads it.
+pub fn handed_in(message: &Message) -> bool {
+    door::read(message).is_ok()
+}
+
+/// A body over HTTP, of this content type.
+pub fn http_body(content_type: &str, body: &[u8]) -> bool {
+    http::reads(content_type, body)
+}
+
+/// The text of a file of documents: whether there is one that can be read.
+pub fn file(text: &str) -> bool {
+    documents::read(text)
+        .iter()
+        .any(|(_, document)| document.is_ok())
+}
