@@ -224,6 +224,7 @@ async fn a_lost_hub_comes_back_identical_and_the_old_one_is_refused() {
         binary: Some(nats),
         directory: zombie,
         port: 0,
+        tls: None,
         configuration: String::new(),
     })
     .expect("the old server starts");

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 /// What an agent's chart cannot do without.
 const AGENT: &[&str] = &[
     "cluster=eu-1",
-    "nats.url=nats://nats-1:4222,nats://nats-2:4222",
+    "nats.url=tls://nats-1:4222,tls://nats-2:4222",
 ];
 
 /// Helm, as `cargo xtask` brought it.
@@ -46,7 +46,7 @@ impl Helm {
             .env("HOME", self.home.path())
             .env("KUBECONFIG", "/dev/null");
         for value in values {
-            command.args(["--set", &value.replace(",nats", "\\,nats")]);
+            command.args(["--set", &value.replace(",tls", "\\,tls")]);
         }
         command.output().expect("helm starts")
     }
@@ -115,17 +115,25 @@ async fn what_the_charts_render_is_taken_by_a_real_api_server() {
             "hub.kubeconfigSecret=hub",
             "nats.ingestCredentials=ingest",
             "nats.aggregatorCredentials=aggregator",
+            "nats.tls.secret=bus-tls",
+            "nats.tls.mutual=true",
             "ingest.persistence.enabled=false",
         ],
         &[
             "podDisruptionBudget.enabled=false",
             "spread=false",
             "ingest.replicas=3",
+            "nats.url=nats://nats:4222",
+            "nats.allowPlainText=true",
         ],
     ];
     let agent: [&[&str]; 3] = [
         &[],
-        &["rbac.allKinds=true", "nats.credentials=creds"],
+        &[
+            "rbac.allKinds=true",
+            "nats.credentials=creds",
+            "nats.tls.secret=bus-tls",
+        ],
         &[
             "rbac.create=false",
             "localCopy=false",
@@ -185,6 +193,52 @@ fn there_are_two_of_everything_and_none_of_them_is_root() {
 }
 
 #[test]
+fn what_the_bus_is_spoken_to_with_comes_from_a_secret() {
+    let Some(helm) = helm("charts: TLS") else {
+        return;
+    };
+    let tls = ["nats.tls.secret=bus-tls"];
+    let mutual = ["nats.tls.secret=bus-tls", "nats.tls.mutual=true"];
+    for (chart, needed) in [("fleetcast", &[][..]), ("fleetcast-agent", AGENT)] {
+        for (values, variables, items) in [
+            (&tls[..], &["FLEETCAST_TLS_CA"][..], 1),
+            (
+                &mutual,
+                &[
+                    "FLEETCAST_TLS_CA",
+                    "FLEETCAST_TLS_CERT",
+                    "FLEETCAST_TLS_KEY",
+                ],
+                0,
+            ),
+        ] {
+            let rendered = helm.rendered(chart, "fleet", &[needed, values].concat());
+            let is_workload = |object: &&Value| object["spec"]["template"]["spec"].is_object();
+            for workload in rendered.iter().filter(is_workload) {
+                let pod = &workload["spec"]["template"]["spec"];
+                let container = &pod["containers"][0];
+                let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+                let named: Vec<String> = list(&container["env"])
+                    .iter()
+                    .filter_map(|one| one["name"].as_str())
+                    .filter(|name| name.starts_with("FLEETCAST_TLS"))
+                    .map(str::to_owned)
+                    .collect();
+                assert_eq!(named, variables, "{workload:#}");
+                let volumes = list(&pod["volumes"]);
+                let volume = volumes.iter().find(|one| one["name"] == "tls");
+                let secret = &volume.expect("a volume")["secret"];
+                assert_eq!(secret["secretName"], "bus-tls");
+                // Without a certificate of its own the pod is not given a key.
+                assert_eq!(list(&secret["items"]).len(), items, "{workload:#}");
+                let mounts = list(&container["volumeMounts"]);
+                assert!(mounts.iter().any(|one| one["name"] == "tls"));
+            }
+        }
+    }
+}
+
+#[test]
 fn a_value_that_nobody_reads_or_that_is_wrong_is_refused_by_name() {
     let Some(helm) = helm("charts: wrong values") else {
         return;
@@ -198,6 +252,18 @@ fn a_value_that_nobody_reads_or_that_is_wrong_is_refused_by_name() {
             "/ingest/partitions",
         ),
         ("fleetcast", vec!["nats.url=http://nats"], "/nats/url"),
+        // Plain text must be asked for.
+        ("fleetcast", vec!["nats.url=nats://nats"], "/nats/url"),
+        (
+            "fleetcast-agent",
+            agent("nats.url=nats://nats"),
+            "/nats/url",
+        ),
+        (
+            "fleetcast",
+            vec!["nats.tls.mutual=true"],
+            "/nats/tls/secret",
+        ),
         ("fleetcast-agent", vec![], "/cluster"),
         ("fleetcast-agent", agent("replicas=0"), "/replicas"),
         (

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use fleetcast_aggregator::answer::{ObjectSummary, Objects, Request};
 use fleetcast_aggregator::client;
+use fleetcast_bus::relay::Relay;
 use fleetcast_bus::streams::{LOG, PLACER};
+use fleetcast_bus::tls::Tls;
 use fleetcast_bus::{Bus, Connect};
 use fleetcast_schemas::request::Answer;
 use fleetcast_tests::harness::{Compose, apply_as, docker, eventually, nats_server};
@@ -67,9 +69,12 @@ async fn in_time(what: &str, mut happened: impl AsyncFnMut() -> bool) {
 }
 
 /// Which NATS server leads the log.
-async fn leader_of_the_log(url: &str) -> Option<String> {
-    let servers: Vec<&str> = url.split(',').collect();
-    let client = async_nats::connect(servers).await.ok()?;
+async fn leader_of_the_log(connect: &Connect) -> Option<String> {
+    let servers: Vec<&str> = connect.url.split(',').collect();
+    let options = async_nats::ConnectOptions::new().tls_first();
+    let options = options.add_root_certificates(connect.tls.ca.clone()?);
+    let options = options.ignore_discovered_servers();
+    let client = options.connect(servers).await.ok()?;
     let jetstream = async_nats::jetstream::new(client);
     let stream = jetstream.get_stream(LOG).await.ok()?;
     stream.cached_info().cluster.as_ref()?.leader.clone()
@@ -77,10 +82,8 @@ async fn leader_of_the_log(url: &str) -> Option<String> {
 
 /// Hands changes in, one after the other, until it is told to stop: how many each object got. A thread of its own, since killing a container waits.
 #[tokio::main(flavor = "current_thread")]
-async fn hand_in(url: &str, stop: &AtomicBool) -> BTreeMap<u64, u64> {
-    let bus = Bus::connect_patiently(&Connect::new(url, "publisher"))
-        .await
-        .expect("it is fit");
+async fn hand_in(connect: &Connect, stop: &AtomicBool) -> BTreeMap<u64, u64> {
+    let bus = Bus::connect_patiently(connect).await.expect("it is fit");
     let mut handed_in = BTreeMap::new();
     for round in 1.. {
         for object in 0..OBJECTS {
@@ -127,15 +130,28 @@ async fn a_nats_server_an_ingest_and_an_aggregator_are_lost_while_changes_go_in(
     compose.up();
     tells_the_story(&compose).await;
 
-    let url = NATS.map(|server| format!("nats://{}:4222", compose.address(server)));
-    let url = url.join(",");
-    let bus = Bus::connect_patiently(&Connect::new(&url, "test"))
-        .await
-        .expect("it is fit");
+    // The certificate names the servers by name, which this machine does not know, and an address of this machine.
+    let mut lines = Vec::new();
+    for server in NATS {
+        let server = format!("tls://{}:4222", compose.address(server));
+        lines.push(Relay::to(&server).await.expect("a port"));
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let ca = folder.path().join("ca.crt");
+    compose.copy("ingest-1", "/tls/ca.crt", &ca);
+    let url: Vec<String> = lines.iter().map(Relay::url).collect();
+    let connect = Connect {
+        tls: Tls {
+            ca: Some(ca),
+            ..Tls::default()
+        },
+        ..Connect::new(url.join(","), "test")
+    };
+    let bus = Bus::connect_patiently(&connect).await.expect("it is fit");
     let stop = Arc::new(AtomicBool::new(false));
     let publisher = {
-        let (url, stop) = (url.clone(), Arc::clone(&stop));
-        std::thread::spawn(move || hand_in(&url, &stop))
+        let (connect, stop) = (connect.clone(), Arc::clone(&stop));
+        std::thread::spawn(move || hand_in(&connect, &stop))
     };
     in_time("changes flow", async || {
         is_everywhere(&objects(&bus).await, "configmap/shop/busy-0", 2)
@@ -144,7 +160,7 @@ async fn a_nats_server_an_ingest_and_an_aggregator_are_lost_while_changes_go_in(
 
     let mut nats = None;
     eventually("somebody leads the log", async || {
-        nats = leader_of_the_log(&url).await;
+        nats = leader_of_the_log(&connect).await;
         nats.is_some()
     })
     .await;

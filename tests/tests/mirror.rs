@@ -22,6 +22,7 @@ fn start(binary: &Path, directory: PathBuf, domain: &str, more: &str) -> Server 
         binary: Some(binary.to_owned()),
         directory,
         port: 0,
+        tls: None,
         configuration,
     };
     Server::start(&options).expect("the server starts")

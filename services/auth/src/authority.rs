@@ -424,7 +424,7 @@ fn signing(role: Role) -> String {
     format!("role-{}", role.word())
 }
 
-fn lock(folder: &Path) -> Result<File, Error> {
+pub(crate) fn lock(folder: &Path) -> Result<File, Error> {
     let path = folder.join("lock");
     let file = File::create(&path).map_err(Error::io(&path))?;
     file.lock().map_err(Error::io(&path))?;

@@ -5,11 +5,13 @@
 //! | a role's patterns as NATS permissions | [`permissions`] |
 //! | JWTs of NATS, as far as they are needed | [`claims`] |
 //! | the folder of an operator: keys, what was issued, the server's configuration | [`authority`] |
+//! | a certificate authority, and what it issues | [`certificates`] |
 //! | a credential that is made, and one that is renewed, with a signing key alone | [`minting`] |
 //!
 //! Nothing here speaks to a server: what is to be pushed is handed out ([`authority::Authority::account_jwt`]).
 
 pub mod authority;
+pub mod certificates;
 pub mod claims;
 pub mod minting;
 pub mod permissions;

@@ -1,6 +1,7 @@
 //! The connection: subscribing, and publishing what is not stored.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream;
@@ -13,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::Error;
 use crate::credentials::CredentialsFile;
+use crate::tls::{Reasons, Renewal, Servers, Tls};
 
 /// The oldest server that has what is needed: batched direct get, republish, `no_ack`, markers (DESIGN, section 7).
 const OLDEST_SERVER: (u64, u64, u64) = (2, 15, 1);
@@ -36,8 +38,12 @@ pub enum Credentials {
 /// Where to connect, and as what.
 #[derive(Debug, Clone)]
 pub struct Connect {
-    /// `nats://host:port`, several separated by commas.
+    /// `tls://host:port`, or `nats://host:port` for plain text; several separated by commas.
     pub url: String,
+    /// How TLS is spoken.
+    pub tls: Tls,
+    /// Whether plain text may leave this machine.
+    pub plain_text: bool,
     /// Who we are.
     pub credentials: Credentials,
     /// A name that the server shows.
@@ -53,6 +59,8 @@ impl Connect {
     pub fn new(url: impl Into<String>, name: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            tls: Tls::default(),
+            plain_text: false,
             credentials: Credentials::None,
             name: name.into(),
             inbox_prefix: None,
@@ -68,6 +76,8 @@ pub struct Bus {
     pub(crate) jetstream: jetstream::Context,
     pub(crate) timeout: Duration,
     connected: watch::Receiver<bool>,
+    // Kept as long as somebody uses the connection.
+    _renewal: Option<Arc<Renewal>>,
 }
 
 /// A message as it was delivered, with the subject that an answer goes to.
@@ -101,7 +111,8 @@ impl Bus {
     /// Connects, and refuses a server that is too old or has no JetStream permission problem to tell of later.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where no server answers, [`Error::Unfit`] where it is too old or the credentials cannot be read.
+    /// [`Error::Unavailable`] where no server answers, [`Error::Tls`] where that lies in TLS, [`Error::Unfit`] where it is too old, the credentials or the files
+    /// of TLS cannot be read, or it would be plain text that leaves this machine.
     pub async fn connect(connect: &Connect) -> Result<Self, Error> {
         let bus = Self::begin(connect, true).await?;
         bus.refuse_old_server()?;
@@ -112,12 +123,14 @@ impl Bus {
     /// this looks at [`Bus::refuse_old_server`] when it is connected.
     ///
     /// # Errors
-    /// [`Error::Unfit`] where the credentials cannot be read.
+    /// [`Error::Unfit`] as with [`Bus::connect`], but for the server's age.
     pub async fn connect_in_background(connect: &Connect) -> Result<Self, Error> {
         Self::begin(connect, false).await
     }
 
     async fn begin(connect: &Connect, waits: bool) -> Result<Self, Error> {
+        let servers = Servers::of(&connect.url, &connect.tls, connect.plain_text)?;
+        let reasons = Reasons::of(&servers);
         let (sender, connected) = watch::channel(waits);
         let mut inbox_prefix = connect.inbox_prefix.clone();
         let mut options = match &connect.credentials {
@@ -132,7 +145,8 @@ impl Bus {
             }
             Credentials::None => ConnectOptions::new(),
         };
-        options = options
+        options = servers
+            .options(options)
             .name(&connect.name)
             .subscription_capacity(SUBSCRIPTION_CAPACITY)
             .connection_timeout(connect.timeout)
@@ -141,10 +155,11 @@ impl Bus {
                 Duration::from_millis(u64::try_from(attempts).unwrap_or(100).min(20) * 100)
             })
             .event_callback(move |event| {
-                let sender = sender.clone();
+                let (sender, reasons) = (sender.clone(), reasons.clone());
                 async move {
                     match event {
                         Event::Connected => {
+                            reasons.clear();
                             sender.send_if_modified(becomes(true));
                         }
                         Event::Disconnected | Event::Closed => {
@@ -156,7 +171,12 @@ impl Bus {
                         Event::ServerError(error) => {
                             tracing::warn!(%error, "the NATS server refuses something")
                         }
-                        Event::LameDuckMode | Event::Draining | Event::ClientError(_) => {
+                        Event::ClientError(_) => {
+                            tracing::debug!(%event, "connection");
+                            // Events behind this one do not wait for it.
+                            tokio::spawn(async move { reasons.look().await });
+                        }
+                        Event::LameDuckMode | Event::Draining => {
                             tracing::debug!(%event, "connection")
                         }
                     }
@@ -168,9 +188,15 @@ impl Bus {
         if let Some(prefix) = &inbox_prefix {
             options = options.custom_inbox_prefix(prefix);
         }
-        let servers: Vec<&str> = connect.url.split(',').map(str::trim).collect();
-        let client = options.connect(servers).await.map_err(Error::unavailable)?;
+        let client = match options.connect(servers.list()).await {
+            Ok(client) => client,
+            Err(error) => {
+                let why = servers.why().await;
+                return Err(why.map_or_else(|| Error::unavailable(error), Error::Tls));
+            }
+        };
         Ok(Self {
+            _renewal: Renewal::begin(&servers, client.clone()).map(Arc::new),
             jetstream: jetstream::context::ContextBuilder::new()
                 .timeout(connect.timeout)
                 .ack_timeout(connect.timeout)

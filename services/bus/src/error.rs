@@ -8,6 +8,9 @@ pub enum Error {
     /// The bus cannot be reached or does not answer: worth retrying. What was published may be stored all the same.
     #[error("the bus does not answer: {0}")]
     Unavailable(String),
+    /// TLS with the bus does not come about; the text says what to do. Worth retrying: certificates are renewed while we wait.
+    #[error("{0}")]
+    Tls(String),
     /// Another message stands where this one was expected to go: read it and decide anew.
     #[error("another message was stored first: {0}")]
     Conflict(String),
@@ -29,7 +32,7 @@ impl Error {
     /// Whether the same call may work later.
     pub fn is_worth_retrying(&self) -> bool {
         match self {
-            Self::Unavailable(_) | Self::Full(_) => true,
+            Self::Unavailable(_) | Self::Tls(_) | Self::Full(_) => true,
             Self::Conflict(_) | Self::Unfit(_) | Self::Unreadable(_) | Self::Refused(_) => false,
         }
     }

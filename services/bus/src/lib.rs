@@ -3,6 +3,7 @@
 //! | what | file |
 //! |---|---|
 //! | connecting, subscribing, publishing without storage | [`connect`](Bus) |
+//! | TLS: its files, and why it does not come about | [`tls`] |
 //! | who we are, with the keys of our own | [`credentials`] |
 //! | the keyed digest of work | [`work_key`] |
 //! | the streams as data, and the one function that makes them so | [`streams`] |
@@ -38,6 +39,7 @@ pub mod restore;
 pub mod server;
 pub mod streams;
 mod submit;
+pub mod tls;
 pub mod work_key;
 
 pub use connect::{Bus, Connect, Credentials, Delivery, Subscription};

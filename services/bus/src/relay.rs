@@ -14,12 +14,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Passes connections on to a server until it is cut; dropping it closes them.
 pub struct Relay {
     address: SocketAddr,
+    scheme: &'static str,
     whole: watch::Sender<bool>,
 }
 
 impl Relay {
-    /// Listens on a free loopback port and passes connections on to `target`: `nats://host:port` or `host:port`; of several, separated by commas, to the
-    /// first that can be reached.
+    /// Listens on a free loopback port and passes connections on to `target`: `nats://host:port`, `tls://host:port` or `host:port`; of several, separated by commas,
+    /// to the first that can be reached.
     ///
     /// # Errors
     /// Where no port can be had.
@@ -29,8 +30,17 @@ impl Relay {
         let (whole, state) = watch::channel(true);
         let targets: Arc<[String]> = target
             .split(',')
-            .map(|target| target.trim().trim_start_matches("nats://").to_owned())
+            .map(|target| {
+                let target = target.trim();
+                target.rsplit("://").next().unwrap_or(target).to_owned()
+            })
             .collect();
+        // What is spoken is between both ends.
+        let scheme = if target.trim().starts_with("tls://") {
+            "tls"
+        } else {
+            "nats"
+        };
         tokio::spawn(async move {
             let mut state = state;
             loop {
@@ -46,12 +56,16 @@ impl Relay {
                 }
             }
         });
-        Ok(Self { address, whole })
+        Ok(Self {
+            address,
+            scheme,
+            whole,
+        })
     }
 
     /// Where to connect.
     pub fn url(&self) -> String {
-        format!("nats://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Cuts the line: connections end, new ones are closed at once.

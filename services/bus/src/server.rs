@@ -5,8 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::tls::ServerTls;
+
 /// The variable that names the server's binary; else it is looked for in `PATH`.
 pub const BINARY: &str = "FLEETCAST_NATS_SERVER";
+/// What the server writes into its log when it takes connections.
+const READY: &str = "Server is ready";
 /// How long the server may take to come up.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -19,6 +23,8 @@ pub struct Options {
     pub directory: PathBuf,
     /// The port on loopback; 0 for the one that it had last time, or any free one.
     pub port: u16,
+    /// TLS from the first byte; none for plain text.
+    pub tls: Option<ServerTls>,
     /// More configuration, in the server's own language (authorization).
     pub configuration: String,
 }
@@ -27,6 +33,7 @@ pub struct Options {
 pub struct Server {
     child: Child,
     port: u16,
+    scheme: &'static str,
     directory: PathBuf,
 }
 
@@ -40,6 +47,7 @@ impl Server {
             binary,
             directory,
             port,
+            tls,
             configuration,
         } = options;
         let binary = binary
@@ -58,7 +66,8 @@ impl Server {
             &config,
             format!(
                 "listen: \"127.0.0.1:{port}\"\nserver_name: fleetcast\npid_file: {pid:?}\n\
-                 jetstream {{ store_dir: {store:?}, sync_interval: always }}\n{configuration}\n",
+                 jetstream {{ store_dir: {store:?}, sync_interval: always }}\n{tls}{configuration}\n",
+                tls = tls.as_ref().map_or_else(String::new, ServerTls::block),
                 pid = directory.join("nats.pid"),
                 store = directory.join("store"),
             ),
@@ -78,6 +87,7 @@ impl Server {
         let mut server = Self {
             child,
             port,
+            scheme: if tls.is_some() { "tls" } else { "nats" },
             directory,
         };
         server.wait_until_ready()?;
@@ -87,12 +97,17 @@ impl Server {
 
     /// Where it listens.
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Lets it read its configuration and the files of TLS again. It goes on with what it has where they are of no use: its log says so.
+    pub fn reload(&self) {
+        signal(self.child.id(), "-HUP");
     }
 
     /// Kills it at once, as a power cut would.
@@ -108,14 +123,9 @@ impl Server {
             if let Some(status) = self.child.try_wait()? {
                 return Err(self.failed(&format!("ended with {status}")));
             }
-            let greeted =
-                std::net::TcpStream::connect(("127.0.0.1", self.port)).and_then(|stream| {
-                    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-                    let mut first = [0; 4];
-                    io::Read::read_exact(&mut &stream, &mut first)?;
-                    Ok(first)
-                });
-            if greeted.is_ok_and(|first| &first == b"INFO") {
+            // Whoever speaks TLS from the first byte greets nobody before; each start has a log of its own.
+            let log = std::fs::read_to_string(self.directory.join("nats.log"))?;
+            if log.contains(READY) {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -145,10 +155,15 @@ impl Drop for Server {
     }
 }
 
-/// Asks a process to end; without `unsafe` that takes the system's own command.
+/// Asks a process to end.
 fn terminate(pid: u32) {
+    signal(pid, "-TERM");
+}
+
+/// Without `unsafe` that takes the system's own command.
+fn signal(pid: u32, signal: &str) {
     let _ = Command::new("kill")
-        .arg("-TERM")
+        .arg(signal)
         .arg(pid.to_string())
         .stderr(Stdio::null())
         .status();

@@ -2,9 +2,11 @@
 
 pub(crate) mod auth;
 pub(crate) mod bench;
+mod bus;
 pub(crate) mod http;
 mod hub;
 mod recovery;
+pub(crate) mod tls;
 pub(crate) mod ttl;
 
 use std::path::PathBuf;
@@ -17,6 +19,7 @@ use fleetcast_core::model::object::ObjectQuery;
 use fleetcast_hub::Address;
 use fleetcast_schemas::envelope::parse_time;
 
+pub(crate) use bus::BusArgs;
 pub(crate) use http::{HealthArgs, HttpArgs};
 pub(crate) use hub::{HubCommand, HubDiffArgs, ImportArgs, ImportCommand};
 pub(crate) use recovery::{
@@ -45,18 +48,6 @@ pub(crate) struct Args {
 
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-/// Where the bus is.
-#[derive(Debug, Clone, ClapArgs)]
-pub(crate) struct BusArgs {
-    /// The NATS servers [default: what `fleetcast up` runs here, else nats://127.0.0.1:4222]
-    #[arg(long, global = true, env = "FLEETCAST_NATS", value_name = "URL")]
-    pub(crate) nats: Option<String>,
-
-    /// A NATS credentials file
-    #[arg(long, global = true, env = "FLEETCAST_CREDS", value_name = "FILE")]
-    pub(crate) creds: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -144,12 +135,12 @@ pub(crate) enum Command {
     Retain(RetainArgs),
     /// Copy a hub's truth to this bus by JetStream mirrors, for another region; without --domain, how far the copies are
     #[command(
-        after_help = "Examples:\n  fleetcast mirror --domain hub --nats nats://standby:4222     begin to copy, on a leaf node of the hub's server\n  fleetcast mirror --nats nats://standby:4222                  how far the copies are\n\ndocs/operating.md says how to set the servers up. Nothing begins on a mirror until `fleetcast promote`."
+        after_help = "Examples:\n  fleetcast mirror --domain hub --nats tls://standby:4222     begin to copy, on a leaf node of the hub's server\n  fleetcast mirror --nats tls://standby:4222                  how far the copies are\n\ndocs/operating.md says how to set the servers up. Nothing begins on a mirror until `fleetcast promote`."
     )]
     Mirror(MirrorArgs),
     /// Make this bus the hub's from now on: a mirror of a hub that is lost, or one of two hubs that were restored from one backup
     #[command(
-        after_help = "Examples:\n  fleetcast promote --nats nats://standby:4222     a mirror becomes the hub\n  fleetcast promote --above 4                      clusters that follow epoch 4 of another hub follow this one\n\nA new epoch begins: agents that reach this bus follow it, and refuse every earlier one. Start ingest and aggregator after it."
+        after_help = "Examples:\n  fleetcast promote --nats tls://standby:4222     a mirror becomes the hub\n  fleetcast promote --above 4                      clusters that follow epoch 4 of another hub follow this one\n\nA new epoch begins: agents that reach this bus follow it, and refuse every earlier one. Start ingest and aggregator after it."
     )]
     Promote(PromoteArgs),
     /// Show acknowledgements as they come
@@ -168,6 +159,9 @@ pub(crate) enum Command {
     /// Say who may do what on the bus: operator, roles, credentials
     #[command(subcommand)]
     Auth(auth::AuthCommand),
+    /// Make certificates for the fleet's TLS, where it has no authority of its own
+    #[command(subcommand)]
+    Tls(tls::TlsCommand),
     /// Rehearse taking another controller's fleet over: what would be taken, and what would change on each member; nothing is written anywhere
     #[command(subcommand)]
     Import(ImportCommand),
@@ -192,7 +186,7 @@ pub(crate) struct UpArgs {
     /// The fleet
     #[arg(long, default_value = "workspace.toml", value_name = "FILE")]
     pub(crate) workspace: PathBuf,
-    /// Run it as a fleet is run elsewhere: a NATS operator of its own, credentials by role, signed work
+    /// Run it as a fleet is run elsewhere: a NATS operator of its own, credentials by role, TLS, signed work
     #[arg(long, env = "FLEETCAST_UP_AUTH")]
     pub(crate) auth: bool,
 }

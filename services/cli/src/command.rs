@@ -26,6 +26,7 @@ mod retain;
 mod rollback;
 mod schema;
 pub(crate) mod service;
+mod tls;
 mod up;
 mod wait;
 mod watch;
@@ -69,6 +70,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Events(events) => events::run(&bus, &events).await,
         Command::Cluster(cluster) => cluster::run(&bus, &cluster).await,
         Command::Auth(auth) => auth::run(&bus, &auth).await,
+        Command::Tls(tls) => tls::run(&tls),
         Command::Hub(hub) => hub::run(&bus, &hub).await,
         Command::Import(import) => import::run(&import).await,
         Command::Bench(bench) => bench::run(*bench).await,

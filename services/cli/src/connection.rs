@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use fleetcast_bus::tls::Tls;
 use fleetcast_bus::{Bus, Connect, Credentials};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,9 @@ pub(crate) struct Running {
     /// The operator's credentials, where it asks for any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) creds: Option<PathBuf>,
+    /// The authority of its certificate, where it speaks TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_ca: Option<PathBuf>,
 }
 
 impl Running {
@@ -37,22 +41,30 @@ impl Running {
 
 /// How to connect, as `name`.
 pub(crate) fn options(args: &BusArgs, name: &str) -> Connect {
-    // What is said names another bus than the one here, or another user.
-    let here = match args.nats {
-        Some(_) => None,
-        None => Running::here(),
+    let here = Running::here();
+    let ca = |here: &Running| here.tls_ca.clone();
+    let (url, creds, here_ca) = match (&args.nats, here) {
+        (None, Some(here)) => (here.nats.clone(), here.creds.clone(), ca(&here)),
+        // The bus that is here, as another user.
+        (Some(url), Some(here)) if *url == here.nats => (url.clone(), None, ca(&here)),
+        (Some(url), _) => (url.clone(), None, None),
+        (None, None) => {
+            let wants_tls = args.tls_ca.is_some() || args.tls_cert.is_some();
+            let scheme = if wants_tls { "tls" } else { "nats" };
+            (format!("{scheme}://127.0.0.1:4222"), None, None)
+        }
     };
-    let (nats, creds) = here.map(|here| (here.nats, here.creds)).unzip();
-    let url = args
-        .nats
-        .clone()
-        .or(nats)
-        .unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned());
     Connect {
+        tls: Tls {
+            ca: args.tls_ca.clone().or(here_ca),
+            cert: args.tls_cert.clone(),
+            key: args.tls_key.clone(),
+        },
+        plain_text: args.allow_plain_text,
         credentials: args
             .creds
             .clone()
-            .or(creds.flatten())
+            .or(creds)
             .map_or(Credentials::None, Credentials::File),
         ..Connect::new(url, name)
     }

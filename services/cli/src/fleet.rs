@@ -113,14 +113,21 @@ impl Fleet {
             None => {
                 local = Local::of_fleet(&state, auth)?;
                 let configuration = local.as_ref().map(Local::configuration).transpose()?;
+                let at = state.canonicalize()?;
+                let tls = local.as_ref().map(|_| Local::tls(&at)).transpose()?;
+                let (serves_tls, tls) = tls.unzip();
                 let options = server::Options {
                     binary: brought_server(),
                     directory: state.join("nats"),
                     port: workspace.nats.port,
+                    tls: serves_tls,
                     configuration: configuration.unwrap_or_default(),
                 };
                 let server = tokio::task::spawn_blocking(move || Server::start(&options)).await??;
-                let connect = Connect::new(server.url(), "up");
+                let connect = Connect {
+                    tls: tls.unwrap_or_default(),
+                    ..Connect::new(server.url(), "up")
+                };
                 (Some(server), connect)
             }
         };
@@ -172,7 +179,12 @@ impl Fleet {
         // Others may issue and revoke from now on.
         fleet.local = None;
         let nats = fleet.connect.url.clone();
-        let running = serde_json::to_vec(&Running { nats, creds })?;
+        let tls_ca = fleet.connect.tls.ca.clone();
+        let running = serde_json::to_vec(&Running {
+            nats,
+            creds,
+            tls_ca,
+        })?;
         std::fs::write(&fleet.running, running)?;
         Ok(fleet)
     }

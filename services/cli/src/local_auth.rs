@@ -1,13 +1,21 @@
-//! The operator of a fleet on this machine: made at the first start, with credentials for everything that `fleetcast up` runs.
+//! The operator of a fleet on this machine, and its certificate authority: made at the first start, with credentials for everything that `fleetcast up` runs.
 
 use std::path::{Path, PathBuf};
 
 use fleetcast_auth::Error;
 use fleetcast_auth::authority::{Authority, Issue};
+use fleetcast_auth::certificates::Certificates;
+use fleetcast_bus::tls::{ServerTls, Tls};
 use fleetcast_schemas::role::Role;
 
 /// One machine needs one partition.
 const PARTITIONS: u16 = 1;
+/// How long the certificate of the NATS server counts.
+const CERTIFICATE_S: u64 = 365 * 24 * 60 * 60;
+/// It is renewed at a start at which less of that is left.
+const LEFT_S: i64 = 90 * 24 * 60 * 60;
+/// Whose it is.
+const NATS: &str = "nats";
 
 /// Unix seconds.
 pub(crate) fn now() -> i64 {
@@ -56,6 +64,29 @@ impl Local {
     /// What the server needs.
     pub(crate) fn configuration(&self) -> Result<String, Error> {
         self.authority.configuration(&self.resolver, now())
+    }
+
+    /// The certificates of the fleet that keeps everything under `state`: what its NATS server speaks TLS with, and what connects to it.
+    pub(crate) fn tls(state: &Path) -> Result<(ServerTls, Tls), Error> {
+        let mut authority = Certificates::open_or_init(&state.join("tls"), now())?;
+        let left = authority
+            .issued()
+            .get(NATS)
+            .map(|issued| issued.ends_at - now());
+        if left.is_none_or(|left| left < LEFT_S) {
+            let hosts = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+            authority.issue(NATS, &hosts, CERTIFICATE_S, now())?;
+        }
+        let server = ServerTls {
+            cert: authority.certificate(NATS),
+            key: authority.key(NATS),
+            client_ca: None,
+        };
+        let client = Tls {
+            ca: Some(authority.authority()),
+            ..Tls::default()
+        };
+        Ok((server, client))
     }
 
     /// The folder.

@@ -11,6 +11,7 @@ use fleetcast_auth::authority::{Authority, Issue};
 use fleetcast_bus::credentials::CredentialsFile;
 use fleetcast_bus::server::{Options, Server};
 use fleetcast_bus::streams::Layout;
+use fleetcast_bus::tls::{ServerTls, Tls};
 use fleetcast_bus::{Bus, Connect, Credentials};
 use fleetcast_core::dialect::{self, Input};
 use fleetcast_core::fold::Condition;
@@ -44,6 +45,7 @@ pub struct Bed {
     /// How often agents measure how much room their clusters have; none for never.
     pub measure_every: Option<Duration>,
     binary: PathBuf,
+    tls: Option<ServerTls>,
     configuration: String,
     authority: Option<Mutex<Authority>>,
     submissions: std::sync::atomic::AtomicU64,
@@ -95,6 +97,7 @@ impl Bed {
             replicas: 1,
             measure_every: None,
             binary,
+            tls: None,
             configuration: configuration.to_owned(),
             authority: None,
             submissions: 0.into(),
@@ -105,6 +108,15 @@ impl Bed {
 
     /// A server with an operator of its own: each service and each agent connects with its role's credentials, the test with the operator's.
     pub fn with_authority(binary: PathBuf) -> Self {
+        Self::secured(binary, None, Tls::default())
+    }
+
+    /// The same over TLS: what the server has, and what everybody connects with.
+    pub fn with_tls(binary: PathBuf, server: ServerTls, client: Tls) -> Self {
+        Self::secured(binary, Some(server), client)
+    }
+
+    fn secured(binary: PathBuf, server: Option<ServerTls>, client: Tls) -> Self {
         let directory = tempfile::tempdir().expect("a folder");
         let now = unix_seconds();
         let authority =
@@ -112,10 +124,14 @@ impl Bed {
         let resolver = directory.path().join("jwt");
         let mut bed = Self {
             server: None,
-            connect: Connect::new("", "test"),
+            connect: Connect {
+                tls: client,
+                ..Connect::new("", "test")
+            },
             replicas: 1,
             measure_every: None,
             binary,
+            tls: server,
             configuration: authority.configuration(&resolver, now).expect("keys"),
             authority: Some(Mutex::new(authority)),
             directory,
@@ -169,6 +185,7 @@ impl Bed {
             binary: Some(self.binary.clone()),
             directory: self.directory.path().join("nats"),
             port: 0,
+            tls: self.tls.clone(),
             configuration: self.configuration.clone(),
         })
         .expect("the server starts");

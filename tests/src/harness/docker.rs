@@ -243,6 +243,13 @@ impl Compose<'_> {
         done(&mut self.command(&["up", "--detach", "--no-build"]));
     }
 
+    /// Copies a file out of a service's container.
+    pub fn copy(&self, service: &str, path: &str, to: &Path) {
+        let id = done(&mut self.command(&["ps", "-q", service]));
+        let from = format!("{}:{path}", id.trim());
+        done(self.engine.docker().arg("cp").arg(from).arg(to));
+    }
+
     /// What a service said.
     pub fn logs(&self, service: &str) -> String {
         done(&mut self.command(&["logs", "--no-color", service]))

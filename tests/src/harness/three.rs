@@ -38,6 +38,7 @@ impl Three {
                     binary: Some(binary.clone()),
                     directory: directory.path().join(format!("n{index}")),
                     port: 0,
+                    tls: None,
                     configuration: format!(
                         "server_name: n{index}\ncluster {{ name: three, listen: \"127.0.0.1:{port}\", routes: [{}] }}",
                         routes.join(", ")

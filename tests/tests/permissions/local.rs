@@ -16,6 +16,7 @@ fn a_local_fleet_runs_with_credentials_and_lets_nobody_in_without() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("workspace.toml"), WORKSPACE).expect("written");
     std::fs::write(folder.path().join("web.yaml"), CONFIG_MAP).expect("written");
+    let fleetcast_server = server.clone();
     let fleetcast = Binary::new(folder.path(), server);
     let up = fleetcast.up_with(&["--auth"]);
     let apply = ["apply", "-f", "web.yaml", "--clusters", "eu,us", "--wait"];
@@ -40,6 +41,14 @@ fn a_local_fleet_runs_with_credentials_and_lets_nobody_in_without() {
     )
     .expect("JSON");
     let url = fleet["nats"].as_str().expect("a URL");
+    assert!(url.starts_with("tls://127.0.0.1:"), "{fleet}");
+    let ca = fleet["tls_ca"].as_str().expect("a path");
+    let elsewhere = Binary::new(&std::env::temp_dir(), fleetcast_server);
+    let creds = fleet["creds"].as_str().expect("a path");
+    let look = ["get", "--nats", url, "--creds", creds];
+    let unknown = elsewhere.run(&look);
+    assert!(unknown.err.contains("--tls-ca FILE"), "{unknown:?}");
+    elsewhere.done(&[&look[..], &["--tls-ca", ca]].concat());
     let without = fleetcast.run(&["get", "--nats", url]);
     assert_ne!(
         without.status, 0,

@@ -113,6 +113,18 @@ spec:
         - {name: FLEETCAST_LOG_JSON, value: "true"}
         - {name: FLEETCAST_HEALTH, value: "{{ $root.Values.health.host }}:{{ $root.Values.health.port }}"}
         - {name: FLEETCAST_READY_LAG, value: {{ $root.Values.health.readyLag | int | quote }}}
+        {{- with $root.Values.nats }}
+        {{- if .allowPlainText }}
+        - {name: FLEETCAST_ALLOW_PLAIN_TEXT, value: "true"}
+        {{- end }}
+        {{- if .tls.secret }}
+        - {name: FLEETCAST_TLS_CA, value: /etc/fleetcast/tls/ca.crt}
+        {{- end }}
+        {{- if .tls.mutual }}
+        - {name: FLEETCAST_TLS_CERT, value: /etc/fleetcast/tls/tls.crt}
+        - {name: FLEETCAST_TLS_KEY, value: /etc/fleetcast/tls/tls.key}
+        {{- end }}
+        {{- end }}
         {{- if .credentials }}
         - {name: FLEETCAST_CREDS, value: /etc/fleetcast/bus/creds}
         {{- end }}
@@ -153,6 +165,9 @@ spec:
         {{- if .credentials }}
         - {name: bus, mountPath: /etc/fleetcast/bus, readOnly: true}
         {{- end }}
+        {{- if $root.Values.nats.tls.secret }}
+        - {name: tls, mountPath: /etc/fleetcast/tls, readOnly: true}
+        {{- end }}
         {{- if $root.Values.hub.kubeconfigSecret }}
         - {name: hub, mountPath: /etc/fleetcast/hub, readOnly: true}
         {{- end }}
@@ -164,6 +179,17 @@ spec:
       {{- if .credentials }}
       - name: bus
         secret: {secretName: {{ .credentials }}, defaultMode: 0440}
+      {{- end }}
+      {{- with $root.Values.nats.tls }}
+      {{- if .secret }}
+      - name: tls
+        secret:
+          secretName: {{ .secret }}
+          defaultMode: 0440
+          {{- if not .mutual }}
+          items: [{key: ca.crt, path: ca.crt}]
+          {{- end }}
+      {{- end }}
       {{- end }}
       {{- if $root.Values.hub.kubeconfigSecret }}
       - name: hub

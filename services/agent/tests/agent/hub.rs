@@ -248,6 +248,7 @@ impl Setting {
             binary: None,
             directory: directory.path().join("nats"),
             port: 0,
+            tls: None,
             configuration: AUTHORIZATION.to_owned(),
         };
         let server = Server::start(&options).unwrap();

@@ -45,6 +45,7 @@ impl World {
             binary: None,
             directory: directory.path().join("nats"),
             port: 0,
+            tls: None,
             configuration: String::new(),
         });
         let server = match started {

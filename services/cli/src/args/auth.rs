@@ -47,7 +47,7 @@ pub(crate) enum AuthCommand {
     Token(TokenCommand),
     /// Tell the NATS servers what was revoked, and what the roles of this version may do
     #[command(
-        after_help = "Example:\n  fleetcast auth push --nats nats://nats:4222     after an upgrade, or a revocation that did not reach the servers"
+        after_help = "Example:\n  fleetcast auth push --nats tls://nats:4222     after an upgrade, or a revocation that did not reach the servers"
     )]
     Push {
         #[command(flatten)]

@@ -62,7 +62,7 @@ fn init(args: &AuthInitArgs) -> Result<(), Failure> {
     let authority = Authority::init(dir, name, *partitions, now())?;
     output::print(&format!(
         "operator {name} is in {}: keep it where nobody else reads it\n\
-         the NATS servers need {}; include it in their configuration (docs/operating.md)\n\
+         the NATS servers need {}; include it in their configuration, and nats-tls.conf of `fleetcast tls` beside it (docs/operating.md)\n\
          next:\n  fleetcast auth issue ingest a --dir {dir}\n  fleetcast auth issue aggregator a --dir {dir}\n  fleetcast auth issue operator me --dir {dir}\n",
         dir.display(),
         authority.server_configuration().display(),
@@ -191,8 +191,7 @@ fn table(issued: &[Issued], now: i64) -> String {
 
 /// Tells the servers what counts now.
 pub(crate) async fn push(bus: &BusArgs, dir: &Path, authority: &Authority) -> Result<(), Failure> {
-    let url = connection::options(bus, "auth").url;
-    let told = push_to(&url, authority).await;
+    let told = push_to(connection::options(bus, "auth"), authority).await;
     match told {
         Ok(()) => output::print("the NATS servers know it\n"),
         Err(Failure::Unreachable(why)) => Err(Failure::Unreachable(format!(
@@ -203,11 +202,11 @@ pub(crate) async fn push(bus: &BusArgs, dir: &Path, authority: &Authority) -> Re
     }
 }
 
-async fn push_to(url: &str, authority: &Authority) -> Result<(), Failure> {
+async fn push_to(connect: Connect, authority: &Authority) -> Result<(), Failure> {
     let connect = Connect {
         credentials: Credentials::File(authority.system_credentials()),
         timeout: PUSHING,
-        ..Connect::new(url, "auth")
+        ..connect
     };
     let bus = Bus::connect(&connect).await?;
     let message = Message {

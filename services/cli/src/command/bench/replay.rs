@@ -188,6 +188,7 @@ async fn restore(path: &Path, copy: &Path) -> anyhow::Result<Value> {
         binary: fleet::brought_server(),
         directory: path.join("restored"),
         port: 0,
+        tls: None,
         configuration: String::new(),
     })?;
     let bus = Bus::connect_patiently(&Connect::new(server.url(), "bench")).await?;

@@ -131,6 +131,7 @@ impl Rig {
         let files = directory.path.join("nats");
         let server = Server::start(&server::Options {
             binary: fleet::brought_server(),
+            tls: None,
             configuration: format!("jetstream {{ store_dir: {:?} }}", files.join("store")),
             directory: files,
             port: 0,
@@ -332,6 +333,7 @@ impl Rig {
                 binary: fleet::brought_server(),
                 directory: self.path("nats"),
                 port: 0,
+                tls: None,
                 configuration: String::new(),
             })?);
             return Ok(());
@@ -431,6 +433,7 @@ pub(super) async fn bus(
             binary: fleet::brought_server(),
             directory: directory.to_owned(),
             port: 0,
+            tls: None,
             configuration: String::new(),
         })?),
     };
