@@ -3,6 +3,7 @@
 mod tls {
     mod command;
     mod fleet;
+    mod http;
     mod reasons;
 }
 

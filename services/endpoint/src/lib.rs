@@ -3,6 +3,7 @@
 //! | what | file |
 //! |---|---|
 //! | listening, the limits of connections | [`listen`] |
+//! | TLS, its files | [`tls`] |
 //! | who is let in, and how often | [`access`] |
 //! | bearer tokens, hashed at rest | [`tokens`] |
 //! | answers, and bodies within their limits | [`answer`] |
@@ -19,6 +20,7 @@ mod limits;
 pub mod listen;
 pub mod metrics;
 mod rate;
+pub mod tls;
 pub mod tokens;
 pub mod view;
 

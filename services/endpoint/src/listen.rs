@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::answer;
 pub use crate::limits::Limits;
+use crate::tls::{Acceptor, Tls};
 
 /// How long to wait after a connection could not be taken.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -31,6 +32,8 @@ pub struct Options {
     pub address: SocketAddr,
     /// Whether it may listen beyond this machine although nothing is encrypted.
     pub plain_text: bool,
+    /// TLS; none for plain text.
+    pub tls: Option<Tls>,
     /// What a connection may cost.
     pub limits: Limits,
 }
@@ -41,6 +44,7 @@ impl Options {
         Self {
             address,
             plain_text: false,
+            tls: None,
             limits: Limits::default(),
         }
     }
@@ -51,12 +55,15 @@ impl Options {
 pub enum Error {
     /// Tokens and documents would travel in plain text.
     #[error(
-        "{0} can be reached from other machines, and HTTP is not encrypted here: listen on 127.0.0.1 behind a proxy that speaks TLS, or say --http-plain-text"
+        "{0} can be reached from other machines, and HTTP is not encrypted here: name a certificate with --http-tls-cert and --http-tls-key, listen on 127.0.0.1 behind a proxy that speaks TLS, or say --http-plain-text"
     )]
     PlainText(SocketAddr),
     /// The address is taken, or not ours.
     #[error("cannot listen on {0}: {1}")]
     Address(SocketAddr, std::io::Error),
+    /// The files of TLS are of no use.
+    #[error("TLS of HTTP: {0}")]
+    Tls(String),
 }
 
 /// A socket that listens.
@@ -64,6 +71,7 @@ pub enum Error {
 pub struct Listener {
     socket: tokio::net::TcpListener,
     address: SocketAddr,
+    tls: Option<Arc<Acceptor>>,
     limits: Limits,
 }
 
@@ -71,22 +79,26 @@ impl Listener {
     /// Listens; connections wait until [`Listener::serve`]. Called inside a Tokio runtime.
     ///
     /// # Errors
-    /// Where the address cannot be used.
+    /// Where the address or the files of TLS cannot be used.
     pub fn bind(options: &Options) -> Result<Self, Error> {
         let Options {
             address,
             plain_text,
+            tls,
             limits,
         } = options;
-        if !address.ip().is_loopback() && !plain_text {
+        if !address.ip().is_loopback() && !plain_text && tls.is_none() {
             return Err(Error::PlainText(*address));
         }
+        let tls = tls.as_ref().map(Acceptor::open).transpose();
+        let tls = tls.map_err(Error::Tls)?;
         let failed = |error| Error::Address(*address, error);
         let socket = TcpListener::bind(address).map_err(failed)?;
         socket.set_nonblocking(true).map_err(failed)?;
         Ok(Self {
             address: socket.local_addr().map_err(failed)?,
             socket: tokio::net::TcpListener::from_std(socket).map_err(failed)?,
+            tls: tls.map(Arc::new),
             limits: *limits,
         })
     }
@@ -111,9 +123,9 @@ impl Listener {
                 () = ends(&mut stop) => break,
                 (accepted, place) = accepted => match accepted {
                     Ok((stream, _)) => {
-                        let (routes, stop) = (routes.clone(), stop.clone());
+                        let (routes, stop, tls) = (routes.clone(), stop.clone(), self.tls.clone());
                         connections.spawn(async move {
-                            take(stream, routes, limits, stop).await;
+                            take(stream, tls, routes, limits, stop).await;
                             drop(place);
                         });
                     }
@@ -134,11 +146,23 @@ async fn ends(stop: &mut watch::Receiver<bool>) {
 }
 
 /// Serves one connection as it came.
-async fn take(stream: TcpStream, routes: Router, limits: Limits, stop: watch::Receiver<bool>) {
+async fn take(
+    stream: TcpStream,
+    tls: Option<Arc<Acceptor>>,
+    routes: Router,
+    limits: Limits,
+    stop: watch::Receiver<bool>,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection stays with its delay");
     }
-    serve_connection(stream, routes, limits, stop).await;
+    let Some(tls) = tls else {
+        return serve_connection(stream, routes, limits, stop).await;
+    };
+    match tls.accept(stream).await {
+        Ok(stream) => serve_connection(stream, routes, limits, stop).await,
+        Err(error) => tracing::debug!(%error, "a connection does not speak TLS as it should"),
+    }
 }
 
 /// Serves the requests of one connection, whatever it is carried by.

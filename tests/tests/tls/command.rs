@@ -95,4 +95,24 @@ fn plain_text_beyond_this_machine_must_be_asked_for() {
     }
     let tried = fleetcast.run(&["get", "--nats", url, "--allow-plain-text"]);
     assert_eq!(tried.status, 3, "{tried:?}");
+    // HTTP likewise; a certificate that cannot be read does not let it listen.
+    let issued = ["auth", "token", "issue", "ci", "--file", "tokens"];
+    fleetcast.done(&issued);
+    let listen = ["ingest", "--http", "0.0.0.0:0", "--http-tokens", "tokens"];
+    let said = fleetcast.run(&listen);
+    assert_eq!(said.status, 2, "{said:?}");
+    assert!(said.err.contains("--http-tls-cert"), "{said:?}");
+    let files = [
+        "--http-tls-cert",
+        "missing.crt",
+        "--http-tls-key",
+        "missing.key",
+    ];
+    let said = fleetcast.run(&[&listen[..], &files].concat());
+    assert_eq!(said.status, 2, "{said:?}");
+    assert!(said.err.contains("TLS of HTTP: missing.crt"), "{said:?}");
+    assert_eq!(
+        fleetcast.run(&[&listen[..], &files[..2]].concat()).status,
+        2
+    );
 }

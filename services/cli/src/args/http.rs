@@ -28,6 +28,25 @@ pub(crate) struct HttpArgs {
     /// How many requests a second each name of the tokens may make on average; twice as many may come at once
     #[arg(long, env = "FLEETCAST_HTTP_RATE", default_value_t = fleetcast_endpoint::access::RATE, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) http_rate: u32,
+    /// Its certificate, PEM: TLS from then on; read again when it changes
+    #[arg(long, env = "FLEETCAST_HTTP_TLS_CERT", value_name = "FILE", requires_all = ["http", "http_tls_key"])]
+    pub(crate) http_tls_cert: Option<PathBuf>,
+    /// The key of that certificate, PEM
+    #[arg(
+        long,
+        env = "FLEETCAST_HTTP_TLS_KEY",
+        value_name = "FILE",
+        requires = "http_tls_cert"
+    )]
+    pub(crate) http_tls_key: Option<PathBuf>,
+    /// Whoever asks must have a certificate of these authorities, PEM, beside his token
+    #[arg(
+        long,
+        env = "FLEETCAST_HTTP_TLS_CLIENT_CA",
+        value_name = "FILE",
+        requires = "http_tls_cert"
+    )]
+    pub(crate) http_tls_client_ca: Option<PathBuf>,
     /// Listen for HTTP beyond this machine although it is not encrypted: behind a proxy that speaks TLS, or in a network that is
     #[arg(long, env = "FLEETCAST_HTTP_PLAIN_TEXT")]
     pub(crate) http_plain_text: bool,

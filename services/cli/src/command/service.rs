@@ -138,8 +138,15 @@ fn listen(args: &HttpArgs, health: &Health) -> Result<Option<Arc<Door>>, Failure
     let (Some(address), Some(tokens)) = (args.http, args.http_tokens.clone()) else {
         return Ok(None);
     };
+    let files = args.http_tls_cert.clone().zip(args.http_tls_key.clone());
+    let tls = files.map(|(cert, key)| fleetcast_endpoint::tls::Tls {
+        cert,
+        key,
+        client_ca: args.http_tls_client_ca.clone(),
+    });
     let options = fleetcast_endpoint::Options {
         plain_text: args.http_plain_text,
+        tls,
         ..fleetcast_endpoint::Options::new(address)
     };
     let access = Access::open(&tokens, args.http_rate).map_err(|error| {
