@@ -336,6 +336,10 @@ mod tests {
         );
         assert_eq!(read(again.key("nats")), key);
         assert_ne!(read(again.certificate("nats")), certificate);
+        // Another key, where the old one is taken away.
+        std::fs::remove_file(again.key("nats")).expect("removed");
+        again.issue("nats", &[], 60, NOW).expect("issued");
+        assert_ne!(read(again.key("nats")), key);
         for secret in ["nats", CA] {
             use std::os::unix::fs::PermissionsExt;
             let mode = std::fs::metadata(again.key(secret))
