@@ -178,6 +178,21 @@ impl Up {
         self.child.id()
     }
 
+    /// Asks it to stop, and does not wait.
+    pub fn terminate(&self) {
+        let told = Command::new("kill")
+            .arg("-TERM")
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(told.is_ok_and(|told| told.success()), "it runs");
+    }
+
+    /// Its exit status; none while it runs.
+    pub fn status(&mut self) -> Option<i32> {
+        let ended = self.child.try_wait().expect("it can be asked")?;
+        Some(ended.code().unwrap_or(-1))
+    }
+
     /// Kills it at once; the NATS server, a process of its own, goes on.
     pub fn kill(mut self) {
         self.child.kill().expect("it runs");

@@ -81,6 +81,16 @@ impl Http {
         answer
     }
 
+    /// The same where the server may go away at any moment: what it said until then.
+    pub async fn try_send(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut answer = Vec::new();
+        if let Ok(mut stream) = TcpStream::connect(self.address).await {
+            let _ = stream.write_all(bytes).await;
+            let _ = stream.read_to_end(&mut answer).await;
+        }
+        answer
+    }
+
     /// Hands a document in.
     pub async fn post(&self, document: &Value) -> (u16, Value) {
         let headers = ["content-type: application/json"];
