@@ -188,6 +188,20 @@ fn there_are_two_of_everything_and_none_of_them_is_root() {
             assert_eq!(context["allowPrivilegeEscalation"], false);
             assert_eq!(context["capabilities"]["drop"], json!(["ALL"]));
             assert!(container["resources"]["limits"]["memory"].is_string());
+            let asks = |probe: &str| &container[probe]["httpGet"];
+            assert_eq!(
+                asks("livenessProbe"),
+                &json!({"path": "/healthz", "port": "health"})
+            );
+            assert_eq!(
+                asks("readinessProbe"),
+                &json!({"path": "/readyz", "port": "health"})
+            );
+            let port = &container["ports"][0];
+            assert_eq!(port, &json!({"name": "health", "containerPort": 8481}));
+            let listens = json!({"name": "FLEETCAST_HEALTH", "value": "0.0.0.0:8481"});
+            let variables = container["env"].as_array().expect("variables");
+            assert!(variables.contains(&listens), "{variables:?}");
         }
     }
 }
