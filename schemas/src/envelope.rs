@@ -46,6 +46,8 @@ pub const N: &str = "fleetcast-n";
 pub const INCARNATION: &str = "fleetcast-incarnation";
 /// The digest of the rendered manifest, or of the content.
 pub const DIGEST: &str = "fleetcast-digest";
+/// Where values in the body are sealed: `<key id> <recipient>`, the public keys that sealed them and that they are sealed to.
+pub const KEY: &str = "fleetcast-key";
 /// `zstd` where the body is compressed.
 pub const ENCODING: &str = "fleetcast-encoding";
 /// On work: which key authenticates it, and the keyed digest, `<key id>.<base64url>`.

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec;
 use crate::envelope::{
     CAUSATION, CORRELATION, DECISION, DECISION_EPOCH, DIGEST, DecodeError, EPOCH, Headers, ID,
-    INCARNATION, MSG_ID, Message, N, OURS, REVISION, SOURCE, SPECVERSION, SUBJECT, TERM, TIME,
+    INCARNATION, KEY, MSG_ID, Message, N, OURS, REVISION, SOURCE, SPECVERSION, SUBJECT, TERM, TIME,
     TYPE, format_time, malformed,
 };
 use crate::subject::{self, Lane, Parsed};
@@ -411,6 +411,12 @@ pub fn work_stamp(headers: &Headers) -> Result<(ObjectKey, Place, Stamp), Decode
         number: headers.parsed(DECISION)?,
     };
     Ok((object(headers)?, place, stamp))
+}
+
+/// The public key to which values in a message are sealed; none where none are.
+pub fn recipient(headers: &Headers) -> Option<&str> {
+    let (_, recipient) = headers.get(KEY)?.split_once(' ')?;
+    Some(recipient)
 }
 
 /// Reads an item of `cluster`'s work; the subject does not matter, since it may come to an inbox.

@@ -21,6 +21,19 @@ pub enum Answer {
     },
 }
 
+/// The answer to `fc.in.sealing`, in JSON: what is to be sealed before it is handed in, and to whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SealingAnswer {
+    /// The hub's public key (xkey) that seals from now on; none where it has none.
+    pub key: Option<String>,
+    /// What is sealed beside the data of Secrets: `KIND[.GROUP]:/POINTER`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
+    /// Whether the hub stores values in plain text; where it does not and has no key, it refuses what is to be sealed.
+    #[serde(default)]
+    pub plain: bool,
+}
+
 /// What was taken in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Accepted {

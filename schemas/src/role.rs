@@ -157,6 +157,7 @@ pub const GRANTS: &[Grant] = &[
         publish: &[
             "fc.in.apply.{kind}.{ns}.*",
             "fc.in.delete.{kind}.{ns}.*",
+            "fc.in.sealing",
             "fc.query.objects.{kind}.{ns}.*",
             "fc.query.explain.{kind}.{ns}.*",
             "fc.query.history.{kind}.{ns}.*",

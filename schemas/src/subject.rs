@@ -9,7 +9,7 @@
 //! | `fc.heartbeat.<p>.<cluster>` | `FC_HEARTBEAT` |
 //! | `fc.dead.<service>.<…>` | `FC_DEAD` |
 //! | `fc.base.part`, `fc.base.head` | `FC_BASE` |
-//! | `fc.seen.<p>.<cluster>`, `fc.sync.<p>.<cluster>`, `fc.in.apply.<object>`, `fc.in.delete.<object>`, `fc.query.<what>.<object>` | – |
+//! | `fc.seen.<p>.<cluster>`, `fc.sync.<p>.<cluster>`, `fc.in.apply.<object>`, `fc.in.delete.<object>`, `fc.in.sealing`, `fc.query.<what>.<object>` | – |
 //!
 //! `<object>` is four tokens: kind, group, namespace, name. Tokens keep `[A-Za-z0-9-]` and write every other byte as `=HH`; empty is `_`.
 
@@ -38,6 +38,8 @@ pub const BASE_PART: &str = "fc.base.part";
 pub const BASE_HEAD: &str = "fc.base.head";
 /// Every submission.
 pub const IN: &str = "fc.in.>";
+/// Whoever hands in asks here what to seal, and to whom; the answer is a [`SealingAnswer`](crate::request::SealingAnswer).
+pub const IN_SEALING: &str = "fc.in.sealing";
 /// Every query.
 pub const QUERY: &str = "fc.query.>";
 /// Every sync request.

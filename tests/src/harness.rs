@@ -9,13 +9,15 @@ pub mod control_plane;
 mod docker;
 mod http;
 mod python;
+mod spy;
 mod three;
 
 use std::io::Write;
 use std::path::PathBuf;
 
 pub use bed::{
-    Bed, Service, apply_as, config_map, digest, eventually, held, request, unix_seconds,
+    Bed, Service, apply_as, config_map, digest, eventually, held, keys, request, sealing,
+    unix_seconds,
 };
 pub use binary::{Binary, Output, Up, held_at};
 pub use control_plane::{
@@ -25,6 +27,7 @@ pub use control_plane::{
 pub use docker::{Compose, Engine, docker};
 pub use http::{Http, door, door_within, telling, token_file};
 pub use python::{Python, python, python_with_nats};
+pub use spy::Spy;
 pub use three::Three;
 
 /// The NATS server that `cargo xtask` brought; none (said so) where there is none, and the test has nothing to show then.

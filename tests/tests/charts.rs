@@ -108,8 +108,12 @@ async fn what_the_charts_render_is_taken_by_a_real_api_server() {
     };
     let client = plane.client().await;
     let namespace = namespace(&client, "charts").await;
-    let hub: [&[&str]; 4] = [
+    let hub: [&[&str]; 5] = [
         &[],
+        &[
+            "ingest.sealingKeys=sealing",
+            "ingest.sealedFields={Database.example.dev:/spec/password}",
+        ],
         &["hub.inCluster=true"],
         &[
             "hub.kubeconfigSecret=hub",
@@ -133,6 +137,7 @@ async fn what_the_charts_render_is_taken_by_a_real_api_server() {
             "rbac.allKinds=true",
             "nats.credentials=creds",
             "nats.tls.secret=bus-tls",
+            "sealingKey=sealing",
         ],
         &[
             "rbac.create=false",

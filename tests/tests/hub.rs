@@ -12,6 +12,7 @@
 //! | clusters and what is wrong in them, as each project's users read it; one process writes | `hub/told.rs` |
 //! | Karmada's plain objects get the sum of their members' statuses, and no status comes back as a change | `hub/sums.rs` |
 //! | both projects' samples applied to a real hub with kubectl, and kubectl's dry run | `hub/seen.rs` |
+//! | Secrets of a hub: sealed before they travel, and no change when they are handed in again | `hub/secrets.rs` |
 //! | what KubeFed and Karmada left on members, rehearsed and taken over | `hub/moving.rs`, `hub/left.rs` |
 
 mod hub {
@@ -24,6 +25,7 @@ mod hub {
     mod native;
     mod real;
     pub(crate) mod scene;
+    mod secrets;
     mod seen;
     mod sums;
     mod told;

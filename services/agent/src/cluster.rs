@@ -15,6 +15,7 @@ mod own;
 mod rehearse;
 mod subset;
 mod takeover;
+mod unseal;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use fleetcast_core::reconcile::{Pause, Sight, WatchedKind};
 use fleetcast_core::work::{Body, Work};
 use fleetcast_kubernetes::kinds::{Kind, Kinds};
 use fleetcast_kubernetes::{path_step, split, version, watch};
+use fleetcast_sealing::Keys;
 use futures::Stream;
 use kube::Client;
 use kube::api::{DeleteParams, GetParams, Patch, PatchParams, Preconditions};
@@ -56,6 +58,7 @@ pub struct Cluster {
     client: Client,
     kinds: Arc<Kinds>,
     reporting: Reporting,
+    keys: Arc<Keys>,
 }
 
 impl Cluster {
@@ -65,7 +68,14 @@ impl Cluster {
             kinds: Arc::new(Kinds::new(client.clone())),
             client,
             reporting,
+            keys: Arc::default(),
         }
+    }
+
+    /// With the keys that open the values of its work.
+    #[must_use]
+    pub fn with_keys(self, keys: Arc<Keys>) -> Self {
+        Self { keys, ..self }
     }
 
     /// The object that a live object is a copy of; none where it is not ours.
@@ -90,7 +100,7 @@ impl Cluster {
 
     /// What is seen of `live`, a copy of ours, by the work that it should carry out.
     pub fn sight(&self, work: &Work, live: &Value) -> Sight {
-        observe::copy(work, live, &self.reporting)
+        observe::copy(work, live, &self.reporting, &self.keys)
     }
 
     /// Whether `live` carries our marks, as `object`.
@@ -105,14 +115,15 @@ impl Cluster {
 
     /// Attempts a task and says how that ended. Attempts may be repeated and cut off at any point.
     pub async fn attempt(&self, task: &Task) -> Report {
-        tokio::time::timeout(PATIENCE, self.look_until_it_stands_still(task))
+        let report = tokio::time::timeout(PATIENCE, self.look_until_it_stands_still(task))
             .await
             .unwrap_or_else(|_| {
                 Report::retrying(format!(
                     "the cluster's API server did not answer within {} s",
                     PATIENCE.as_secs()
                 ))
-            })
+            });
+        unseal::veiled(&self.keys, &task.work, report)
     }
 
     async fn look_until_it_stands_still(&self, task: &Task) -> Report {
@@ -155,7 +166,12 @@ impl Cluster {
         policy: &ApplyPolicy,
     ) -> Result<Report, No> {
         let work = &task.work;
-        let manifest = Manifest::parse(&work.object, document).map_err(No::Refuse)?;
+        let document = unseal::open(&self.keys, work, document).map_err(|error| {
+            No::Retry(format!(
+                "its values cannot be opened: {error}; next: register the key of this cluster's agent with `fleetcast cluster register --sealing-key`, or join the cluster again"
+            ))
+        })?;
+        let manifest = Manifest::parse(&work.object, &document).map_err(No::Refuse)?;
         let name = work.object.kind();
         let found = self.kinds.find(&manifest.api_version, name).await;
         let Some(kind) = found.map_err(|error| answer::read(&error, false))? else {
@@ -164,7 +180,8 @@ impl Cluster {
                 manifest.api_version
             )));
         };
-        let place = Place::new(self, &work.object, kind)?;
+        let mut place = Place::new(self, &work.object, kind)?;
+        place.is_secret |= unseal::is_sealed(work);
         let live = place.get().await?;
         let ToWrite {
             object,
@@ -176,7 +193,7 @@ impl Cluster {
             ToApply::Answer(report) => {
                 let shown = live.as_ref().filter(|_| report.outcome == Outcome::Applied);
                 let sight = match shown {
-                    Some(live) => Some(observe::copy(work, live, &self.reporting)),
+                    Some(live) => Some(observe::copy(work, live, &self.reporting, &self.keys)),
                     None if live.is_none() => Some(observe::nothing(0)),
                     None => None,
                 };
@@ -196,7 +213,7 @@ impl Cluster {
         }
         match (outcome, recreate) {
             (Ok(live), _) => {
-                let mut sight = observe::copy(work, &live, &self.reporting);
+                let mut sight = observe::copy(work, &live, &self.reporting, &self.keys);
                 if let Some(copy) = &mut sight.copy {
                     let unstated = std::mem::replace(&mut copy.observed.drift, heals);
                     let fields = unstated.into_iter().flat_map(|drift| drift.fields);

@@ -5,6 +5,7 @@ mod told;
 
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fleetcast_bus::{Bus, Connect};
@@ -15,9 +16,9 @@ use fleetcast_schemas::event::{self, Heartbeat};
 use fleetcast_schemas::subject::Lane;
 use tokio::sync::watch;
 
-use crate::cluster::Reporting;
 use crate::cluster::lease::Lease;
 use crate::cluster::memory::{Kept, Store};
+use crate::cluster::{Cluster, Reporting};
 use crate::keys::Keys;
 use crate::local;
 use crate::metrics::Metrics;
@@ -43,6 +44,8 @@ pub struct Options {
     pub state: Option<PathBuf>,
     /// How often it is measured how much room the cluster has: [`measure::EVERY`](crate::measure::EVERY) where nothing else is wanted; none for never.
     pub measure_every: Option<Duration>,
+    /// The keys that open the values of its work; an empty set for an agent that gets none.
+    pub sealing_keys: Arc<fleetcast_sealing::Keys>,
     /// Who holds the cluster's lease: the same after a restart, different for each agent that may act at the same time.
     pub identity: String,
     /// What it tells of itself.
@@ -75,6 +78,7 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
         reporting,
         state,
         measure_every,
+        sealing_keys,
         identity,
         health,
     } = options;
@@ -103,14 +107,15 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
         health.has_part(Some(Part::Leader));
         health.lost_its_place();
         transitions = kept.transitions;
-        let (reporting, state) = (reporting.clone(), state.as_deref());
         let place = Place {
             bus: &bus,
             lane: &lane,
             keys: &keys,
             metrics: &metrics,
         };
-        let session = Session::new(&place, &client, &store, kept, reporting, state)?;
+        let cluster = Cluster::new(client.clone(), reporting.clone());
+        let cluster = cluster.with_keys(sealing_keys.clone());
+        let session = Session::new(&place, &client, cluster, &store, kept, state.as_deref())?;
         let session = session.measuring(measure_every);
         match session.run(lease, &trouble, &mut stop).await? {
             End::Stopped => return Ok(()),

@@ -40,6 +40,7 @@ impl From<ClusterSummary> for Cluster {
             apis: summary.apis,
             pods: summary.pods,
             declared_on: None,
+            sealing_key: summary.sealing_key,
         }
     }
 }
@@ -474,6 +475,9 @@ pub struct ClusterSummary {
     /// How much room it has, as its agent measured it last; absent where that is not known, and of the past.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Capacity>,
+    /// The public key of its agent, to which values of Secrets are sealed; absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealing_key: Option<String>,
     /// Whether it is in the fleet; where not, the fields above are empty.
     pub registered: bool,
     /// Whether its agent is heard; none before it was heard of.

@@ -5,6 +5,7 @@
 //! | `keys/operator.nk`, `keys/system.nk`, `keys/account.nk` | the identities of NATS operator, system account and account: needed here only |
 //! | `keys/role-<role>.nk` | the signing key of a role: whoever has it can issue credentials of that role, and no other |
 //! | `keys/master.key` | the keys that authenticate work, one a line, the newest first |
+//! | `keys/sealing.keys` | the hub's keys that values of Secrets are sealed with, one a line, the newest first |
 //! | `authority.json` | names, public keys, and every credential that was issued; nothing secret |
 //! | `nats-auth.conf` | what the NATS servers include; nothing secret |
 //! | `system.creds` | may push a changed account to the servers, and nothing else |
@@ -22,7 +23,7 @@ use fleetcast_core::model::ClusterName;
 use fleetcast_schemas::role::limits::Limits;
 use fleetcast_schemas::role::{GRANTS, Role};
 use fleetcast_schemas::subject::{self, Lane};
-use nkeys::KeyPair;
+use nkeys::{KeyPair, XKey};
 use serde::{Deserialize, Serialize};
 
 use crate::claims::{self, Scope, UserFields};
@@ -107,6 +108,7 @@ impl Authority {
             &authority.key("master.key"),
             (master.text() + "\n").as_bytes(),
         )?;
+        authority.sealing_keys()?;
         let pusher = KeyPair::new_user();
         let may = Permissions {
             publish: vec![PUSH.to_owned()],
@@ -281,6 +283,7 @@ impl Authority {
         };
         let minted = minting::mint(&self.pair(&signing(*role))?, &user.name, &fields, now, ends);
         let mut credentials = CredentialsFile::new(minted.jwt, minted.seed);
+        let mut sealing_key = None;
         match role {
             Role::Agent => {
                 let master = self.masters()?.into_iter().next();
@@ -288,11 +291,15 @@ impl Authority {
                     master.ok_or_else(|| Error::Malformed("there is no master key".to_owned()))?;
                 let key = master.derive(name, &master.new_derived_id());
                 credentials.work_keys.extend(key);
+                let pair = XKey::new();
+                credentials.sealing_keys.push(seed_of(&pair));
+                sealing_key = Some(pair.public_key());
             }
             Role::Ingest => {
                 credentials.master_keys = self.masters()?;
                 let agents = self.pair(&signing(Role::Agent))?.seed();
                 credentials.signing_key = agents.ok();
+                credentials.sealing_keys = self.sealing_keys()?;
             }
             Role::Aggregator | Role::Publisher | Role::Reader | Role::Operator => {}
         }
@@ -305,6 +312,7 @@ impl Authority {
             revoked_at: None,
             kinds: kinds.clone(),
             namespaces: namespaces.clone(),
+            sealing_key,
         });
         self.save()?;
         Ok(credentials)
@@ -388,6 +396,25 @@ impl Authority {
             .map_err(|why| Error::Malformed(format!("{}: a line {why}", path.display())))
     }
 
+    /// The hub's keys that values of Secrets are sealed with, the newest first; one is made where there is none.
+    fn sealing_keys(&self) -> Result<Vec<String>, Error> {
+        let path = self.key("sealing.keys");
+        if !path.exists() {
+            write_secret(&path, (seed_of(&XKey::new()) + "\n").as_bytes())?;
+        }
+        let text = read_secret(&path, Readers::Owner)?;
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        lines
+            .map(|line| match XKey::from_seed(line) {
+                Ok(_) => Ok(line.to_owned()),
+                Err(_) => Err(Error::Malformed(format!(
+                    "{}: a line is no private xkey (SX…)",
+                    path.display()
+                ))),
+            })
+            .collect()
+    }
+
     fn key(&self, file: &str) -> PathBuf {
         self.folder.join("keys").join(file)
     }
@@ -422,6 +449,10 @@ impl Authority {
 /// The name of a role's signing key.
 fn signing(role: Role) -> String {
     format!("role-{}", role.word())
+}
+
+fn seed_of(pair: &XKey) -> String {
+    pair.seed().expect("a new pair has a seed")
 }
 
 pub(crate) fn lock(folder: &Path) -> Result<File, Error> {

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use backon::{ConstantBuilder, Retryable};
-use fleetcast_schemas::request::Answer;
-use fleetcast_schemas::{Message, codec};
+use fleetcast_schemas::request::{Answer, SealingAnswer};
+use fleetcast_schemas::{Headers, Message, codec, subject};
+use serde::de::DeserializeOwned;
 
 use crate::{Bus, Error};
 
@@ -19,6 +20,27 @@ impl Bus {
     /// # Errors
     /// [`Error::Unavailable`] where nobody answers, [`Error::Refused`] where the answer cannot be read.
     pub async fn submit(&self, message: Message, patience: Duration) -> Result<Answer, Error> {
+        self.ask_door(message, patience).await
+    }
+
+    /// Asks what the hub wants sealed before it is handed in.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where nobody answers, [`Error::Refused`] where the answer cannot be read.
+    pub async fn ask_sealing(&self, patience: Duration) -> Result<SealingAnswer, Error> {
+        let message = Message {
+            subject: subject::IN_SEALING.to_owned(),
+            headers: Headers::default(),
+            payload: Vec::new(),
+        };
+        self.ask_door(message, patience).await
+    }
+
+    async fn ask_door<T: DeserializeOwned>(
+        &self,
+        message: Message,
+        patience: Duration,
+    ) -> Result<T, Error> {
         let mut last = "nobody answers".to_owned();
         let answer = (|| self.request(message.clone(), codec::BODY_LIMIT, ATTEMPT))
             .retry(

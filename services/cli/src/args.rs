@@ -5,7 +5,9 @@ pub(crate) mod bench;
 mod bus;
 pub(crate) mod http;
 mod hub;
+mod plan;
 mod recovery;
+mod sealing;
 pub(crate) mod tls;
 pub(crate) mod ttl;
 
@@ -22,8 +24,13 @@ use fleetcast_schemas::envelope::parse_time;
 pub(crate) use bus::BusArgs;
 pub(crate) use http::{HealthArgs, HttpArgs};
 pub(crate) use hub::{HubCommand, HubDiffArgs, ImportArgs, ImportCommand};
+pub(crate) use plan::PlanArgs;
 pub(crate) use recovery::{
     BackupArgs, ConfirmArgs, MirrorArgs, PromoteArgs, Rebuild, ReplayArgs, RestoreArgs, RetainArgs,
+};
+
+pub(crate) use sealing::{
+    AgentSealingArgs, ClusterSealingArgs, OutgoingArgs, SealingArgs, SealingCommand,
 };
 
 /// Carries Kubernetes objects to every cluster that should have them, and proves that they got there.
@@ -170,6 +177,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  fleetcast bench fanout --clusters 100 --placements 100 --per-placement 10\n  fleetcast bench latency -o json\n\nMeasure with a release build: cargo build --release"
     )]
     Bench(Box<bench::BenchArgs>),
+    /// Make and rotate the keys that values of Secrets are sealed with
+    Sealing {
+        #[command(subcommand)]
+        command: SealingCommand,
+    },
     /// Print the schemas of what travels
     #[command(subcommand)]
     Schema(SchemaCommand),
@@ -238,6 +250,8 @@ pub(crate) struct IngestArgs {
     #[arg(long, env = "FLEETCAST_HUB", value_name = "KUBECONFIG[:CONTEXT]")]
     pub(crate) hub: Option<Address>,
     #[command(flatten)]
+    pub(crate) sealing: SealingArgs,
+    #[command(flatten)]
     pub(crate) http: HttpArgs,
     #[command(flatten)]
     pub(crate) health: HealthArgs,
@@ -272,6 +286,8 @@ pub(crate) struct AgentArgs {
     /// How often it is measured how much room the cluster has, seconds; 0 for never
     #[arg(long, env = "FLEETCAST_MEASURE_EVERY", default_value_t = fleetcast_agent::measure::EVERY.as_secs(), value_name = "SECONDS")]
     pub(crate) measure_every: u64,
+    #[command(flatten)]
+    pub(crate) sealing: AgentSealingArgs,
     #[command(flatten)]
     pub(crate) health: HealthArgs,
 }
@@ -311,25 +327,6 @@ pub(crate) struct ApplyArgs {
     /// How the answers are printed
     #[arg(short, long, default_value = "table")]
     pub(crate) output: Lines,
-}
-
-#[derive(Debug, Clone, ClapArgs)]
-pub(crate) struct PlanArgs {
-    /// A file, a folder of .yaml, .yml and .json files, or - for standard input; may be repeated
-    #[arg(short, long = "filename", required = true, value_name = "FILE|DIR|-")]
-    pub(crate) filename: Vec<PathBuf>,
-    /// The clusters that plain objects go to
-    #[arg(long, value_delimiter = ',', value_parser = cluster_name, value_name = "NAME,…")]
-    pub(crate) clusters: Vec<ClusterName>,
-    /// Documents of the clusters to plan over, offline; may be repeated [default: the live fleet]
-    #[arg(long, value_name = "FILE|DIR")]
-    pub(crate) fleet: Vec<PathBuf>,
-    /// What the clusters hold today, in JSON
-    #[arg(long, value_name = "FILE")]
-    pub(crate) observed: Option<PathBuf>,
-    /// How it is printed
-    #[arg(short, long, default_value = "table")]
-    pub(crate) output: Document,
 }
 
 #[derive(Debug, Clone, ClapArgs)]
@@ -508,6 +505,8 @@ pub(crate) enum ClusterCommand {
         /// Its provider
         #[arg(long)]
         provider: Option<String>,
+        #[command(flatten)]
+        sealing: ClusterSealingArgs,
     },
     /// Let nothing new onto a cluster; what is there stays
     Cordon {

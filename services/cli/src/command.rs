@@ -25,6 +25,7 @@ mod restore;
 mod retain;
 mod rollback;
 mod schema;
+mod sealing;
 pub(crate) mod service;
 mod tls;
 mod up;
@@ -44,6 +45,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         log_json: _,
         command,
     } = args;
+    if let Some(key) = &bus.outgoing.seal_to {
+        crate::outgoing::seal_to(key.clone());
+    }
     match command {
         Command::Up(up) => up::run(&up).await,
         Command::Demo(demo) => demo::run(&bus, &demo).await,
@@ -74,6 +78,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Hub(hub) => hub::run(&bus, &hub).await,
         Command::Import(import) => import::run(&import).await,
         Command::Bench(bench) => bench::run(*bench).await,
+        Command::Sealing { command } => sealing::run(&command),
         Command::Schema(schema) => schema::run(&schema),
         Command::Completions { shell } => {
             clap_complete::generate(

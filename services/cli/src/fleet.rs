@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
@@ -12,12 +13,13 @@ use fleetcast_bus::server::{self, Server};
 use fleetcast_bus::streams::Layout;
 use fleetcast_bus::{Bus, Connect, Credentials};
 use fleetcast_core::dialect::native::crds;
-use fleetcast_core::model::{ClusterName, ObjectKey};
+use fleetcast_core::model::{Cluster, ClusterName, ObjectKey};
 use fleetcast_core::placer::Limit;
 use fleetcast_endpoint::Health;
 use fleetcast_kubernetes::credentials;
 use fleetcast_schemas::request::Answer;
 use fleetcast_schemas::role::Role;
+use fleetcast_sealing::{Keys, Sealer, Sealing};
 use fleetcast_simulator as simulator;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -26,6 +28,7 @@ use tokio::task::JoinSet;
 
 use crate::connection::Running;
 use crate::local_auth::Local;
+use crate::sealing;
 use crate::statuses::write_statuses;
 use crate::submit;
 use crate::workspace::{HUB, Hub, Member, Workspace};
@@ -215,6 +218,7 @@ impl Fleet {
             layout: LAYOUT,
             offline_after: fleetcast_ingest::OFFLINE_AFTER,
             bulk_removals,
+            sealing: self.sealing()?,
             http: None,
             health: Health::default(),
         };
@@ -273,6 +277,7 @@ impl Fleet {
             reporting: fleetcast_agent::cluster::Reporting::default(),
             state: None,
             measure_every: Some(fleetcast_agent::measure::EVERY),
+            sealing_keys: Arc::new(self.keys_of(&member.name)?),
             identity: IDENTITY.to_owned(),
             health: Health::default(),
         };
@@ -326,6 +331,7 @@ impl Fleet {
             client,
             directory: self.state.join("state"),
             identity: IDENTITY.to_owned(),
+            sealing: self.sealing()?,
         };
         let stopped = stopped.clone();
         self.tasks.spawn(async move {
@@ -377,11 +383,26 @@ impl Fleet {
         Ok((cluster, http, kubeconfig))
     }
 
+    /// The hub's keys, made at its first start.
+    fn sealing(&self) -> anyhow::Result<Sealing> {
+        let keys = sealing::read_or_create(&self.state.join("sealing.keys"))?;
+        Ok(Sealing::With(Arc::new(Sealer::new(keys, Vec::new()))))
+    }
+
+    /// The keys of a cluster's agent, made at its first start.
+    fn keys_of(&self, cluster: &ClusterName) -> anyhow::Result<Keys> {
+        sealing::read_or_create(&self.state.join(format!("{cluster}.sealing-key")))
+    }
+
     /// Registers the clusters as the workspace describes them; what is registered so already makes no event.
     async fn register(&mut self, members: &[Member]) -> anyhow::Result<()> {
         let bus = Bus::connect_patiently(&self.connect_as(Role::Operator, "up")?).await?;
         for member in members {
-            let cluster = member.cluster();
+            let sealing_key = self.keys_of(&member.name)?.newest().map(str::to_owned);
+            let cluster = Cluster {
+                sealing_key,
+                ..member.cluster()
+            };
             let (key, document) = (ObjectKey::of_cluster(&cluster.name), cluster.document());
             let registered = tokio::select! {
                 registered = submit::apply(&bus, &key, &document) => registered?,

@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 use fleetcast_core::drift::Drift;
 use fleetcast_core::fold::Condition;
 use fleetcast_core::health::State;
+use fleetcast_core::sealed;
 use fleetcast_core::time::Time;
 use tracing_subscriber::EnvFilter;
 
@@ -22,11 +23,10 @@ pub(crate) fn start_logging(args: &Args) {
     };
     let filter = args.log.as_deref().unwrap_or(default);
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(default));
-    // kube logs what an API server answers at DEBUG, and that may quote a Secret.
-    let filter = match "kube_client=info".parse() {
-        Ok(directive) => filter.add_directive(directive),
-        Err(_) => filter,
-    };
+    // kube logs what an API server answers at DEBUG, and the client of the bus whole messages at TRACE: either may hold a Secret.
+    let quiet = ["kube_client=info", "async_nats::connection=debug"];
+    let quiet = quiet.iter().filter_map(|directive| directive.parse().ok());
+    let filter = quiet.fold(filter, EnvFilter::add_directive);
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
@@ -178,10 +178,10 @@ fn width(cell: &str) -> usize {
     shown
 }
 
-/// Prints text to standard output; a reader that has gone ends the command quietly.
+/// Prints text to standard output, digests in place of sealed values; a reader that has gone ends the command quietly.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
+    out.write_all(sealed::shown_in(text).as_bytes())?;
     out.flush()?;
     Ok(())
 }

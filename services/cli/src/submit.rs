@@ -19,6 +19,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::failure::Failure;
+use crate::outgoing;
 
 /// How long a submission is repeated: long enough for another ingest process to take over.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -150,7 +151,7 @@ fn identify(
 
 /// Hands a document in.
 pub(crate) async fn apply(bus: &Bus, key: &ObjectKey, document: &Value) -> Result<Answer, Error> {
-    request(bus, subject::apply(key), bytes(document), false).await
+    declare(bus, key, document, false).await
 }
 
 /// Hands a document in as a change, also where the newest revision says the same.
@@ -159,7 +160,20 @@ pub(crate) async fn apply_anew(
     key: &ObjectKey,
     document: &Value,
 ) -> Result<Answer, Error> {
-    request(bus, subject::apply(key), bytes(document), true).await
+    declare(bus, key, document, true).await
+}
+
+async fn declare(
+    bus: &Bus,
+    key: &ObjectKey,
+    document: &Value,
+    anew: bool,
+) -> Result<Answer, Error> {
+    let mut document = document.clone();
+    match outgoing::seal(bus, key, &mut document).await? {
+        Ok(()) => request(bus, subject::apply(key), bytes(&document), anew).await,
+        Err(refusal) => Ok(Answer::refused(refusal)),
+    }
 }
 
 /// Withdraws an object.

@@ -152,7 +152,7 @@ pub fn is_plain(api_version: &str) -> bool {
 }
 
 /// The group in an apiVersion: empty for the core group (`v1`).
-pub(crate) fn group_of(api_version: &str) -> &str {
+pub fn group_of(api_version: &str) -> &str {
     api_version.rsplit_once('/').map_or("", |(group, _)| group)
 }
 

@@ -20,6 +20,7 @@ use crate::log::{Entry, Event};
 use crate::model::{Cluster, ClusterName, Dialect, ObjectKey};
 use crate::placement::Exclusion;
 use crate::plan::{self, Rendered};
+use crate::sealed;
 use crate::time::Time;
 
 /// The history of one object as far as it was told.
@@ -379,8 +380,13 @@ pub fn rendered(
     Ok(Some(rendered))
 }
 
-/// Hides what is secret in differences between documents of a Secret: that a value differs is shown, not the value.
+/// Hides what is secret in differences between documents: of a sealed value its digest is shown, of a Secret's value in plain text only that it differs.
 pub fn hide_secrets(object: &ObjectKey, differences: &mut [Difference]) {
+    for Difference { field: _, from, to } in differences.iter_mut() {
+        for value in [from, to].into_iter().flatten() {
+            *value = sealed::shown(value);
+        }
+    }
     if object.kind() != "Secret" {
         return;
     }
@@ -391,7 +397,7 @@ pub fn hide_secrets(object: &ObjectKey, differences: &mut [Difference]) {
             .any(|token| SECRET.contains(&token.trim_end_matches(']')));
         for value in [from, to].into_iter().flatten() {
             if is_inside {
-                *value = hidden();
+                hide_leaves(value);
             } else {
                 hide(value, &SECRET);
             }
@@ -399,8 +405,27 @@ pub fn hide_secrets(object: &ObjectKey, differences: &mut [Difference]) {
     }
 }
 
-fn hidden() -> Value {
-    Value::String("(secret)".to_owned())
+/// Hides a value, but for the digests of sealed ones in it.
+fn hide_leaves(value: &mut Value) {
+    match value {
+        Value::Object(members) if members.values().any(has_digest) => {
+            members.values_mut().for_each(hide_leaves);
+        }
+        Value::Array(elements) if elements.iter().any(has_digest) => {
+            elements.iter_mut().for_each(hide_leaves);
+        }
+        Value::String(text) if sealed::is_shown(text) => {}
+        other => *other = Value::from("(secret)"),
+    }
+}
+
+fn has_digest(value: &Value) -> bool {
+    match value {
+        Value::String(text) => sealed::is_shown(text),
+        Value::Object(members) => members.values().any(has_digest),
+        Value::Array(elements) => elements.iter().any(has_digest),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 fn hide(value: &mut Value, secret: &[&str]) {
@@ -408,7 +433,7 @@ fn hide(value: &mut Value, secret: &[&str]) {
         Value::Object(members) => {
             for (key, value) in members {
                 if secret.contains(&key.as_str()) {
-                    *value = hidden();
+                    hide_leaves(value);
                 } else {
                     hide(value, secret);
                 }

@@ -47,7 +47,7 @@ use crate::model::ObjectKey;
 use self::along::Along;
 pub use self::logged::Logged;
 pub use self::origin::HubOrigin;
-pub use self::sighting::{Sighting, What};
+pub use self::sighting::{Seal, Sighting, What};
 pub use self::step::Standing;
 use self::step::{Step, step};
 use self::types::Types;
@@ -233,8 +233,13 @@ impl Hub {
         }
     }
 
-    /// An object was seen as a whole.
+    /// An object was seen as a whole, and what it declares needs no sealing, or nobody hands it in.
     pub fn seen(&mut self, live: &Value) {
+        self.seen_sealing(live, &sighting::unsealed);
+    }
+
+    /// An object was seen as a whole; what it declares is sealed with `seal`.
+    pub fn seen_sealing(&mut self, live: &Value, seal: Seal<'_>) {
         let Some((place, mut sighting)) = Sighting::read_metadata(live) else {
             return;
         };
@@ -245,10 +250,10 @@ impl Hub {
         }
         sighting.what = match types::is_federated(&place) {
             true => match self.types.completed(live) {
-                Ok(live) => What::of(&live),
+                Ok(live) => What::of(&live, seal),
                 Err(refusal) => What::Refused(refusal),
             },
-            false => What::of(live),
+            false => What::of(live, seal),
         };
         self.learn_policy(&place, stays);
         if self.concerns(&place, live) {

@@ -45,6 +45,7 @@ pub mod reconcile;
 pub mod refusal;
 pub mod replicas;
 pub mod report;
+pub mod sealed;
 pub mod stated;
 pub mod status;
 pub mod sync;

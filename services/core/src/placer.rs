@@ -31,7 +31,7 @@ use crate::model::{Cluster, ClusterName, Dialect, ObjectKey};
 use crate::plan::Verdict;
 use crate::time::Time;
 use crate::work::{self, Stamp, Work};
-use crate::{change, digest};
+use crate::{change, digest, sealed};
 
 use bulk::{Bulk, Cause};
 use consider::Considered;
@@ -121,6 +121,9 @@ pub struct Placer {
     /// Work among it that cannot be written as things are: said once, and tried again after the next event about its object or a restart.
     #[serde(skip)]
     stuck: BTreeSet<(ObjectKey, ClusterName)>,
+    /// The keys that are held; none where it does not matter which.
+    #[serde(skip)]
+    keys: Option<BTreeSet<String>>,
     #[serde(skip)]
     forget: Vec<(ClusterName, ObjectKey, u64)>,
     /// The term that it leads in; none while it only follows.
@@ -198,6 +201,11 @@ impl Placer {
         self.dirty.is_empty() && self.deciding.is_empty() && self.unwritten.is_empty()
     }
 
+    /// Work whose values are sealed to other keys than these is not written: nobody could seal it to its cluster.
+    pub fn hold_keys(&mut self, keys: BTreeSet<String>) {
+        self.keys = Some(keys);
+    }
+
     /// Folds the next event of the log; one already folded is ignored.
     pub fn logged(&mut self, entry: &Entry) {
         if entry.sequence <= self.sequence {
@@ -216,6 +224,7 @@ impl Placer {
                         self.bulk.caused(entry, Cause::cluster(&cluster.name));
                         self.clusters
                             .insert(cluster.name.clone(), Cluster::clone(cluster));
+                        self.seal_anew(&cluster.name);
                         self.policies.forget_members();
                         self.look_again(&cluster.name, &entry.id);
                     }
@@ -561,6 +570,29 @@ impl Placer {
             ),
             Standing::Excluded { .. } => return None,
         };
+        let recipients = match &body {
+            work::Body::Apply { manifest, .. } if sealed::may_be_in(manifest) => {
+                sealed::recipients(&manifest.value().unwrap_or_default())
+            }
+            work::Body::Apply { .. } | work::Body::Remove { .. } => BTreeSet::new(),
+        };
+        if let (Some(held), Some(lacking)) = (&self.keys, recipients.first())
+            && !recipients.is_subset(held)
+        {
+            let lacking = recipients.difference(held).next().unwrap_or(lacking);
+            return Some(Effect::Stuck {
+                object: key.clone(),
+                message: format!(
+                    "values are sealed to the key {lacking}, which is not held here: start ingest with --sealing-keys, all keys in it that were ever used"
+                ),
+            });
+        }
+        let registered = self.clusters.get(cluster);
+        let recipient = registered.and_then(|cluster| cluster.sealing_key.as_deref());
+        if !recipients.is_empty() && recipient.is_none() {
+            // Its registration went meanwhile: there is nobody to seal it to.
+            return None;
+        }
         let object = self.objects.get_mut(key)?;
         let lane = self.lanes.get_mut(&partition)?;
         let (n, expected) = lane.next(cluster);
@@ -569,6 +601,7 @@ impl Placer {
             Found {
                 decision,
                 sequence: expected + 1,
+                key: Found::key_of(recipient.filter(|_| !recipients.is_empty())),
             },
         );
         Some(Effect::Write {

@@ -12,7 +12,7 @@ use crate::model::{ApplyPolicy, Cluster, ClusterName, Divide, FederatedObject, O
 use crate::overrides::Operation;
 use crate::placement::choose::{self, Candidate, Choice, Picked};
 use crate::placement::{Containment, Exclusion, Holding, Judgement, Reasons, Situation};
-use crate::{Refusal, digest, placement};
+use crate::{Refusal, digest, placement, sealed};
 
 /// What one cluster gets, or why it gets nothing.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +44,18 @@ pub struct Rendered {
     pub digest: String,
     /// The replicas that it asks for; none for kinds without.
     pub replicas: Option<i64>,
+    /// Whether values in it are sealed: only a cluster that has a key gets it.
+    pub sealed: bool,
+}
+
+/// The refusal of sealed values for a cluster that could not open them.
+pub fn without_a_key(cluster: &ClusterName) -> Refusal {
+    Refusal::new(
+        "spec.sealingKey",
+        format!(
+            "{cluster} has no sealing key, and what is sealed is never sent in plain text: `fleetcast cluster register {cluster} --sealing-key KEY` (or join it again)"
+        ),
+    )
 }
 
 /// The verdicts on one object.
@@ -205,6 +217,12 @@ impl<'a> Forms<'a> {
                 };
             }
         };
+        if rendered.sealed && situation.clusters[name].sealing_key.is_none() {
+            return Verdict::Excluded {
+                reason: Exclusion::Refused,
+                refusal: without_a_key(name),
+            };
+        }
         let kept =
             kept.map(|kept| format!("spec.retainReplicas keeps the {kept} replicas that it has"));
         let reasons = if !why.is_empty() || kept.is_some() {
@@ -378,6 +396,7 @@ fn render(
     Ok(Rendered {
         digest: digest::of_value(&manifest),
         replicas: replicas_of(&manifest),
+        sealed: sealed::is_in(&manifest),
         manifest: Arc::new(manifest),
     })
 }

@@ -16,11 +16,13 @@ use fleetcast_bus::checkpoint::{Checkpoint, Saving};
 use fleetcast_bus::lease::Lease;
 use fleetcast_bus::read::Stored;
 use fleetcast_bus::{Bus, Connect, Error, streams};
+use fleetcast_core::Refusal;
 use fleetcast_core::hub::{Hub, Logged};
 use fleetcast_core::log::Event;
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_kubernetes::brief;
 use fleetcast_kubernetes::watch::Shown;
+use fleetcast_sealing::Sealing;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use kube::Client;
@@ -56,6 +58,8 @@ pub struct Options {
     pub directory: PathBuf,
     /// Who holds the hub's lease: a process that comes back under the same identity watches again at once.
     pub identity: String,
+    /// What is done with the values of Secrets before they travel: what ingest does.
+    pub sealing: Sealing,
 }
 
 /// Watches a hub until `stop` says so, whenever nobody else does.
@@ -82,7 +86,12 @@ pub async fn run(options: Options, mut stop: Receiver<bool>) -> Result<(), Error
         };
         tracing::info!(hub = id, "watches this hub");
         let held = Arc::new(Mutex::new(Some(lease)));
-        let ended = lead(&bus, &api, &id, &held, &checkpoint, &mut stop).await;
+        let hub = Place {
+            api: &api,
+            id: &id,
+            sealing: &options.sealing,
+        };
+        let ended = lead(&bus, &hub, &held, &checkpoint, &mut stop).await;
         let lease = lock(&held).take();
         if let Some(lease) = lease {
             lease.release().await;
@@ -95,6 +104,13 @@ pub async fn run(options: Options, mut stop: Receiver<bool>) -> Result<(), Error
             }
         }
     }
+}
+
+/// Which hub is watched.
+struct Place<'a> {
+    api: &'a Api,
+    id: &'a str,
+    sealing: &'a Sealing,
 }
 
 /// Why a hub is not watched any more.
@@ -154,12 +170,12 @@ pub(crate) async fn take_lease(bus: &Bus, key: &str, identity: &str, does: &str)
 /// Watches while the lease is held, and keeps what the log said.
 async fn lead(
     bus: &Bus,
-    api: &Api,
-    id: &str,
+    hub: &Place<'_>,
     lease: &Mutex<Option<Lease>>,
     checkpoint: &Checkpoint,
     stop: &mut Receiver<bool>,
 ) -> Ended {
+    let Place { api, id, sealing } = *hub;
     let renewed = Arc::new(Mutex::new(Instant::now()));
     let mut tick = tokio::time::interval(LEASE_TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -185,6 +201,7 @@ async fn lead(
     let mut leader = Leader {
         online: Arc::new(logged.online().clone()),
         hub: Hub::new(id, logged),
+        sealing: sealing.clone(),
         watching: Watching::new(api.clone()),
         doer: Doer::new(bus.clone(), api.clone(), Arc::clone(&renewed)),
         kept,
@@ -240,6 +257,7 @@ async fn renew(lease: &Mutex<Option<Lease>>, renewed: &Mutex<Instant>) -> bool {
 
 struct Leader {
     hub: Hub,
+    sealing: Sealing,
     watching: Watching,
     doer: Doer,
     /// Clusters whose agents are heard.
@@ -381,7 +399,7 @@ impl Leader {
                         .reached(watched, fleetcast_kubernetes::version(&live));
                     match watched.only_metadata {
                         true => self.hub.seen_metadata(&live),
-                        false => self.hub.seen(&live),
+                        false => self.see(&live),
                     }
                 }
                 Shown::Gone(live) => {
@@ -411,10 +429,16 @@ impl Leader {
         true
     }
 
+    fn see(&mut self, live: &serde_json::Value) {
+        let sealing = &self.sealing;
+        self.hub
+            .seen_sealing(live, &|document, target| sealed(sealing, document, target));
+    }
+
     fn done(&mut self, done: Done) {
         match done {
             Done::Seen(place, Some(live)) => {
-                self.hub.seen(&live);
+                self.see(&live);
                 self.hub.done(&place);
             }
             Done::Seen(place, None) => {
@@ -438,6 +462,17 @@ impl Leader {
             Done::Nothing => {}
         }
     }
+}
+
+/// Seals a document as ingest does.
+pub(crate) fn sealed(
+    sealing: &Sealing,
+    document: &mut serde_json::Value,
+    target: &ObjectKey,
+) -> Result<Vec<serde_json::Value>, Refusal> {
+    let before = sealing.before(document, target);
+    sealing.seal(document, target)?;
+    Ok(before)
 }
 
 fn not_kept(error: &std::io::Error) {

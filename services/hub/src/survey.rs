@@ -1,16 +1,22 @@
 //! A hub held against the log, once: what `fleetcast hub diff` shows, and what settles it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use fleetcast_bus::{Bus, streams};
+use fleetcast_core::change::Content;
 use fleetcast_core::document::Document;
 use fleetcast_core::hub::sighting::{self, Sighting};
 use fleetcast_core::hub::{Difference, Effect, Hub, HubOrigin, What};
+use fleetcast_core::log::{Entry, Event};
 use fleetcast_core::model::ObjectKey;
+use fleetcast_core::{Refusal, sealed};
 use fleetcast_kubernetes::brief;
 use fleetcast_kubernetes::watch::Shown;
 use fleetcast_schemas::request::Answer;
+use fleetcast_sealing::Sealing;
 use futures::StreamExt;
+use serde_json::Value;
 
 use crate::api::Api;
 use crate::run::watching::{self, Watched};
@@ -49,13 +55,61 @@ pub struct Survey {
     pub same: usize,
     /// What is not, by place.
     pub differences: Vec<Difference>,
+    /// Objects with values that could not be compared, since there are no keys: they count as the log has them.
+    pub uncompared: BTreeSet<ObjectKey>,
 }
 
-/// Reads the log, from its base where it was cut, and lists the hub.
+/// What the values of Secrets are held against: sealed with the hub's keys, they are compared; without any, they are taken to be what the log has.
+struct Values {
+    sealing: Option<Sealing>,
+    /// What the log has of objects with sealed values.
+    logged: BTreeMap<ObjectKey, Value>,
+    uncompared: Mutex<BTreeSet<ObjectKey>>,
+}
+
+impl Values {
+    fn learn(&mut self, entry: &Entry) {
+        let Event::Change(change) = &entry.event else {
+            return;
+        };
+        if let Content::Declared { document, .. } = &change.content
+            && sealed::may_be_in(document)
+            && let Ok(document) = document.value()
+        {
+            self.logged.insert(change.object.clone(), document);
+        }
+    }
+
+    fn seal(&self, document: &mut Value, target: &ObjectKey) -> Result<Vec<Value>, Refusal> {
+        if let Some(sealing) = &self.sealing {
+            return crate::run::sealed(sealing, document, target);
+        }
+        let borrowed = fleetcast_sealing::borrow(&[], document, self.logged.get(target), target)?;
+        if !borrowed.fields.is_empty() {
+            let mut uncompared = self
+                .uncompared
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            uncompared.insert(target.clone());
+        }
+        Ok(Vec::new())
+    }
+
+    fn see(&self, hub: &mut Hub, live: &Value) {
+        hub.seen_sealing(live, &|document, target| self.seal(document, target));
+    }
+}
+
+/// Reads the log, from its base where it was cut, and lists the hub; values of Secrets are compared where `sealing` has the keys.
 ///
 /// # Errors
 /// Where one of them does not answer: a list that fails is no absence.
-pub async fn survey(bus: &Bus, api: Api) -> Result<Survey, Error> {
+pub async fn survey(bus: &Bus, api: Api, sealing: Option<Sealing>) -> Result<Survey, Error> {
+    let mut values = Values {
+        sealing,
+        logged: BTreeMap::new(),
+        uncompared: Mutex::default(),
+    };
     let id = api.id().await?;
     let mut hub = Hub::new(id.clone(), state::begin(bus, None).await?);
     let last = bus.last_sequence(streams::LOG).await?;
@@ -68,7 +122,10 @@ pub async fn survey(bus: &Bus, api: Api) -> Result<Survey, Error> {
             return Err(Error::Cut);
         }
         match state::read(&stored) {
-            Some(entry) => hub.logged(&entry),
+            Some(entry) => {
+                values.learn(&entry);
+                hub.logged(&entry);
+            }
             None => hub.passed(stored.sequence),
         }
     }
@@ -78,15 +135,8 @@ pub async fn survey(bus: &Bus, api: Api) -> Result<Survey, Error> {
     }
     let mut listed = BTreeSet::new();
     for kind in &served.kinds {
-        list(
-            &mut hub,
-            &api,
-            &mut listed,
-            &kind.api_version,
-            &kind.kind,
-            false,
-        )
-        .await?;
+        let (version, kind) = (&kind.api_version, &kind.kind);
+        list(&mut hub, &api, &values, &mut listed, version, kind, false).await?;
     }
     for (group, kind) in hub.declared_kinds() {
         if listed.contains(&(group.clone(), kind.clone())) {
@@ -98,7 +148,16 @@ pub async fn survey(bus: &Bus, api: Api) -> Result<Survey, Error> {
             .filter(|_| !watching::is_dialects(&group))
         {
             Some(api_version) => {
-                list(&mut hub, &api, &mut listed, api_version, &kind, true).await?
+                list(
+                    &mut hub,
+                    &api,
+                    &values,
+                    &mut listed,
+                    api_version,
+                    &kind,
+                    true,
+                )
+                .await?
             }
             None => {
                 hub.list_begins(&group, &kind);
@@ -109,7 +168,8 @@ pub async fn survey(bus: &Bus, api: Api) -> Result<Survey, Error> {
     while let Some(effect) = hub.poll() {
         match effect {
             Effect::Watch { api_version, kind } => {
-                list(&mut hub, &api, &mut listed, &api_version, &kind, true).await?;
+                let version = &api_version;
+                list(&mut hub, &api, &values, &mut listed, version, &kind, true).await?;
             }
             Effect::Fetch { place } => {
                 let version = served
@@ -118,7 +178,7 @@ pub async fn survey(bus: &Bus, api: Api) -> Result<Survey, Error> {
                     .cloned()
                     .unwrap_or_default();
                 match api.get(&version, &place).await? {
-                    Some(live) => hub.seen(&live),
+                    Some(live) => values.see(&mut hub, &live),
                     None => hub.gone(&place, None),
                 }
                 hub.done(&place);
@@ -129,6 +189,10 @@ pub async fn survey(bus: &Bus, api: Api) -> Result<Survey, Error> {
     Ok(Survey {
         same: hub.taken(),
         differences: hub.differences(),
+        uncompared: values
+            .uncompared
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner),
         api,
         id,
     })
@@ -137,6 +201,7 @@ pub async fn survey(bus: &Bus, api: Api) -> Result<Survey, Error> {
 async fn list(
     hub: &mut Hub,
     api: &Api,
+    values: &Values,
     listed: &mut BTreeSet<(String, String)>,
     api_version: &str,
     kind: &str,
@@ -155,7 +220,7 @@ async fn list(
         match shown {
             Shown::Begins => hub.list_begins(group, kind),
             Shown::Object(live) if only_metadata => hub.seen_metadata(&live),
-            Shown::Object(live) => hub.seen(&live),
+            Shown::Object(live) => values.see(hub, &live),
             Shown::Gone(_) => {}
             Shown::Complete(_) => {
                 hub.listed(group, kind);
@@ -174,7 +239,7 @@ async fn list(
 }
 
 impl Survey {
-    /// Takes what the hub says about an object as a new change, whatever the log says. `once` tells this settlement from others.
+    /// Takes what the hub says about an object as a new change, whatever the log says; `seal` seals its values. `once` tells this settlement from others.
     ///
     /// # Errors
     /// Where the hub or the bus does not answer.
@@ -183,6 +248,7 @@ impl Survey {
         bus: &Bus,
         place: &ObjectKey,
         once: &str,
+        seal: impl FnOnce(&mut Value, &ObjectKey) -> Result<(), Refusal>,
     ) -> Result<Option<Answer>, Error> {
         let version = format!("{}/v1", place.group());
         let version = version.trim_start_matches('/');
@@ -201,7 +267,11 @@ impl Survey {
             version: sighting.version,
             generation: sighting.generation,
         };
-        let document = Document::from_value(&sighting::document(&live));
+        let mut document = sighting::document(&live);
+        if let Err(refusal) = seal(&mut document, target) {
+            return Ok(Some(Answer::refused(refusal)));
+        }
+        let document = Document::from_value(&document);
         let submission = Submission::declare(target, &origin.settled(once), &document).anew();
         Ok(Some(submission.send(bus).await?))
     }

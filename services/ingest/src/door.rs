@@ -16,6 +16,7 @@ use fleetcast_schemas::envelope::{ANEW, DATACONTENTTYPE, Headers, ID, SOURCE};
 use fleetcast_schemas::request::{Warning, Withdrawal};
 use fleetcast_schemas::subject::{self, Parsed};
 use fleetcast_schemas::{Message, codec};
+use fleetcast_sealing::{Keys, Sealing};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -57,9 +58,9 @@ pub(crate) enum Asked {
 ///
 /// # Errors
 /// A refusal that names the field: a header, the subject, or a field of the document.
-pub(crate) fn read(message: &Message) -> Result<HandedIn, Refusal> {
+pub(crate) fn read(message: &Message, sealing: &Sealing) -> Result<HandedIn, Refusal> {
     match subject::parse(&message.subject) {
-        Some(Parsed::Apply(target)) => read_apply(&target, message),
+        Some(Parsed::Apply(target)) => read_apply(&target, message, sealing),
         Some(Parsed::Delete(target)) => read_delete(target, message),
         _ => Err(Refusal::new(
             "subject",
@@ -71,7 +72,11 @@ pub(crate) fn read(message: &Message) -> Result<HandedIn, Refusal> {
     }
 }
 
-fn read_apply(target: &ObjectKey, message: &Message) -> Result<HandedIn, Refusal> {
+fn read_apply(
+    target: &ObjectKey,
+    message: &Message,
+    sealing: &Sealing,
+) -> Result<HandedIn, Refusal> {
     let bytes = codec::decompress(&message.payload, &message.headers, DOCUMENT_LIMIT)
         .map_err(|error| Refusal::new("", error.to_string()))?;
     let value: Value = match message.headers.get(DATACONTENTTYPE).map(media_type) {
@@ -83,7 +88,7 @@ fn read_apply(target: &ObjectKey, message: &Message) -> Result<HandedIn, Refusal
             ));
         }
     };
-    let (value, bytes, origin) = match CloudEvent::read(value)? {
+    let (mut value, bytes, origin) = match CloudEvent::read(value)? {
         Ok(event) => {
             let bytes = serde_json::to_vec(&event.data);
             let bytes = bytes.expect("a JSON value has only string keys, so it always serializes");
@@ -91,6 +96,11 @@ fn read_apply(target: &ObjectKey, message: &Message) -> Result<HandedIn, Refusal
             (event.data, bytes, origin)
         }
         Err(document) => (document, bytes.into_owned(), origin_in(&message.headers)?),
+    };
+    // Before anything else looks at it: no refusal quotes a value that is to be sealed.
+    let document = match sealing.seal(&mut value, target)? {
+        true => Document::from_value(&value),
+        false => Document::from_bytes(bytes),
     };
     let submitted = Submitted::read(&value)?;
     let found = match &submitted {
@@ -109,6 +119,14 @@ fn read_apply(target: &ObjectKey, message: &Message) -> Result<HandedIn, Refusal
     let (dialect, asked) = match submitted {
         Submitted::Cluster(mut cluster) => {
             cluster.declared_on = logged::on_hub(&origin, &value);
+            if let Some(key) = &cluster.sealing_key
+                && !Keys::is_public(key)
+            {
+                return Err(Refusal::new(
+                    "spec.sealingKey",
+                    "is no public xkey: its checksum is wrong",
+                ));
+            }
             return Ok(HandedIn::Cluster {
                 cluster: cluster.name.clone(),
                 news: ClusterNews::Registered(cluster),
@@ -124,10 +142,7 @@ fn read_apply(target: &ObjectKey, message: &Message) -> Result<HandedIn, Refusal
             origin,
             declared_by: Some(document_name(&value)),
             anew: message.headers.get(ANEW).is_some(),
-            content: Content::Declared {
-                dialect,
-                document: Document::from_bytes(bytes),
-            },
+            content: Content::Declared { dialect, document },
         },
         asked,
     })
@@ -241,6 +256,10 @@ pub(crate) fn warnings(asked: &Asked, target: &ObjectKey, placer: &mut Placer) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(message: &Message) -> Result<HandedIn, Refusal> {
+        super::read(message, &Sealing::Plain)
+    }
     use serde_json::json;
 
     fn apply(target: &str, body: &[u8]) -> Message {

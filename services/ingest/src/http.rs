@@ -33,6 +33,7 @@ use fleetcast_schemas::request::{Answer, Withdrawal};
 use fleetcast_schemas::role::Role;
 use fleetcast_schemas::role::limits::Limits;
 use fleetcast_schemas::{Message, codec, http, subject};
+use fleetcast_sealing::{Keys, Sealer, Sealing};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
@@ -50,6 +51,7 @@ const ASKING: Duration = Duration::from_secs(20);
 
 struct Door {
     bus: Bus,
+    sealing: Sealing,
     documents: Semaphore,
 }
 
@@ -57,10 +59,12 @@ struct Door {
 pub(crate) async fn serve(
     door: Arc<fleetcast_endpoint::Door>,
     bus: Bus,
+    sealing: Sealing,
     stop: watch::Receiver<bool>,
 ) {
     let asked = Arc::new(Door {
         bus,
+        sealing,
         documents: Semaphore::new(DOCUMENTS),
     });
     let open = Router::new().route("/openapi.json", get(openapi));
@@ -85,7 +89,8 @@ pub(crate) fn reads(content_type: &str, body: &[u8]) -> bool {
         limits: Limits::default(),
     };
     let placing = read::Placing::default();
-    read::document(&headers, body.to_vec(), &placing, &caller).is_ok()
+    let sealing = Sealing::With(Arc::new(Sealer::new(Keys::generate(), Vec::new())));
+    read::document(&headers, body.to_vec(), &placing, &caller, &sealing).is_ok()
 }
 
 async fn openapi() -> Response {
@@ -149,7 +154,7 @@ impl Door {
             .and_then(Result::ok)
             .ok_or_else(|| unavailable("too many documents are being read"))?;
         let bytes = answer::body(&parts, body, DOCUMENT_LIMIT + 64 * 1024).await?;
-        let handed = read::document(&parts.headers, bytes, &placing, caller)
+        let handed = read::document(&parts.headers, bytes, &placing, caller, &self.sealing)
             .map_err(|(status, refusal)| no(status, refusal))?;
         let (target, message) = handed;
         permit(caller, &message.subject)?;

@@ -145,6 +145,7 @@ async fn catch_up(bus: &Bus, placer: &mut Placer, partition: u16, last: u64) -> 
             let found = Found {
                 decision: place.number,
                 sequence: stored.sequence,
+                key: Found::key_of(event::recipient(&stored.message.headers)),
             };
             placer.found(&object, &of.cluster, found, stamp.n);
         }

@@ -33,6 +33,7 @@ use fleetcast_schemas::event::DeadLetter;
 use fleetcast_schemas::request::{Answer, Warning};
 use fleetcast_schemas::subject::{self};
 use fleetcast_schemas::{DecodeError, Message, event};
+use fleetcast_sealing::Sealing;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
@@ -81,6 +82,8 @@ pub struct Options {
     pub offline_after: Duration,
     /// More removals than this wait for a confirmation.
     pub bulk_removals: Limit,
+    /// What it does with the values of Secrets.
+    pub sealing: Sealing,
     /// Where it listens for HTTP; none where it does not.
     pub http: Option<Arc<Door>>,
     /// What it tells of itself.
@@ -95,7 +98,14 @@ pub async fn run(mut options: Options, stop: watch::Receiver<bool>) -> Result<()
     let bus = Bus::connect_patiently(&options.bus).await?;
     options.health.follows(bus.connected());
     let http = options.http.take();
-    let http = http.map(|listener| tokio::spawn(http::serve(listener, bus.clone(), stop.clone())));
+    let http = http.map(|listener| {
+        tokio::spawn(http::serve(
+            listener,
+            bus.clone(),
+            options.sealing.clone(),
+            stop.clone(),
+        ))
+    });
     let outcome = serve(&bus, &options, stop).await;
     if let Some(http) = http {
         end_http(http, &outcome).await;
@@ -121,8 +131,7 @@ async fn serve(bus: &Bus, options: &Options, mut stop: watch::Receiver<bool>) ->
             bus.clone(),
             layout,
             state,
-            options.identity.clone(),
-            options.offline_after,
+            options,
             keys.clone(),
             metrics.clone(),
         );
@@ -321,6 +330,7 @@ struct Ingest {
     refused_by: BTreeSet<ClusterName>,
     /// Removals that wait, each said once.
     held: BTreeSet<String>,
+    sealing: Sealing,
     saved: u64,
     /// What is being stored of it.
     saving: Option<Saving>,
@@ -331,13 +341,15 @@ impl Ingest {
         bus: Bus,
         layout: Layout,
         state: State,
-        identity: String,
-        offline_after: Duration,
+        options: &Options,
         keys: Keys,
         metrics: Metrics,
     ) -> Self {
-        let state = state.equipped();
-        let patience_ms = patience_ms(offline_after);
+        let (identity, sealing) = (options.identity.clone(), options.sealing.clone());
+        let mut state = state.equipped();
+        let held = sealing.keys().map(fleetcast_sealing::Keys::public);
+        state.placer.hold_keys(held.unwrap_or_default());
+        let patience_ms = patience_ms(options.offline_after);
         Self {
             bus,
             layout,
@@ -366,6 +378,7 @@ impl Ingest {
             patience_ms,
             refused_by: BTreeSet::new(),
             held: BTreeSet::new(),
+            sealing,
         }
     }
 

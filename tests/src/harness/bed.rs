@@ -22,6 +22,7 @@ use fleetcast_schemas::envelope::{DATACONTENTTYPE, ID, SOURCE};
 use fleetcast_schemas::request::Answer;
 use fleetcast_schemas::role::Role;
 use fleetcast_schemas::{Headers, Message, codec, subject};
+use fleetcast_sealing::{Keys, Sealer, Sealing};
 use fleetcast_simulator::Cluster;
 use kube::api::{Api, DynamicObject};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -222,7 +223,13 @@ impl Bed {
 
     /// Starts an ingest process that also listens for HTTP.
     pub fn ingest_listening(&self, identity: &str, http: Option<Arc<Door>>) -> Service {
-        self.ingest_with(identity, http, Limit::default(), &Health::default())
+        self.ingest_with(
+            identity,
+            http,
+            Limit::default(),
+            &Health::default(),
+            sealing(),
+        )
     }
 
     /// Starts an ingest process that listens for HTTP and tells of itself.
@@ -232,17 +239,28 @@ impl Bed {
         http: Arc<Door>,
         health: &Health,
     ) -> Service {
-        self.ingest_with(identity, Some(http), Limit::default(), health)
+        self.ingest_with(identity, Some(http), Limit::default(), health, sealing())
     }
 
     /// Starts an ingest process that tells of itself.
     pub fn ingest_telling(&self, identity: &str, health: &Health) -> Service {
-        self.ingest_with(identity, None, Limit::default(), health)
+        self.ingest_with(identity, None, Limit::default(), health, sealing())
     }
 
     /// Starts an ingest process by which more removals than `bulk_removals` wait for a confirmation.
     pub fn ingest_limited(&self, identity: &str, bulk_removals: Limit) -> Service {
-        self.ingest_with(identity, None, bulk_removals, &Health::default())
+        self.ingest_with(identity, None, bulk_removals, &Health::default(), sealing())
+    }
+
+    /// Starts an ingest process with other sealing keys than [`keys`] of `hub`.
+    pub fn ingest_sealing(&self, identity: &str, sealing: Sealing) -> Service {
+        self.ingest_with(
+            identity,
+            None,
+            Limit::default(),
+            &Health::default(),
+            sealing,
+        )
     }
 
     fn ingest_with(
@@ -251,6 +269,7 @@ impl Bed {
         http: Option<Arc<Door>>,
         bulk_removals: Limit,
         health: &Health,
+        sealing: Sealing,
     ) -> Service {
         let options = fleetcast_ingest::Options {
             bus: self.connect_as(Role::Ingest, &format!("ingest {identity}")),
@@ -262,6 +281,7 @@ impl Bed {
             },
             offline_after: fleetcast_ingest::OFFLINE_AFTER,
             bulk_removals,
+            sealing,
             http,
             health: health.clone(),
         };
@@ -270,11 +290,17 @@ impl Bed {
 
     /// Starts a process that watches the hub that a client speaks to.
     pub fn hub(&self, identity: &str, client: kube::Client) -> Service {
+        self.hub_sealing(identity, client, sealing())
+    }
+
+    /// The same with other sealing keys than [`keys`] of `hub`.
+    pub fn hub_sealing(&self, identity: &str, client: kube::Client, sealing: Sealing) -> Service {
         let options = fleetcast_hub::Options {
             bus: self.connect_as(Role::Ingest, &format!("hub {identity}")),
             client,
             directory: self.directory.path().join(identity),
             identity: identity.to_owned(),
+            sealing,
         };
         spawn(|stop| async move { Ok(fleetcast_hub::run(options, stop).await?) })
     }
@@ -377,6 +403,7 @@ impl Bed {
             reporting: fleetcast_agent::cluster::Reporting::default(),
             state: None,
             measure_every: self.measure_every,
+            sealing_keys: Arc::new(keys(cluster)),
             identity: identity.to_owned(),
             health: health.clone(),
         };
@@ -407,6 +434,7 @@ impl Bed {
             let document = json!({
                 "apiVersion": "fleetcast.dev/v1alpha1", "kind": "MemberCluster",
                 "metadata": {"name": cluster, "labels": {"name": cluster}},
+                "spec": {"sealingKey": keys(cluster).newest()},
             });
             self.accept(bus, &document).await;
         }
@@ -531,6 +559,19 @@ pub async fn digest(bus: &Bus) -> (String, u64) {
     .await;
     let answer = answer.expect("just answered");
     (answer.digest, answer.rows)
+}
+
+/// The sealing keys of a test's hub or of a cluster's agent: the same each time.
+pub fn keys(of: &str) -> Keys {
+    let mut seed = [0; 32];
+    let digest = fleetcast_core::digest::of_bytes(of.as_bytes());
+    seed.copy_from_slice(&digest.as_bytes()[..32]);
+    Keys::from_raw(seed)
+}
+
+/// What a test's hub does with the values of Secrets.
+pub fn sealing() -> Sealing {
+    Sealing::With(Arc::new(Sealer::new(keys("hub"), Vec::new())))
 }
 
 /// What a cluster holds: the object, or none.

@@ -9,7 +9,7 @@ use fleetcast_hub::{Api, state, survey};
 use fleetcast_schemas::request::Answer;
 use fleetcast_schemas::{event, subject};
 use fleetcast_simulator::Cluster;
-use fleetcast_tests::harness::{Binary, Output, eventually, held, nats_server};
+use fleetcast_tests::harness::{Binary, Output, eventually, held, nats_server, sealing};
 use serde_json::json;
 
 use super::scene::{Scene, apply, changes, delete, live, map, merge, withdraws};
@@ -100,7 +100,12 @@ impl Cutting {
     }
 
     async fn standings(&self) -> Vec<(String, Standing)> {
-        let survey = survey::survey(&self.scene.bus, Api::new(self.scene.hub.clone())).await;
+        let survey = survey::survey(
+            &self.scene.bus,
+            Api::new(self.scene.hub.clone()),
+            Some(sealing()),
+        )
+        .await;
         let differences = survey.expect("the hub and the log answer").differences;
         let standing = |one: Difference| (one.place.name().to_owned(), one.standing);
         differences.into_iter().map(standing).collect()

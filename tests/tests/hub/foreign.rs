@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use fleetcast_simulator::Cluster;
-use fleetcast_tests::harness::{corpus, eventually, held};
+use fleetcast_tests::harness::{corpus, eventually, held, keys};
 use kube::Client;
 use kube::api::ListParams;
 use serde_json::{Value, json};
@@ -122,7 +122,7 @@ async fn kubefeds_samples_on_a_hub_land_as_kubefed_places_them() {
     serve_kubefed(&hub).await;
     for member in &members {
         let cluster = json!({"apiVersion": "core.kubefed.io/v1beta1", "kind": "KubeFedCluster",
-            "metadata": {"name": member.name(), "namespace": "kube-federation-system"},
+            "metadata": {"name": member.name(), "namespace": "kube-federation-system", "annotations": {"fleetcast.dev/sealing-key": keys(member.name()).newest()}},
             "spec": {"apiEndpoint": "https://member"}, "status": {"conditions": [{"type": "Ready", "status": "False"}]}});
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-federation-system"}});
         apply(&hub, &namespace).await;

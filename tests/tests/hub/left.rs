@@ -1,5 +1,6 @@
 //! Fleets as KubeFed and Karmada leave them: objects on a hub, and copies on members, written as those controllers write them.
 
+use fleetcast_tests::harness::keys;
 use kube::Client;
 use kube::api::{DynamicObject, PostParams};
 use serde_json::{Value, json};
@@ -127,6 +128,11 @@ fn object(api_version: &str, kind: &str, name: &str, mut body: Value) -> Value {
     body
 }
 
+/// What tells a cluster's sealing key.
+fn sealed(member: &str) -> Value {
+    json!({"fleetcast.dev/sealing-key": keys(member).newest()})
+}
+
 /// A fleet of KubeFed's: federated objects in all members, the second with another image, and a FederatedTypeConfig for each kind.
 pub(super) async fn kubefed(hub: Client, members: Vec<Member>) -> Fleet {
     serve_kubefed(&hub).await;
@@ -137,7 +143,7 @@ pub(super) async fn kubefed(hub: Client, members: Vec<Member>) -> Fleet {
         declared.push(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": format!("{}-token", member.name), "namespace": system},
             "data": {"token": base64(&member.token)}}));
         declared.push(json!({"apiVersion": "core.kubefed.io/v1beta1", "kind": "KubeFedCluster",
-            "metadata": {"name": member.name, "namespace": system, "labels": {"tier": "prod"}},
+            "metadata": {"name": member.name, "namespace": system, "labels": {"tier": "prod"}, "annotations": sealed(&member.name)},
             "spec": {"apiEndpoint": member.server, "caBundle": ca, "secretRef": {"name": format!("{}-token", member.name)}}}));
     }
     let all = json!({"clusterSelector": {"matchLabels": {"tier": "prod"}}});
@@ -209,7 +215,7 @@ pub(super) async fn karmada(hub: Client, members: Vec<Member>) -> Fleet {
         }
         declared.push(secret);
         declared.push(json!({"apiVersion": "cluster.karmada.io/v1alpha1", "kind": "Cluster",
-            "metadata": {"name": member.name, "finalizers": ["karmada.io/cluster-controller"]},
+            "metadata": {"name": member.name, "finalizers": ["karmada.io/cluster-controller"], "annotations": sealed(&member.name)},
             "spec": {"apiEndpoint": member.server, "syncMode": "Push", "secretRef": {"namespace": "karmada-cluster", "name": member.name}}}));
     }
     let weights: Vec<Value> = members

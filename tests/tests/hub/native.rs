@@ -4,7 +4,7 @@ use fleetcast_core::hub::sighting::{FINALIZER, LET_GO};
 use fleetcast_core::hub::{Difference, Standing};
 use fleetcast_hub::{Api, survey};
 use fleetcast_simulator::Cluster;
-use fleetcast_tests::harness::{eventually, held};
+use fleetcast_tests::harness::{eventually, held, sealing};
 use serde_json::{Value, json};
 
 use super::scene::{
@@ -30,7 +30,7 @@ async fn is_everywhere(scene: &Scene, name: &str, text: Option<&str>) {
 }
 
 async fn differences(scene: &Scene) -> Vec<Difference> {
-    let survey = survey::survey(&scene.bus, Api::new(scene.hub.clone())).await;
+    let survey = survey::survey(&scene.bus, Api::new(scene.hub.clone()), Some(sealing())).await;
     survey.expect("the hub and the log answer").differences
 }
 
@@ -319,10 +319,12 @@ async fn what_somebody_else_changed_stays_and_is_shown_and_a_hub_that_went_back_
     is_everywhere(&scene, "b", Some("1")).await;
 
     is_everywhere(&scene, "a", Some("rolled back")).await;
-    let survey = survey::survey(&scene.bus, Api::new(scene.hub.clone())).await;
+    let survey = survey::survey(&scene.bus, Api::new(scene.hub.clone()), Some(sealing())).await;
     let survey = survey.expect("answered");
     let taken = survey
-        .take(&scene.bus, &survey.differences[0].place, "once")
+        .take(&scene.bus, &survey.differences[0].place, "once", |_, _| {
+            Ok(())
+        })
         .await;
     taken.expect("answered").expect("it is there");
     is_everywhere(&scene, "a", Some("1")).await;

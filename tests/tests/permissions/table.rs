@@ -91,6 +91,7 @@ fn publishes() -> Vec<String> {
         subject::EPOCH,
         subject::BASE_PART,
         subject::BASE_HEAD,
+        subject::IN_SEALING,
         "_INBOX.x",
         "_INBOX.eu.x",
         "_INBOX.probe.x",

@@ -8,18 +8,29 @@ use std::collections::BTreeSet;
 use super::tree::Tree;
 
 /// Each crate of ours with the crates of ours that it may use.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("core", &[]),
     ("schemas", &["core"]),
     ("bus", &["core", "schemas"]),
     ("auth", &["core", "schemas", "bus"]),
     ("endpoint", &["core", "schemas"]),
-    ("ingest", &["core", "schemas", "bus", "auth", "endpoint"]),
+    ("sealing", &["core"]),
+    (
+        "ingest",
+        &["core", "schemas", "bus", "auth", "endpoint", "sealing"],
+    ),
     (
         "agent",
-        &["core", "schemas", "bus", "endpoint", "kubernetes"],
+        &[
+            "core",
+            "schemas",
+            "bus",
+            "endpoint",
+            "kubernetes",
+            "sealing",
+        ],
     ),
-    ("hub", &["core", "schemas", "bus", "kubernetes"]),
+    ("hub", &["core", "schemas", "bus", "kubernetes", "sealing"]),
     ("kubernetes", &[]),
     ("aggregator", &["core", "schemas", "bus", "endpoint"]),
     ("simulator", &[]),
@@ -36,6 +47,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
             "hub",
             "kubernetes",
             "aggregator",
+            "sealing",
             "simulator",
         ],
     ),
@@ -52,6 +64,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
             "hub",
             "kubernetes",
             "aggregator",
+            "sealing",
             "simulator",
             "cli",
         ],

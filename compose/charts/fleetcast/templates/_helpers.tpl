@@ -138,6 +138,9 @@ spec:
         - name: FLEETCAST_IDENTITY
           valueFrom: {fieldRef: {fieldPath: metadata.name}}
         {{- end }}
+        {{- with $values.sealingKeys }}
+        - {name: FLEETCAST_SEALING_KEYS, value: /etc/fleetcast/sealing/sealing.keys}
+        {{- end }}
         {{- with $values.extraEnv }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -171,6 +174,9 @@ spec:
         {{- if $root.Values.hub.kubeconfigSecret }}
         - {name: hub, mountPath: /etc/fleetcast/hub, readOnly: true}
         {{- end }}
+        {{- if $values.sealingKeys }}
+        - {name: sealing, mountPath: /etc/fleetcast/sealing, readOnly: true}
+        {{- end }}
       volumes:
       {{- if not $values.persistence.enabled }}
       - name: state
@@ -194,6 +200,10 @@ spec:
       {{- if $root.Values.hub.kubeconfigSecret }}
       - name: hub
         secret: {secretName: {{ $root.Values.hub.kubeconfigSecret }}, defaultMode: 0440}
+      {{- end }}
+      {{- with $values.sealingKeys }}
+      - name: sealing
+        secret: {secretName: {{ . }}, defaultMode: 0440}
       {{- end }}
   {{- if $values.persistence.enabled }}
   # Goes with the pod's set: what is in it can be made again.

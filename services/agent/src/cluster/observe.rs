@@ -8,10 +8,12 @@ use fleetcast_core::model::federated::Reported;
 use fleetcast_core::reconcile::{Copied, Sight};
 use fleetcast_core::work::{Body, Work};
 use fleetcast_kubernetes::version;
+use fleetcast_sealing::Keys;
 use serde_json::Value;
 
 use super::MANAGER;
 use super::manifest::{self, Manifest};
+use super::unseal;
 
 /// What travels back about copies.
 #[derive(Debug, Clone)]
@@ -32,13 +34,14 @@ impl Default for Reporting {
 }
 
 /// What is seen of `live`, a copy of ours, by `work`; drift is looked for only where it says what the work brought.
-pub(super) fn copy(work: &Work, live: &Value, reporting: &Reporting) -> Sight {
+pub(super) fn copy(work: &Work, live: &Value, reporting: &Reporting, keys: &Keys) -> Sight {
     let digest = live["metadata"]["annotations"][manifest::DIGEST].as_str();
     let drift = match &work.body {
         Body::Apply {
             manifest, policy, ..
-        } if digest == work.digest.as_deref() => Manifest::parse(&work.object, manifest)
+        } if digest == work.digest.as_deref() => unseal::open(keys, work, manifest)
             .ok()
+            .and_then(|manifest| Manifest::parse(&work.object, &manifest).ok())
             .and_then(|manifest| {
                 let fields = drift::find(&manifest.value, live, &policy.ignore, MANAGER);
                 Drift::of(fields)

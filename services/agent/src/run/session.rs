@@ -24,7 +24,7 @@ use tracing::{Instrument, Span};
 use super::told::Told;
 use crate::cluster::lease::Lease;
 use crate::cluster::memory::{Kept, Store};
-use crate::cluster::{self, Cluster, Report, Reporting, Task};
+use crate::cluster::{self, Cluster, Report, Task};
 use crate::keys::Keys;
 use crate::local::{self, Copy};
 use crate::measure::{self, Measured};
@@ -129,9 +129,9 @@ impl Session {
     pub(super) fn new(
         place: &Place<'_>,
         client: &kube::Client,
+        cluster: Cluster,
         store: &Store,
         kept: Kept,
-        reporting: Reporting,
         state: Option<&Path>,
     ) -> Result<Self, local::Error> {
         let Place {
@@ -164,7 +164,7 @@ impl Session {
             client: client.clone(),
             keys: keys.clone(),
             asked_at: None,
-            cluster: Arc::new(Cluster::new(client.clone(), reporting)),
+            cluster: Arc::new(cluster),
             asker: Arc::new(Asker::new(bus.clone(), lane.clone(), keys.clone())),
             store: store.clone(),
             copy,

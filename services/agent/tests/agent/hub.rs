@@ -290,6 +290,7 @@ impl Setting {
             reporting: Reporting::default(),
             state,
             measure_every: None,
+            sealing_keys: Default::default(),
             identity: "test".to_owned(),
             health: fleetcast_endpoint::Health::default(),
         };

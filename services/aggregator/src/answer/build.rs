@@ -250,6 +250,7 @@ fn empty_summary(name: &ClusterName, known: &fold::ClusterView) -> ClusterSummar
         apis,
         pods,
         declared_on: _,
+        sealing_key,
     } = registered
         .clone()
         .unwrap_or_else(|| Cluster::named(name.clone()));
@@ -266,6 +267,7 @@ fn empty_summary(name: &ClusterName, known: &fold::ClusterView) -> ClusterSummar
         apis,
         pods,
         capacity: None,
+        sealing_key,
         registered: registered.is_some(),
         online: *online,
         readiness: known.readiness(),

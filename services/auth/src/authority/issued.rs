@@ -39,6 +39,9 @@ pub struct Issued {
     /// The namespaces that it is limited to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub namespaces: Vec<String>,
+    /// The public half of an agent's sealing key: its cluster is to be registered with it. The private half is in the credentials, and nowhere else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealing_key: Option<String>,
 }
 
 /// Whether a credential counts.

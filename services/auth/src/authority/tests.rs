@@ -28,7 +28,7 @@ fn keys_are_the_owners_alone_and_refused_where_they_are_not() {
         assert_eq!(mode(&file.expect("a file").path()), 0o600);
         keys += 1;
     }
-    assert_eq!(keys, 3 + GRANTS.len() + 1);
+    assert_eq!(keys, 3 + GRANTS.len() + 2);
     assert_eq!(mode(&path.join("system.creds")), 0o600);
     let again = Authority::init(&path, "fleet", 2, NOW);
     assert!(again.is_err_and(|why| why.to_string().contains("there is an operator")));
@@ -60,11 +60,12 @@ fn each_role_gets_the_keys_that_it_needs_and_no_other() {
             credentials.work_keys.len(),
             credentials.master_keys.len(),
             credentials.signing_key.is_some(),
+            credentials.sealing_keys.len(),
         );
         let expected = match grant.role {
-            Role::Agent => (1, 0, false),
-            Role::Ingest => (0, 1, true),
-            _ => (0, 0, false),
+            Role::Agent => (1, 0, false, 1),
+            Role::Ingest => (0, 1, true, 1),
+            _ => (0, 0, false, 0),
         };
         assert_eq!(held, expected, "{}", grant.word);
         let claims = claims::read_user(&credentials.jwt).expect("a JWT");
@@ -83,6 +84,20 @@ fn each_role_gets_the_keys_that_it_needs_and_no_other() {
         "ingest knows the key by its id"
     );
     assert_eq!(authority.issued().len(), GRANTS.len() + 2);
+    let another = authority
+        .issue(&issue(Role::Ingest, "b"), NOW)
+        .expect("issued");
+    assert_eq!(
+        another.sealing_keys, ingest.sealing_keys,
+        "all of them open what one sealed"
+    );
+    let again = authority
+        .issue(&issue(Role::Agent, "us"), NOW)
+        .expect("issued");
+    assert_ne!(again.sealing_keys, agent.sealing_keys, "each has its own");
+    let public = XKey::from_seed(&again.sealing_keys[0]).expect("an xkey");
+    let issued = authority.issued().last().expect("it is listed");
+    assert_eq!(issued.sealing_key, Some(public.public_key()));
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 
+use super::OutgoingArgs;
+
 /// Where the bus is.
 #[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct BusArgs {
@@ -30,4 +32,7 @@ pub(crate) struct BusArgs {
     /// Speak to NATS servers beyond this machine in plain text, where their URL is nats:// and not tls://
     #[arg(long, global = true, env = "FLEETCAST_ALLOW_PLAIN_TEXT")]
     pub(crate) allow_plain_text: bool,
+
+    #[command(flatten)]
+    pub(crate) outgoing: OutgoingArgs,
 }

@@ -36,6 +36,17 @@ pub(crate) struct HubDiffArgs {
     /// Take what the hub says about every object that differs: after a hub was restored
     #[arg(long, conflicts_with = "take")]
     pub(crate) take_all: bool,
+    /// The keys of the hub, to compare values of Secrets with those in the log [default: none, and they are not compared]
+    #[arg(long, env = "FLEETCAST_SEALING_KEYS", value_name = "FILE")]
+    pub(crate) sealing_keys: Option<PathBuf>,
+    /// A field of another kind whose values are sealed, as ingest was told
+    #[arg(
+        long = "sealed-field",
+        env = "FLEETCAST_SEALED_FIELDS",
+        value_delimiter = ',',
+        value_name = "KIND[.GROUP]:/POINTER"
+    )]
+    pub(crate) sealed_fields: Vec<fleetcast_sealing::Rule>,
     /// How it is printed
     #[arg(short, long, default_value = "table")]
     pub(crate) output: Lines,

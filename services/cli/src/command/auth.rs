@@ -112,7 +112,7 @@ fn issue(args: &AuthIssueArgs) -> Result<(), Failure> {
         "{} {name}: {} (ends {ends}{renewed})\nnext: {}\n",
         role.word(),
         path.display(),
-        next(*role, name, &path),
+        next(*role, name, &path, authority.issued().last()),
     ))
 }
 
@@ -125,10 +125,16 @@ fn ttl_s(role: Role, ttl: Option<Ttl>) -> Option<u64> {
     }
 }
 
-fn next(role: Role, name: &str, path: &Path) -> String {
+fn next(role: Role, name: &str, path: &Path, issued: Option<&Issued>) -> String {
     let path = path.display();
     match role {
-        Role::Agent => format!("fleetcast agent --cluster {name} --creds {path}"),
+        Role::Agent => {
+            let key = issued.and_then(|issued| issued.sealing_key.as_deref());
+            format!(
+                "fleetcast cluster register {name} --sealing-key {}\n      fleetcast agent --cluster {name} --creds {path}",
+                key.unwrap_or_default()
+            )
+        }
         Role::Ingest => format!("fleetcast ingest --creds {path}"),
         Role::Aggregator => format!("fleetcast aggregator --creds {path}"),
         Role::Publisher => format!("fleetcast apply -f FILE --creds {path}"),

@@ -8,10 +8,11 @@ use fleetcast_core::model::{Cluster, ClusterName, ObjectKey};
 use fleetcast_core::readiness::Readiness;
 use fleetcast_schemas::request::Answer;
 
-use crate::args::{BusArgs, ClusterCommand, Format};
+use crate::args::{BusArgs, ClusterCommand, ClusterSealingArgs, Format};
 use crate::command::service;
 use crate::failure::Failure;
 use crate::output::{self, Paint, Table, age};
+use crate::sealing;
 use crate::submit;
 
 pub(crate) async fn run(bus: &BusArgs, command: &ClusterCommand) -> Result<(), Failure> {
@@ -24,13 +25,22 @@ pub(crate) async fn run(bus: &BusArgs, command: &ClusterCommand) -> Result<(), F
             region,
             zone,
             provider,
+            sealing: ClusterSealingArgs { sealing_key },
         } => {
-            let cluster = Cluster {
+            let described = Cluster {
                 labels: labels.iter().cloned().collect(),
                 region: region.clone(),
                 zone: zone.clone(),
                 provider: provider.clone(),
                 ..Cluster::named(name.clone())
+            };
+            let says_nothing_else = described == Cluster::named(name.clone());
+            let cluster = match sealing_key {
+                Some(key) if says_nothing_else => sealing::keyed(&bus, name, key).await?,
+                key => Cluster {
+                    sealing_key: key.clone(),
+                    ..described
+                },
             };
             register(&bus, &cluster, "registered").await?;
             output::print(&format!(

@@ -1,19 +1,25 @@
 //! `fleetcast hub diff`: a Kubernetes hub held against the log, and what they do not agree about settled.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use fleetcast_bus::Bus;
 use fleetcast_core::hub::{Difference, Standing};
 use fleetcast_core::model::ObjectKey;
 use fleetcast_core::model::object::ObjectQuery;
+use fleetcast_hub::Api;
 use fleetcast_hub::survey::{self, Survey};
-use fleetcast_hub::{Address, Api};
 use fleetcast_schemas::request::Answer;
+use fleetcast_sealing::{Sealer, Sealing};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::args::{BusArgs, HubCommand, HubDiffArgs, Lines};
 use crate::command::service;
 use crate::failure::Failure;
+use crate::outgoing;
 use crate::output::{self, Paint, Table};
+use crate::sealing;
 use crate::submit;
 
 pub(crate) async fn run(bus: &BusArgs, command: &HubCommand) -> Result<(), Failure> {
@@ -35,13 +41,22 @@ impl From<survey::Error> for Failure {
     }
 }
 
-async fn survey_of(bus: &Bus, hub: &Address) -> Result<Survey, Failure> {
-    let client = hub.client().await.map_err(anyhow::Error::from)?;
-    Ok(survey::survey(bus, Api::new(client)).await?)
+async fn survey_of(bus: &Bus, args: &HubDiffArgs) -> Result<Survey, Failure> {
+    let client = args.hub.client().await.map_err(anyhow::Error::from)?;
+    let keys = args
+        .sealing_keys
+        .as_deref()
+        .map(sealing::read)
+        .transpose()?;
+    let sealing = keys.map(|keys| {
+        let rules = args.sealed_fields.clone();
+        Sealing::With(Arc::new(Sealer::new(keys, rules)))
+    });
+    Ok(survey::survey(bus, Api::new(client), sealing).await?)
 }
 
 async fn diff(bus: &Bus, args: &HubDiffArgs) -> Result<(), Failure> {
-    let mut survey = survey_of(bus, &args.hub).await?;
+    let mut survey = survey_of(bus, args).await?;
     let to_withdraw = chosen(&survey.differences, &args.withdraw)?;
     let to_take = match args.take_all {
         true => {
@@ -73,7 +88,9 @@ async fn diff(bus: &Bus, args: &HubDiffArgs) -> Result<(), Failure> {
                 word(&one.standing).1
             )));
         }
-        match survey.take(bus, &one.place, &once).await? {
+        let door = outgoing::door(bus).await?;
+        let seal = |document: &mut Value, target: &ObjectKey| door.seal(target, document);
+        match survey.take(bus, &one.place, &once, seal).await? {
             Some(answer) => said(&one.place, "taken from the hub", answer)?,
             None => {
                 return Err(Failure::Refused(format!(
@@ -84,7 +101,7 @@ async fn diff(bus: &Bus, args: &HubDiffArgs) -> Result<(), Failure> {
         }
     }
     if settles {
-        survey = survey_of(bus, &args.hub).await?;
+        survey = survey_of(bus, args).await?;
     }
     match args.output {
         Lines::Json => output::print_json(&document(&survey))?,
@@ -150,6 +167,20 @@ fn said(place: &ObjectKey, what: &str, answer: Answer) -> Result<(), Failure> {
     }
 }
 
+/// The first of some objects.
+fn names(objects: &BTreeSet<ObjectKey>) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<String> = objects
+        .iter()
+        .take(SHOWN)
+        .map(ObjectKey::for_people)
+        .collect();
+    match objects.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 /// One word for programs, and what it means.
 fn word(standing: &Standing) -> (&'static str, String) {
     match standing {
@@ -196,15 +227,25 @@ fn document(survey: &Survey) -> Value {
         })
     };
     let rows: Vec<Value> = survey.differences.iter().map(row).collect();
-    json!({"same": survey.same, "differences": rows})
+    let mut document = json!({"same": survey.same, "differences": rows});
+    if !survey.uncompared.is_empty() {
+        document["uncompared"] = json!(survey.uncompared);
+    }
+    document
 }
 
 fn table(survey: &Survey) -> String {
     let paint = Paint::stdout();
-    let same = format!(
+    let mut same = format!(
         "{} objects of the hub are as the log has them\n",
         survey.same
     );
+    if !survey.uncompared.is_empty() {
+        same += &format!(
+            "the values of {} were not compared: that needs the hub's keys (--sealing-keys)\n",
+            names(&survey.uncompared)
+        );
+    }
     if survey.differences.is_empty() {
         return same;
     }

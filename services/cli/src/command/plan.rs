@@ -2,6 +2,7 @@
 
 pub(super) mod compare;
 pub(super) mod fields;
+mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -23,6 +24,7 @@ use crate::submit;
 
 use compare::{Live, Totals};
 use fields::Held;
+use values::Uncompared;
 
 /// Where documents come from that no file holds.
 const THE_LOG: &str = "the log";
@@ -43,6 +45,7 @@ pub(crate) async fn run(bus: &BusArgs, args: &PlanArgs) -> Result<(), Failure> {
         Some(path) => read_observed(path)?,
         None => Vec::new(),
     };
+    let mut uncompared = Uncompared::default();
     let (fleet, live, refused) = if args.fleet.is_empty() {
         let bus = service::bus(bus).await?;
         let live = Live::read(&bus).await?;
@@ -55,6 +58,8 @@ pub(crate) async fn run(bus: &BusArgs, args: &PlanArgs) -> Result<(), Failure> {
             .collect();
         let objects = keys.iter().filter(|key| live.holds(key)).cloned().collect();
         let held = Held::read(&bus, objects).await?;
+        let keys_of_hub = args.sealing_keys.as_deref();
+        uncompared = values::seal(&mut documents, &bus, keys_of_hub, &held).await?;
         let policies = held.policies(|key| keys.contains(key)).cloned();
         documents.extend(policies.enumerate().map(|(index, policy)| Document {
             file: THE_LOG.to_owned(),
@@ -68,7 +73,7 @@ pub(crate) async fn run(bus: &BusArgs, args: &PlanArgs) -> Result<(), Failure> {
     };
     let policies = karmada::Set::with_yaml(documents::yaml_in_text);
     let planning = Planning::new(&documents, fleet, &observed, policies);
-    print(&planning, refused, live.as_ref(), args.output)
+    print(&planning, refused, live.as_ref(), &uncompared, args.output)
 }
 
 fn read_fleet(paths: &[std::path::PathBuf]) -> Result<(Fleet, Vec<RefusedDocument>), Failure> {
@@ -107,6 +112,7 @@ fn print(
     planning: &Planning<'_>,
     mut refused: Vec<RefusedDocument>,
     live: Option<&(Live, Held)>,
+    uncompared: &Uncompared,
     format: Format,
 ) -> Result<(), Failure> {
     // A policy in the log that has nothing to do here is none of the files' faults.
@@ -124,7 +130,8 @@ fn print(
             for (index, row) in planning.rows().enumerate() {
                 note(&row);
                 out.write_all(if index == 0 { b"\n" } else { b",\n" })?;
-                serde_json::to_writer(&mut out, &row).map_err(std::io::Error::from)?;
+                let row = serde_json::to_string(&row).map_err(std::io::Error::from)?;
+                out.write_all(uncompared.shown(&row).as_bytes())?;
             }
             out.write_all(b"\n], \"refusals\": ")?;
             serde_json::to_writer(&mut out, &refused).map_err(std::io::Error::from)?;
@@ -138,7 +145,9 @@ fn print(
             };
             // By way of a value: the manifests' own order of keys is that of the document.
             let value: Value = serde_json::to_value(&report).map_err(anyhow::Error::from)?;
-            output::print_yaml(&value)?;
+            let shown = serde_json::from_str(&uncompared.shown(&value.to_string()));
+            let shown: Value = shown.map_err(anyhow::Error::from)?;
+            output::print_yaml(&shown)?;
         }
         Format::Table => {
             let mut totals = Totals::default();
@@ -149,6 +158,9 @@ fn print(
             output::print(&describe_refused(&refused))?;
             output::print(&totals.text(live.is_some(), refused.len()))?;
         }
+    }
+    if let Some(told) = uncompared.told() {
+        eprint!("{told}");
     }
     if any_refused {
         Err(Failure::Said)

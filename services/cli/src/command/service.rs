@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::args::{AgentArgs, AggregatorArgs, BusArgs, HealthArgs, HttpArgs, IngestArgs};
 use crate::connection;
 use crate::failure::Failure;
+use crate::sealing;
 use crate::statuses::write_statuses;
 
 pub(crate) async fn ingest(bus: &BusArgs, args: IngestArgs) -> Result<(), Failure> {
@@ -32,6 +33,7 @@ pub(crate) async fn ingest(bus: &BusArgs, args: IngestArgs) -> Result<(), Failur
         },
         offline_after: Duration::from_secs(args.offline_after),
         bulk_removals: args.bulk_removals,
+        sealing: sealing::of_ingest(&args.sealing, bus)?,
         http,
         health: health.clone(),
     };
@@ -45,6 +47,7 @@ pub(crate) async fn ingest(bus: &BusArgs, args: IngestArgs) -> Result<(), Failur
         client,
         directory: options.directory.clone(),
         identity: options.identity.clone(),
+        sealing: options.sealing.clone(),
     };
     tokio::try_join!(
         fleetcast_ingest::run(options, stop.clone()),
@@ -78,6 +81,7 @@ pub(crate) async fn agent(bus: &BusArgs, args: AgentArgs) -> Result<(), Failure>
         reporting,
         state: args.state,
         measure_every: (args.measure_every > 0).then(|| Duration::from_secs(args.measure_every)),
+        sealing_keys: Arc::new(sealing::of_agent(args.sealing.sealing_key.as_deref(), bus)?),
         identity: args.identity.unwrap_or_else(host_name),
         health: health.clone(),
     };

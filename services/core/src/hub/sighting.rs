@@ -44,6 +44,19 @@ pub struct Sighting {
     pub what: What,
 }
 
+/// Seals the values of a document about an object in place, and answers how it was sealed under each key before the newest.
+///
+/// Its errors say why that cannot be done: the object is refused then.
+pub type Seal<'a> = &'a dyn Fn(&mut Value, &ObjectKey) -> Result<Vec<Value>, Refusal>;
+
+/// Leaves a document as it is.
+///
+/// # Errors
+/// None.
+pub fn unsealed(_: &mut Value, _: &ObjectKey) -> Result<Vec<Value>, Refusal> {
+    Ok(Vec::new())
+}
+
 /// What an object of a hub declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
@@ -55,6 +68,8 @@ pub enum What {
         document: Document,
         /// Of the document.
         digest: String,
+        /// Digests of the document as keys before the newest would have sealed it: where the log has one of these, nothing changed.
+        before: Vec<String>,
         /// Whether the members' copies go with it.
         waits: bool,
     },
@@ -96,7 +111,7 @@ impl Sighting {
     /// Reads a live object, and where it stands on the hub; none where it is no object at all.
     pub fn read(live: &Value) -> Option<(ObjectKey, Self)> {
         let (place, mut sighting) = Self::read_metadata(live)?;
-        sighting.what = What::of(live);
+        sighting.what = What::of(live, &unsealed);
         Some((place, sighting))
     }
 
@@ -139,34 +154,61 @@ impl Sighting {
 }
 
 impl What {
-    /// What a live object declares.
-    pub(super) fn of(live: &Value) -> Self {
-        read(live)
+    /// What a live object declares, sealed.
+    pub(super) fn of(live: &Value, seal: Seal<'_>) -> Self {
+        read(live, seal).unwrap_or_else(Self::Refused)
     }
 }
 
-fn read(live: &Value) -> What {
-    let (document, registered) = (document(live), &live["metadata"]["annotations"][REGISTERED]);
-    let bytes = Document::from_value(&document);
-    let digest = digest::of_bytes(bytes.as_bytes());
-    match Submitted::read(&document) {
-        Err(refusal) => What::Refused(refusal),
-        Ok(Submitted::Cluster(cluster)) => What::Cluster {
-            target: ObjectKey::of_cluster(&cluster.name),
-            document: bytes,
-            digest,
-            registered: registered.as_str().map(str::to_owned),
+fn read(live: &Value, seal: Seal<'_>) -> Result<What, Refusal> {
+    let (mut document, registered) = (document(live), &live["metadata"]["annotations"][REGISTERED]);
+    let taken = |document: &Value| {
+        let bytes = Document::from_value(document);
+        let digest = digest::of_bytes(bytes.as_bytes());
+        (bytes, digest)
+    };
+    let submitted = match Submitted::read(&document) {
+        Ok(Submitted::Cluster(cluster)) => {
+            let (document, digest) = taken(&document);
+            return Ok(What::Cluster {
+                target: ObjectKey::of_cluster(&cluster.name),
+                document,
+                digest,
+                registered: registered.as_str().map(str::to_owned),
+            });
+        }
+        Ok(submitted) => submitted,
+        Err(refusal) => return Err(unquoted(document, refusal, seal)),
+    };
+    let target = submitted.key();
+    let before = seal(&mut document, &target)?;
+    let (document, digest) = taken(&document);
+    Ok(What::Change {
+        target,
+        document,
+        digest,
+        before: before.iter().map(|before| taken(before).1).collect(),
+        waits: match submitted {
+            Submitted::Object(object) => object.apply.on_delete == OnDelete::Delete,
+            Submitted::Plain(_) => true,
+            Submitted::Policy(..) | Submitted::Cluster(_) => false,
         },
-        Ok(submitted) => What::Change {
-            target: submitted.key(),
-            document: bytes,
-            digest,
-            waits: match submitted {
-                Submitted::Object(object) => object.apply.on_delete == OnDelete::Delete,
-                Submitted::Plain(_) => true,
-                Submitted::Policy(..) | Submitted::Cluster(_) => false,
-            },
-        },
+    })
+}
+
+/// A refusal of `document` that quotes no value which is to be sealed.
+fn unquoted(mut document: Value, refusal: Refusal, seal: Seal<'_>) -> Refusal {
+    let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str);
+    let group = dialect::group_of(text("/apiVersion").unwrap_or_default());
+    let namespace = text("/metadata/namespace");
+    let name = text("/metadata/name").unwrap_or_default();
+    let place = ObjectKey::new(text("/kind").unwrap_or_default(), group, namespace, name);
+    let Ok(place) = place else {
+        return refusal;
+    };
+    match seal(&mut document, &place) {
+        Ok(_) => Submitted::read(&document).err().unwrap_or(refusal),
+        Err(unsealed) => unsealed,
     }
 }
 

@@ -75,6 +75,8 @@ impl Standing {
             }
             What::Change { target, digest, .. } => (target, digest),
         };
+        let is_seen =
+            |known: Option<&String>| known.is_some_and(|known| seen.what.is_known_as(known));
         if let Some((answered, Some(refusal))) = &row.answered
             && answered == digest
         {
@@ -96,8 +98,11 @@ impl Standing {
         let newest = logged.get(target);
         let by_hub = newest.and_then(|newest| newest.by_hub(hub));
         match (newest, by_hub) {
-            (Some(newest), Some(by_hub)) if by_hub.digest.as_ref() == Some(digest) => {
-                standing_of_same(newest, digest)
+            (Some(newest), Some(by_hub)) if is_seen(by_hub.digest.as_ref()) => {
+                match is_seen(newest.digest.as_ref()) {
+                    true => Self::Taken,
+                    false => Self::Elsewhere(newest.source.clone()),
+                }
             }
             _ if row
                 .answered
@@ -135,10 +140,15 @@ impl Standing {
     }
 }
 
-fn standing_of_same(newest: &Newest, digest: &str) -> Standing {
-    match newest.digest.as_deref() == Some(digest) {
-        true => Standing::Taken,
-        false => Standing::Elsewhere(newest.source.clone()),
+impl What {
+    /// Whether a digest in the log is that of the document, sealed with whichever key.
+    fn is_known_as(&self, known: &str) -> bool {
+        match self {
+            Self::Change { digest, before, .. } => {
+                digest == known || before.iter().any(|before| before == known)
+            }
+            Self::Cluster { .. } | Self::Metadata | Self::Refused(_) => false,
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use serde_json::Value;
 use super::name::ClusterName;
 use crate::Refusal;
 use crate::field::Field;
+use crate::sealed;
 
 pub(crate) use foreign::{KARMADA, KUBEFED};
 
@@ -57,6 +58,9 @@ pub struct Cluster {
     /// How many pods it has room for in all: no object gets more replicas there; none where that is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<i64>,
+    /// The public key (xkey) of its agent, to which values of Secrets are sealed; none where it has none, and then it gets no Secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealing_key: Option<String>,
     /// The object of a hub that registered it so; none where nobody's did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub declared_on: Option<OnHub>,
@@ -135,6 +139,7 @@ impl Cluster {
             ready: true,
             apis: None,
             pods: None,
+            sealing_key: None,
             declared_on: None,
         }
     }
@@ -188,7 +193,16 @@ impl Cluster {
         let name =
             ClusterName::parse(name.string()?).map_err(|refusal| name.refuse(refusal.message))?;
         let spec = root.get("spec");
-        spec.only(&["region", "zone", "zones", "provider", "taints", "cordoned"])?;
+        spec.only(&[
+            "region",
+            "zone",
+            "zones",
+            "provider",
+            "taints",
+            "cordoned",
+            "sealingKey",
+        ])?;
+        let sealing_key = spec.get("sealingKey");
         let taints = spec.get("taints");
         for taint in taints.list()? {
             taint.only(&["key", "value", "effect"])?;
@@ -215,6 +229,7 @@ impl Cluster {
                 "kinds",
             )?,
             pods: pods.optional_integer()?,
+            sealing_key: read_key(&sealing_key)?,
             declared_on: None,
         })
     }
@@ -233,11 +248,17 @@ impl Cluster {
             ready,
             apis,
             pods,
+            sealing_key,
             // No document says so: it is found out anew from who hands one in.
             declared_on: _,
         } = self;
         let mut spec = serde_json::json!({"taints": taints, "cordoned": cordoned});
-        for (key, value) in [("region", region), ("zone", zone), ("provider", provider)] {
+        for (key, value) in [
+            ("region", region),
+            ("zone", zone),
+            ("provider", provider),
+            ("sealingKey", sealing_key),
+        ] {
             if let Some(value) = value {
                 spec[key] = Value::from(value.as_str());
             }
@@ -282,6 +303,17 @@ fn read_taints(taints: &Field<'_>) -> Result<Vec<Taint>, Refusal> {
         })
     };
     taints.list()?.iter().map(read).collect()
+}
+
+/// Reads a public xkey.
+fn read_key(field: &Field<'_>) -> Result<Option<String>, Refusal> {
+    match field.optional_string()? {
+        None => Ok(None),
+        Some(key) if sealed::is_key(key) => Ok(Some(key.to_owned())),
+        Some(_) => Err(field.refuse(
+            "is no public xkey: X and 55 letters and digits, as `fleetcast sealing list FILE` prints it",
+        )),
+    }
 }
 
 fn texts(field: &Field<'_>) -> Result<Vec<String>, Refusal> {
@@ -331,7 +363,7 @@ mod tests {
         let document = json!({
             "apiVersion": "fleetcast.dev/v1alpha1", "kind": "MemberCluster",
             "metadata": {"name": "eu-1", "labels": {"tier": "prod"}},
-            "spec": {"region": "eu", "zones": ["a", "b"], "cordoned": true, "taints": [{"key": "gpu", "effect": "NoSchedule"}]},
+            "spec": {"region": "eu", "zones": ["a", "b"], "cordoned": true, "sealingKey": "XBUJMZHVOPQ2SK5VD3TY4VNBPVU2YFGRLK6EFPEPSMVDUYEBSROWZCEA", "taints": [{"key": "gpu", "effect": "NoSchedule"}]},
             "status": {
                 "conditions": [{"type": "Ready", "status": "Unknown"}], "capacity": {"pods": 110},
                 "apis": [{"apiVersion": "v1", "kinds": ["Secret"]}, {"apiVersion": "apps/v1", "kinds": ["Deployment"]}],
@@ -359,6 +391,10 @@ mod tests {
             (
                 json!({"metadata": {"name": "eu"}, "spec": {"cordoned": "yes"}}),
                 "spec.cordoned",
+            ),
+            (
+                json!({"metadata": {"name": "eu"}, "spec": {"sealingKey": "SXAKIYZX"}}),
+                "spec.sealingKey",
             ),
             (
                 json!({"metadata": {"name": "eu"}, "spec": {"zones": "a"}}),

@@ -6,6 +6,7 @@ use super::Op;
 use super::container::POD_SPECS;
 use crate::Refusal;
 use crate::field::Field;
+use crate::sealed;
 
 /// A part of an image reference `registry/repository:tag@digest`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +114,7 @@ pub(super) fn apply(
                         Op::Replace => value.clone_into(part),
                         Op::Remove => part.clear(),
                     }
-                    *image = Value::from(parsed.text());
+                    *image = sealed::unlike(parsed.text())?;
                     found = true;
                 }
             }

@@ -17,6 +17,7 @@ use crate::placement::{Exclusion, Holding};
 use crate::plan::{self, Plan, Rendered, Verdict};
 use crate::planning::preferences;
 use crate::report::ObjectPlan;
+use crate::sealed;
 
 /// What a decision says.
 pub(super) struct Considered {
@@ -216,13 +217,22 @@ impl Placer {
                     Arc::new(Rendered {
                         digest: digest::of_value(&planned.manifest),
                         replicas: planned.replicas,
+                        sealed: sealed::is_in(&planned.manifest),
                         manifest: planned.manifest.clone(),
                     })
                 });
-            let verdict = Verdict::Assigned {
-                rendered: rendered.clone(),
-                replicas: planned.replicas,
-                reasons: planned.reasons.into(),
+            let registered = self.clusters.get(&planned.cluster);
+            let has_key = registered.is_some_and(|cluster| cluster.sealing_key.is_some());
+            let verdict = match rendered.sealed && !has_key {
+                true => Verdict::Excluded {
+                    reason: Exclusion::Refused,
+                    refusal: plan::without_a_key(&planned.cluster),
+                },
+                false => Verdict::Assigned {
+                    rendered: rendered.clone(),
+                    replicas: planned.replicas,
+                    reasons: planned.reasons.into(),
+                },
             };
             verdicts.insert(planned.cluster, verdict);
         }

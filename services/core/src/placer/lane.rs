@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::digest;
 use crate::epoch::Epoch;
 use crate::model::ClusterName;
 
@@ -44,6 +45,21 @@ pub struct Found {
     pub decision: u64,
     /// Its sequence.
     pub sequence: u64,
+    /// FNV-1a-64 of the key to which its values are sealed; 0 where none are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub key: u64,
+}
+
+// By reference, as serde calls it.
+fn is_zero(key: &u64) -> bool {
+    *key == 0
+}
+
+impl Found {
+    /// What stands for the key that values are sealed to.
+    pub fn key_of(key: Option<&str>) -> u64 {
+        key.map_or(0, |key| digest::fnv1a64(key.as_bytes()))
+    }
 }
 
 impl Lane {

@@ -1,7 +1,7 @@
 //! What the placer knows of the work streams: what stands there, what may be gone, what is to be written anew.
 
 use super::{Found, Lane, Object, Placer};
-use crate::model::{ClusterName, ObjectKey};
+use crate::model::{Cluster, ClusterName, ObjectKey};
 
 impl Placer {
     /// Starts leading `partition` in `term`: `lane` is its stream as found, right behind the fence.
@@ -51,10 +51,20 @@ impl Placer {
             .or_insert_with(|| Object::new(""));
         known.written.insert(cluster.clone(), found);
         let key = (object.clone(), cluster.clone());
-        if known.is_unwritten(cluster) {
+        if known.is_unwritten(cluster) || is_sealed_to_another(found, self.clusters.get(cluster)) {
             self.unwritten.insert(key);
         } else {
             self.unwritten.remove(&key);
+        }
+    }
+
+    /// Work of `cluster` that is sealed to another key than it has now is written again.
+    pub(super) fn seal_anew(&mut self, cluster: &ClusterName) {
+        for (key, object) in &self.objects {
+            let found = object.written.get(cluster);
+            if found.is_some_and(|found| is_sealed_to_another(*found, self.clusters.get(cluster))) {
+                self.unwritten.insert((key.clone(), cluster.clone()));
+            }
         }
     }
 
@@ -111,4 +121,10 @@ impl Placer {
             lane.rebuilding = true;
         }
     }
+}
+
+/// Whether values in an item of work are sealed to another key than its cluster has.
+fn is_sealed_to_another(found: Found, cluster: Option<&Cluster>) -> bool {
+    let key = cluster.and_then(|cluster| cluster.sealing_key.as_deref());
+    found.key != 0 && key.is_some() && Found::key_of(key) != found.key
 }

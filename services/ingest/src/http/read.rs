@@ -8,6 +8,7 @@ use fleetcast_endpoint::axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use fleetcast_endpoint::axum::http::{HeaderMap, StatusCode};
 use fleetcast_schemas::envelope::{DATACONTENTTYPE, Headers, ID, SOURCE, SPECVERSION};
 use fleetcast_schemas::{Message, codec, subject};
+use fleetcast_sealing::Sealing;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::Value;
@@ -37,6 +38,7 @@ pub(super) fn document(
     bytes: Vec<u8>,
     placing: &Placing,
     caller: &Caller,
+    sealing: &Sealing,
 ) -> Result<(ObjectKey, Message), (StatusCode, Refusal)> {
     let bad = |refusal| (StatusCode::BAD_REQUEST, refusal);
     let wrong = |refusal| (StatusCode::UNPROCESSABLE_ENTITY, refusal);
@@ -76,8 +78,13 @@ pub(super) fn document(
         }
         Err(document) => document,
     };
-    let value = place(value, placing).map_err(wrong)?;
-    let target = Submitted::read(&value).map_err(wrong)?.key();
+    let mut value = place(value, placing).map_err(wrong)?;
+    let submitted = Submitted::read(&value).map_err(wrong)?;
+    let target = submitted.key();
+    if !matches!(submitted, Submitted::Cluster(_)) {
+        // Before it travels: whoever reads along on the bus reads no value.
+        sealing.seal(&mut value, &target).map_err(wrong)?;
+    }
     attributes.set(DATACONTENTTYPE, codec::JSON);
     let payload = serde_json::to_vec(&value);
     let payload = payload.expect("a JSON value has only string keys, so it always serializes");
@@ -193,7 +200,8 @@ mod tests {
         let placing = Placing {
             clusters: clusters.map(str::to_owned),
         };
-        document(&headers(pairs), body.as_bytes().to_vec(), &placing, &caller)
+        let (headers, body) = (headers(pairs), body.as_bytes().to_vec());
+        document(&headers, body, &placing, &caller, &Sealing::Plain)
     }
 
     const SECRET: &str = r#"{"apiVersion": "fleetcast.dev/v1alpha1", "kind": "FederatedObject", "metadata": {"name": "db", "namespace": "shop"},

@@ -2,8 +2,12 @@
 
 use fleetcast_bus::append::Expected;
 use fleetcast_bus::{Bus, Error, streams};
+use fleetcast_core::document::Document;
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::placer::{Effect, Fence};
+use fleetcast_core::sealed;
+use fleetcast_core::work::{self, Work};
+use fleetcast_schemas::envelope::KEY;
 use fleetcast_schemas::{Message, event, subject};
 
 use super::outbox::Letter;
@@ -56,8 +60,9 @@ impl Ingest {
                     partition,
                     expected,
                 } => {
-                    let mut message = event::work(&work, partition);
-                    self.keys.sign(&work.cluster, &mut message);
+                    let of = work.cluster.clone();
+                    let mut message = self.sealed_to_its_cluster(*work, partition);
+                    self.keys.sign(&of, &mut message);
                     self.write(message, partition, Written::Work(expected));
                 }
                 Effect::Complete {
@@ -87,6 +92,36 @@ impl Ingest {
                 }
             }
         }
+    }
+
+    /// An item of work as a message, its values opened and sealed to the key of its cluster's agent. Where that cannot be done they stay as they are, and the agent
+    /// says that it cannot open them: nothing goes out in plain text.
+    fn sealed_to_its_cluster(&self, mut work: Work, partition: u16) -> Message {
+        let registered = self.state.placer.clusters().get(&work.cluster);
+        let recipient = registered.and_then(|cluster| cluster.sealing_key.as_deref());
+        let mut header = None;
+        if let work::Body::Apply { manifest, .. } = &mut work.body
+            && sealed::may_be_in(manifest)
+            && let (Some(keys), Some(recipient)) = (self.sealing.keys(), recipient)
+            && let Ok(mut value) = manifest.value()
+            && sealed::is_in(&value)
+        {
+            match keys.forward(&mut value, &work.object, recipient) {
+                Ok(()) => {
+                    *manifest = Document::from_value(&value);
+                    let key = keys.newest().unwrap_or_default();
+                    header = Some(format!("{key} {recipient}"));
+                }
+                Err(error) => {
+                    tracing::error!(object = %work.object, cluster = %work.cluster, %error, "its values cannot be sealed to its cluster")
+                }
+            }
+        }
+        let mut message = event::work(&work, partition);
+        if let Some(header) = header {
+            message.headers.set(KEY, header);
+        }
+        message
     }
 
     /// Takes a message of a work stream to be stored behind those that wait.

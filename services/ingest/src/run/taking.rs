@@ -5,12 +5,16 @@ use std::time::Duration;
 use fleetcast_bus::read::Stored;
 use fleetcast_bus::{Delivery, Error, streams};
 use fleetcast_core::Refusal;
+use fleetcast_core::change::{Change, Content};
 use fleetcast_core::intake::{Receipt, Verdict};
 use fleetcast_core::log::ClusterNews;
 use fleetcast_core::model::{ClusterName, ObjectKey};
-use fleetcast_schemas::envelope::{DATACONTENTTYPE, Headers};
-use fleetcast_schemas::request::Answer;
+use fleetcast_core::sealed;
+use fleetcast_schemas::envelope::{DATACONTENTTYPE, Headers, KEY};
+use fleetcast_schemas::request::{Answer, SealingAnswer};
 use fleetcast_schemas::{Message, codec, event, subject};
+use fleetcast_sealing::{Keys, Sealing};
+use serde::Serialize;
 
 use super::outbox::Letter;
 use super::{ATTEMPTS, Handed, Ingest, Logged, Outcome, RETRY};
@@ -25,6 +29,9 @@ impl Ingest {
         let Delivery { message, reply } = delivery;
         let reply =
             reply.filter(|reply| subject::is_client_inbox(reply) || reply.starts_with("_IN."));
+        if message.subject == subject::IN_SEALING {
+            return self.tell_sealing(reply);
+        }
         let whole = match self.assembler.take(message) {
             Ok(Some(whole)) => whole,
             Ok(None) => return,
@@ -33,7 +40,7 @@ impl Ingest {
                 return self.answer(reply, Answer::refused(Refusal::new("", error.to_string())));
             }
         };
-        match door::read(&whole) {
+        match door::read(&whole, &self.sealing) {
             Err(refusal) => {
                 self.metrics.submissions.count("refused");
                 tracing::info!(subject = whole.subject, %refusal, "refused");
@@ -53,13 +60,36 @@ impl Ingest {
         }
     }
 
+    /// Tells whoever hands in what to seal, and to whom.
+    fn tell_sealing(&mut self, reply: Option<String>) {
+        let (key, fields) = match &self.sealing {
+            Sealing::With(sealer) => {
+                let rules = sealer.rules().iter().map(ToString::to_string);
+                (sealer.keys().newest().map(str::to_owned), rules.collect())
+            }
+            Sealing::Refused | Sealing::Plain => (None, Vec::new()),
+        };
+        let answer = SealingAnswer {
+            key,
+            fields,
+            plain: matches!(self.sealing, Sealing::Plain),
+        };
+        self.answer(reply, answer);
+    }
+
     pub(super) fn take_cluster(
         &mut self,
         cluster: ClusterName,
-        news: ClusterNews,
+        mut news: ClusterNews,
         reply: Option<String>,
     ) {
         let registered = self.state.placer.clusters().get(&cluster);
+        if let ClusterNews::Registered(new) = &mut news
+            && new.sealing_key.is_none()
+        {
+            // Who describes a cluster anew need not know the key of its agent: it goes with the cluster.
+            new.sealing_key = registered.and_then(|known| known.sealing_key.clone());
+        }
         let nothing_new = match &news {
             ClusterNews::Registered(new) => registered == Some(new),
             ClusterNews::Removed {} if registered.is_none() => {
@@ -118,7 +148,7 @@ impl Ingest {
             Verdict::Append { change, expected } => {
                 self.busy.entry(object).or_default();
                 self.log.push(Letter {
-                    message: event::change(&change),
+                    message: self.marked(event::change(&change), &change),
                     alone: false,
                     then: (
                         self.expected(expected),
@@ -127,6 +157,17 @@ impl Ingest {
                 });
             }
         }
+    }
+
+    /// With the header that says what values in it are sealed to.
+    fn marked(&self, mut message: Message, change: &Change) -> Message {
+        if let Content::Declared { document, .. } = &change.content
+            && sealed::may_be_in(document)
+            && let Some(key) = self.sealing.keys().and_then(Keys::newest)
+        {
+            message.headers.set(KEY, format!("{key} {key}"));
+        }
+        message
     }
 
     /// The submission about `object` that was under way is done: the next one may go.
@@ -139,16 +180,17 @@ impl Ingest {
         }
     }
 
-    pub(super) fn answer(&mut self, reply: Option<String>, answer: Answer) {
+    pub(super) fn answer(&mut self, reply: Option<String>, answer: impl Serialize) {
         let Some(reply) = reply else {
             return;
         };
         let bus = self.bus.clone();
+        let payload = serde_json::to_vec(&answer).expect("answers have only string keys");
         self.pending.push(Box::pin(async move {
             let message = Message {
                 subject: reply.clone(),
                 headers: Headers::default().with(DATACONTENTTYPE, codec::JSON),
-                payload: serde_json::to_vec(&answer).expect("answers have only string keys"),
+                payload,
             };
             Outcome::Aside("an answer", bus.answer(&reply, message).await)
         }));

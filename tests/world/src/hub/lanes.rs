@@ -159,6 +159,7 @@ fn catch_up(stream: &WorkStream, placer: &mut Placer, partition: u16, last: u64)
             let found = Found {
                 decision: work.decision,
                 sequence,
+                key: 0,
             };
             placer.found(&work.object, &work.cluster, found, work.stamp.n);
         }

@@ -1,6 +1,7 @@
 //! The simulated members of a run: one process with a cluster in memory and an agent for each.
 
 use std::io::BufRead;
+use std::sync::Arc;
 
 use fleetcast_bus::Connect;
 use fleetcast_core::model::ClusterName;
@@ -44,6 +45,7 @@ pub(crate) async fn run(args: MembersArgs) -> Result<(), Failure> {
             reporting: fleetcast_agent::cluster::Reporting::default(),
             state: None,
             measure_every: Some(fleetcast_agent::measure::EVERY),
+            sealing_keys: Arc::default(),
             identity: "bench".to_owned(),
             health: fleetcast_endpoint::Health::default(),
         };

@@ -13,7 +13,7 @@ use fleetcast_core::fold::{ChangeView, View};
 use fleetcast_core::log::Event;
 use fleetcast_core::model::{Cluster, ClusterName, ObjectKey};
 use fleetcast_core::report::ObjectPlan;
-use fleetcast_core::{digest, plan};
+use fleetcast_core::{digest, history, plan};
 use fleetcast_ingest::documents;
 use fleetcast_schemas::{event, subject};
 use futures::StreamExt;
@@ -68,6 +68,11 @@ impl Held {
         })
     }
 
+    /// The newest document of an object or a policy that was read.
+    pub(super) fn document(&self, key: &ObjectKey) -> Option<&Value> {
+        self.documents.get(key).or_else(|| self.policies.get(key))
+    }
+
     /// The policies in the log, but for those that `replaced` says are handed in anew.
     pub(in crate::command) fn policies(
         &self,
@@ -90,7 +95,8 @@ impl Held {
             };
             match self.manifest(&key, cluster, held, replicas, live) {
                 Some(manifest) => {
-                    let fields = diff::fields(&manifest, &planned.manifest);
+                    let mut fields = diff::fields(&manifest, &planned.manifest);
+                    history::hide_secrets(&key, &mut fields);
                     let lines = fields.iter().map(|one| line(one, paint)).collect();
                     groups.entry(lines).or_default().push(&planned.cluster);
                 }

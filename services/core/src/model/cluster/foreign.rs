@@ -2,12 +2,14 @@
 
 use serde_json::Value;
 
-use super::{Cluster, ClusterName, read_apis, read_taints, ready_condition, texts};
+use super::{Cluster, ClusterName, read_apis, read_key, read_taints, ready_condition, texts};
 use crate::Refusal;
 use crate::field::Field;
 
 pub(crate) const KUBEFED: &str = "core.kubefed.io/v1beta1";
 pub(crate) const KARMADA: &str = "cluster.karmada.io/v1alpha1";
+/// The annotation with the public key of the cluster's agent.
+const SEALING_KEY: &str = "fleetcast.dev/sealing-key";
 
 impl Cluster {
     /// Reads a `KubeFedCluster`: labels, and region and zones from its status. It is ready without a status, else where its condition
@@ -23,6 +25,7 @@ impl Cluster {
             region: status.get("region").optional_string()?.map(str::to_owned),
             zones: texts(&status.get("zones"))?,
             ready: is_ready(&status)?,
+            sealing_key: sealing_key(&root)?,
             ..Self::named(name(&root)?)
         })
     }
@@ -49,9 +52,16 @@ impl Cluster {
                 |resource| resource.get("kind"),
                 "resources",
             )?,
+            sealing_key: sealing_key(&root)?,
             ..Self::named(name(&root)?)
         })
     }
+}
+
+/// Their documents have no field for it.
+fn sealing_key(root: &Field<'_>) -> Result<Option<String>, Refusal> {
+    let annotations = root.get("metadata").get("annotations");
+    read_key(&annotations.get(SEALING_KEY))
 }
 
 fn name(root: &Field<'_>) -> Result<ClusterName, Refusal> {

@@ -298,6 +298,7 @@ fn who_only_followed_does_not_repeat_what_was_answered_or_met_before_the_log() {
             let found = Found {
                 decision: work.decision,
                 sequence,
+                key: 0,
             };
             other.found(&work.object, &work.cluster, found, work.stamp.n);
         }

@@ -87,6 +87,7 @@ impl Scene {
                 let found = Found {
                     decision: work.decision,
                     sequence: u64::try_from(at).expect("small") + 1,
+                    key: 0,
                 };
                 self.placer
                     .found(&work.object, &work.cluster, found, work.stamp.n);

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::Refusal;
 use crate::dialect::karmada::policy::word;
 use crate::field::Field;
+use crate::sealed;
 
 use super::Operator;
 use super::simple::containers_of;
@@ -97,7 +98,7 @@ impl ImageOverrider {
             (Component::Tag, Operator::Replace) => parsed.set_version(value),
             (Component::Tag, Operator::Remove) => parsed.version = Version::None,
         }
-        *image = Value::from(parsed.text());
+        *image = sealed::unlike(parsed.text())?;
         Ok(())
     }
 }

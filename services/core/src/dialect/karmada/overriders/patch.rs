@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::Refusal;
 use crate::field::Field;
+use crate::sealed;
 
 use super::tree::Tree;
 use super::{Operator, ReadYaml, yaml};
@@ -223,7 +224,7 @@ impl InText {
                 .map_err(|error| at_path(format!("cannot be written: {error}")))?,
             Language::Yaml => yaml::write(&tree.into()),
         };
-        *field = Value::from(new);
+        *field = sealed::unlike(new).map_err(at_path)?;
         Ok(())
     }
 }

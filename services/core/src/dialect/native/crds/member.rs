@@ -39,6 +39,10 @@ pub(super) fn spec() -> Value {
                 "cordoned",
                 flag("Whether it takes nothing new; what is there stays."),
             ),
+            (
+                "sealingKey",
+                text("The public key (xkey) of its agent, to which values of Secrets are sealed."),
+            ),
         ],
     )
 }

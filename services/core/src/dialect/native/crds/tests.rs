@@ -16,7 +16,7 @@ fn complete(kind: &str) -> Value {
         return json!({
             "apiVersion": "fleetcast.dev/v1alpha1", "kind": kind, "metadata": {"name": "eu-1"},
             "spec": {
-                "region": "eu", "zone": "a", "zones": ["a"], "provider": "p", "cordoned": true,
+                "region": "eu", "zone": "a", "zones": ["a"], "provider": "p", "cordoned": true, "sealingKey": "XBUJMZHVOPQ2SK5VD3TY4VNBPVU2YFGRLK6EFPEPSMVDUYEBSROWZCEA",
                 "taints": [{"key": "k", "value": "v", "effect": "NoSchedule"}],
             },
             "status": {},
