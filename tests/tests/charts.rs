@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use fleetcast_tests::harness::{control_plane, namespace, skip};
+use fleetcast_tests::harness::{Binary, control_plane, namespace, nats_server, skip};
 use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -303,7 +303,8 @@ fn rights_are_those_of_the_manifests_that_the_other_tests_apply() {
     let Some(helm) = helm("charts: rights") else {
         return;
     };
-    let agent = helm.rendered("fleetcast-agent", "fleetcast-system", AGENT);
+    let values = [AGENT, &["nats.credentials=fleetcast-agent"]].concat();
+    let agent = helm.rendered("fleetcast-agent", "fleetcast-system", &values);
     let by_hand = in_compose("agent-rbac.yaml");
     for kind in ["Role", "ClusterRole"] {
         assert_eq!(
@@ -318,6 +319,58 @@ fn rights_are_those_of_the_manifests_that_the_other_tests_apply() {
     for kind in ["Role", "ClusterRole"] {
         assert_eq!(rules(&hub, kind), rules(&by_hand, kind), "the hub's {kind}");
     }
+}
+
+#[test]
+fn the_chart_and_the_manifest_of_cluster_join_run_the_same_agent() {
+    let test = "charts: the manifest of cluster join";
+    let (Some(helm), Some(server)) = (helm(test), nats_server(test)) else {
+        return;
+    };
+    let values = [
+        "cluster=eu-1",
+        "nats.url=tls://nats.example:4222",
+        "nats.tls.secret=fleetcast-agent-tls",
+        "nats.credentials=fleetcast-agent",
+    ];
+    let chart = helm.rendered("fleetcast-agent", "fleetcast-system", &values);
+    std::fs::write(helm.home.path().join("ca.crt"), "PEM").expect("written");
+    let fleetcast = Binary::new(helm.home.path(), server);
+    fleetcast.done(&["auth", "init"]);
+    let join = ["cluster", "join", "eu-1", "--dry-run", "-o", "json"];
+    let at = ["--nats", "tls://nats.example:4222", "--tls-ca", "ca.crt"];
+    let joined = fleetcast.done(&[&join[..], &at].concat()).json();
+    let joined = joined["items"].as_array().expect("a list");
+    for kind in ["Role", "ClusterRole"] {
+        assert_eq!(rules(&chart, kind), rules(joined, kind), "{kind}");
+    }
+    assert_eq!(running(&chart), running(joined));
+}
+
+/// What an agent's Deployment runs, without the labels by which its pods are found.
+fn running(documents: &[Value]) -> Value {
+    let is_deployment = |document: &&Value| document["kind"] == "Deployment";
+    let found = documents.iter().find(is_deployment).expect("a Deployment");
+    let mut spec = found["spec"].clone();
+    spec["selector"] = Value::Null;
+    spec["template"]["metadata"] = Value::Null;
+    let pod = &mut spec["template"]["spec"];
+    for spread in pod["topologySpreadConstraints"]
+        .as_array_mut()
+        .expect("spread")
+    {
+        spread["labelSelector"] = Value::Null;
+    }
+    for volume in pod["volumes"].as_array_mut().expect("volumes") {
+        // In YAML as Helm and Kubernetes read it 0440 is octal.
+        if volume["secret"]["defaultMode"] == json!(440.0) {
+            volume["secret"]["defaultMode"] = json!(0o440);
+        }
+    }
+    let env = pod["containers"][0]["env"].as_array_mut();
+    env.expect("variables")
+        .sort_by_key(|variable| variable["name"].to_string());
+    spec
 }
 
 #[test]

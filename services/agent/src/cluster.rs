@@ -11,7 +11,7 @@ pub mod lease;
 mod manifest;
 pub mod memory;
 mod observe;
-mod own;
+pub(crate) mod own;
 mod rehearse;
 mod subset;
 mod takeover;

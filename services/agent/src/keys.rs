@@ -1,6 +1,7 @@
 //! Who the agent is on the bus: the keys that its work is held against, and its credentials, which it renews before they end.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use fleetcast_schemas::envelope::WORK_KEY;
 use fleetcast_schemas::request::{Renewal, SyncAsk};
 use fleetcast_schemas::subject::Lane;
 use fleetcast_schemas::{Headers, Message};
+
+use crate::secret::Source;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,12 +33,16 @@ pub(crate) struct Keys(Arc<Inner>);
 
 struct Inner {
     path: Option<PathBuf>,
+    /// Where the file comes from, if not from itself.
+    source: Option<Source>,
+    /// Whether what was renewed is not there yet.
+    unsaved: AtomicBool,
     work: RwLock<Vec<WorkKey>>,
 }
 
 impl Keys {
     /// Reads them from the credentials; without a file there are none, and work is believed.
-    pub(crate) fn of(credentials: &Credentials) -> Result<Self, Error> {
+    pub(crate) fn of(credentials: &Credentials, source: Option<Source>) -> Result<Self, Error> {
         let path = match credentials {
             Credentials::File(path) => Some(path.clone()),
             Credentials::None | Credentials::Password(..) => None,
@@ -44,6 +51,8 @@ impl Keys {
         let file = file.map_err(|error| Error::Unfit(error.to_string()))?;
         Ok(Self(Arc::new(Inner {
             path,
+            source,
+            unsaved: AtomicBool::new(false),
             work: RwLock::new(file.map(|file| file.work_keys).unwrap_or_default()),
         })))
     }
@@ -89,18 +98,24 @@ impl Keys {
     /// Renews them if it is time: how long to wait then.
     async fn renew_once(&self, bus: &Bus, lane: &Lane, path: &Path) -> Result<Duration, String> {
         let said = |error: &dyn std::fmt::Display| error.to_string();
+        let unsaved = self.0.unsaved.load(Ordering::Relaxed);
+        let refreshed = self.refresh(bus, path, unsaved).await;
         let mut file = CredentialsFile::read(path).map_err(|error| said(&error))?;
         let Some(life) = file
             .claims()
             .filter(|claims| claims.ends_at > claims.issued_at)
         else {
-            return Ok(LOOK);
+            return refreshed.map(|_| LOOK);
         };
         let now = fleetcast_bus::now().0.div_euclid(1_000);
         let half = life.issued_at + (life.ends_at - life.issued_at) / 2;
         if now < half {
             let wait = u64::try_from(half - now).unwrap_or(1);
-            return Ok(Duration::from_secs(wait).min(LOOK));
+            return refreshed.map(|_| Duration::from_secs(wait).min(LOOK));
+        }
+        // Another agent of this cluster may have renewed them. While its API server is away they are renewed all the same.
+        if !unsaved && self.refresh(bus, path, true).await.unwrap_or(false) {
+            return Ok(Duration::ZERO);
         }
         let mut headers = Headers::default();
         self.tell(&mut headers);
@@ -129,9 +144,33 @@ impl Keys {
             file.work_keys.truncate(KEPT);
         }
         file.write(path).map_err(|error| said(&error))?;
-        *self.0.work.write().unwrap_or_else(PoisonError::into_inner) = file.work_keys.clone();
+        self.take_up(&file);
+        self.0.unsaved.store(true, Ordering::Relaxed);
         tracing::info!(cluster = %lane.cluster, file = %path.display(), "the credentials are renewed");
         bus.reconnect().await.map_err(|error| said(&error))?;
         Ok(RETRY)
+    }
+
+    fn take_up(&self, file: &CredentialsFile) {
+        *self.0.work.write().unwrap_or_else(PoisonError::into_inner) = file.work_keys.clone();
+    }
+
+    /// Takes up newer credentials from where they come from, and with `asking` brings ours there where those are newer: whether ours are others now.
+    async fn refresh(&self, bus: &Bus, path: &Path, asking: bool) -> Result<bool, String> {
+        let Some(source) = &self.0.source else {
+            return Ok(false);
+        };
+        let mut taken = source.take_mounted().unwrap_or(false);
+        if asking && !taken {
+            taken = source.exchange().await?;
+            self.0.unsaved.store(false, Ordering::Relaxed);
+        }
+        if taken {
+            let file = CredentialsFile::read(path).map_err(|error| error.to_string())?;
+            self.take_up(&file);
+            tracing::info!(file = %path.display(), "newer credentials are there");
+            bus.reconnect().await.map_err(|error| error.to_string())?;
+        }
+        Ok(taken)
     }
 }

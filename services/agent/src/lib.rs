@@ -9,6 +9,7 @@
 //! | what an agent keeps in its cluster | [`cluster::memory`] |
 //! | what it applied is watched | `run/session.rs`, `cluster/observe.rs` |
 //! | the keys that work is held against, credentials that renew themselves | `keys.rs` |
+//! | credentials that come from a Secret of the cluster | `secret.rs` |
 //! | what keeps the agent from its work | [`trouble`] |
 //! | how much room the cluster has | [`measure`] |
 //! | what is counted | `metrics.rs` |
@@ -23,6 +24,7 @@ mod local;
 pub mod measure;
 mod metrics;
 mod run;
+mod secret;
 mod sync;
 pub mod trouble;
 pub mod untrusted;

@@ -4,11 +4,11 @@ mod session;
 mod told;
 
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetcast_bus::{Bus, Connect};
+use fleetcast_bus::{Bus, Connect, Credentials};
 use fleetcast_core::model::ClusterName;
 use fleetcast_core::reconcile::HEARTBEAT_MS;
 use fleetcast_endpoint::{Health, Part};
@@ -22,6 +22,7 @@ use crate::cluster::{Cluster, Reporting};
 use crate::keys::Keys;
 use crate::local;
 use crate::metrics::Metrics;
+use crate::secret::Source;
 use crate::trouble::Trouble;
 use session::{End, Place, Session};
 
@@ -50,6 +51,9 @@ pub struct Options {
     pub identity: String,
     /// What it tells of itself.
     pub health: Health,
+    /// The Secret in [`NAMESPACE`](crate::cluster::NAMESPACE) that the credentials are mounted from, and that renewed ones are written into, and meanwhile into a
+    /// file in `state` or the working folder. None where their file itself is written.
+    pub creds_secret: Option<String>,
 }
 
 /// Why an agent ended without having been asked to.
@@ -81,10 +85,18 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
         sealing_keys,
         identity,
         health,
+        creds_secret,
     } = options;
     let lane = Lane::new(cluster, partitions);
     bus.inbox_prefix = Some(lane.inbox_prefix());
-    let keys = Keys::of(&bus.credentials)?;
+    let mut source = None;
+    if let (Some(name), Credentials::File(mounted)) = (&creds_secret, &bus.credentials) {
+        let folder = state.as_deref().unwrap_or(Path::new("."));
+        let found = Source::begin(client.clone(), name, mounted, folder)?;
+        bus.credentials = Credentials::File(found.file().to_owned());
+        source = Some(found);
+    }
+    let keys = Keys::of(&bus.credentials, source)?;
     let bus = Bus::connect_in_background(&bus).await?;
     health.follows(bus.connected());
     let metrics = Metrics::of(&health);

@@ -1,8 +1,10 @@
 //! What can be typed: commands, arguments, examples.
 
+mod agent;
 pub(crate) mod auth;
 pub(crate) mod bench;
 mod bus;
+mod cluster;
 pub(crate) mod http;
 mod hub;
 mod plan;
@@ -21,7 +23,9 @@ use fleetcast_core::model::object::ObjectQuery;
 use fleetcast_hub::Address;
 use fleetcast_schemas::envelope::parse_time;
 
+pub(crate) use agent::AgentArgs;
 pub(crate) use bus::BusArgs;
+pub(crate) use cluster::{ClusterCommand, JoinArgs, MemberArgs, RemoveArgs};
 pub(crate) use http::{HealthArgs, HttpArgs};
 pub(crate) use hub::{HubCommand, HubDiffArgs, ImportArgs, ImportCommand};
 pub(crate) use plan::PlanArgs;
@@ -157,7 +161,7 @@ pub(crate) enum Command {
         after_help = "Examples:\n  fleetcast events\n  fleetcast events --from 120 -o json\n  fleetcast events --from 2026-11-01T12:00:00Z --follow"
     )]
     Events(EventsArgs),
-    /// Look at clusters, register and remove them
+    /// Look at clusters, let them join and leave
     #[command(subcommand)]
     Cluster(ClusterCommand),
     /// Hold a Kubernetes hub against the log
@@ -201,6 +205,9 @@ pub(crate) struct UpArgs {
     /// Run it as a fleet is run elsewhere: a NATS operator of its own, credentials by role, TLS, signed work
     #[arg(long, env = "FLEETCAST_UP_AUTH")]
     pub(crate) auth: bool,
+    /// Bring no clusters, and need no FILE: they join (`fleetcast cluster join`)
+    #[arg(long, conflicts_with = "workspace")]
+    pub(crate) no_clusters: bool,
 }
 
 #[derive(Debug, Clone, ClapArgs)]
@@ -253,41 +260,6 @@ pub(crate) struct IngestArgs {
     pub(crate) sealing: SealingArgs,
     #[command(flatten)]
     pub(crate) http: HttpArgs,
-    #[command(flatten)]
-    pub(crate) health: HealthArgs,
-}
-
-#[derive(Debug, Clone, ClapArgs)]
-pub(crate) struct AgentArgs {
-    /// The name that the cluster is registered under
-    #[arg(long, env = "FLEETCAST_CLUSTER", value_parser = cluster_name)]
-    pub(crate) cluster: ClusterName,
-    /// The cluster's kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod's service account]
-    #[arg(long, env = "FLEETCAST_KUBECONFIG", value_name = "FILE")]
-    pub(crate) kubeconfig: Option<PathBuf>,
-    /// The context in the kubeconfig [default: its current one]
-    #[arg(long, env = "FLEETCAST_CONTEXT", requires = "kubeconfig")]
-    pub(crate) context: Option<String>,
-    /// Keep a local copy of the cluster's work here, so that it is healed also where the bus is away at the start (docs/operating.md) [default: none]
-    #[arg(long, env = "FLEETCAST_STATE", value_name = "DIR")]
-    pub(crate) state: Option<PathBuf>,
-    /// Who holds the cluster's lease [default: the host's name]
-    #[arg(long, env = "FLEETCAST_IDENTITY")]
-    pub(crate) identity: Option<String>,
-    /// Over how many partitions the bus spreads work
-    #[arg(long, env = "FLEETCAST_PARTITIONS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(crate) partitions: u16,
-    /// Health rules in CEL for kinds of yours, asked before the built-in ones (docs/operating.md)
-    #[arg(long, env = "FLEETCAST_HEALTH_RULES", value_name = "FILE")]
-    pub(crate) health_rules: Option<PathBuf>,
-    /// How much selected status travels back per object; 0 for none
-    #[arg(long, env = "FLEETCAST_STATUS_LIMIT", default_value_t = fleetcast_core::health::status::LIMIT_BYTES, value_name = "BYTES")]
-    pub(crate) status_limit: usize,
-    /// How often it is measured how much room the cluster has, seconds; 0 for never
-    #[arg(long, env = "FLEETCAST_MEASURE_EVERY", default_value_t = fleetcast_agent::measure::EVERY.as_secs(), value_name = "SECONDS")]
-    pub(crate) measure_every: u64,
-    #[command(flatten)]
-    pub(crate) sealing: AgentSealingArgs,
     #[command(flatten)]
     pub(crate) health: HealthArgs,
 }
@@ -475,57 +447,6 @@ pub(crate) struct EventsArgs {
     /// How it is printed; json is a document a line
     #[arg(short, long, default_value = "table")]
     pub(crate) output: Lines,
-}
-
-#[derive(Debug, Clone, Subcommand)]
-pub(crate) enum ClusterCommand {
-    /// List the clusters
-    List {
-        /// How it is printed
-        #[arg(short, long, default_value = "table")]
-        output: Format,
-    },
-    /// Register a cluster, or change what is registered of it
-    #[command(
-        after_help = "Example:\n  fleetcast cluster register eu-1 --labels tier=prod,team=shop --region eu"
-    )]
-    Register {
-        /// Its name
-        #[arg(value_parser = cluster_name)]
-        name: ClusterName,
-        /// Its labels
-        #[arg(long, value_delimiter = ',', value_parser = label, value_name = "KEY=VALUE,…")]
-        labels: Vec<(String, String)>,
-        /// Its region
-        #[arg(long)]
-        region: Option<String>,
-        /// Its zone
-        #[arg(long)]
-        zone: Option<String>,
-        /// Its provider
-        #[arg(long)]
-        provider: Option<String>,
-        #[command(flatten)]
-        sealing: ClusterSealingArgs,
-    },
-    /// Let nothing new onto a cluster; what is there stays
-    Cordon {
-        /// Its name
-        #[arg(value_parser = cluster_name)]
-        name: ClusterName,
-    },
-    /// Let new objects onto a cluster again
-    Uncordon {
-        /// Its name
-        #[arg(value_parser = cluster_name)]
-        name: ClusterName,
-    },
-    /// Take a cluster out of the fleet; the copies in it stay
-    Remove {
-        /// Its name
-        #[arg(value_parser = cluster_name)]
-        name: ClusterName,
-    },
 }
 
 #[derive(Debug, Clone, Subcommand)]

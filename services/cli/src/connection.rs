@@ -21,6 +21,9 @@ pub(crate) struct Running {
     /// The authority of its certificate, where it speaks TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tls_ca: Option<PathBuf>,
+    /// The folder of its operator, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) auth: Option<PathBuf>,
 }
 
 impl Running {
@@ -30,7 +33,7 @@ impl Running {
     }
 
     /// What runs in this directory or in one above.
-    fn here() -> Option<Self> {
+    pub(crate) fn here() -> Option<Self> {
         let here = std::env::current_dir().ok()?;
         let text = here
             .ancestors()

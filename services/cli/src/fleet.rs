@@ -183,10 +183,13 @@ impl Fleet {
         fleet.local = None;
         let nats = fleet.connect.url.clone();
         let tls_ca = fleet.connect.tls.ca.clone();
+        let auth = fleet.auth.as_ref().map(|folder| folder.canonicalize());
+        let auth = auth.transpose()?;
         let running = serde_json::to_vec(&Running {
             nats,
             creds,
             tls_ca,
+            auth,
         })?;
         std::fs::write(&fleet.running, running)?;
         Ok(fleet)
@@ -280,6 +283,7 @@ impl Fleet {
             sealing_keys: Arc::new(self.keys_of(&member.name)?),
             identity: IDENTITY.to_owned(),
             health: Health::default(),
+            creds_secret: None,
         };
         let stopped = stopped.clone();
         self.tasks.spawn(async move {

@@ -105,6 +105,17 @@ impl Member {
 }
 
 impl Workspace {
+    /// A fleet in this folder whose clusters join it.
+    pub(crate) fn without_clusters() -> anyhow::Result<Self> {
+        Ok(Self {
+            nats: Nats::default(),
+            ingest: Ingest::default(),
+            hub: None,
+            clusters: Vec::new(),
+            directory: std::env::current_dir()?,
+        })
+    }
+
     /// Reads the file at `path`.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)

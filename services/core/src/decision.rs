@@ -508,7 +508,10 @@ impl Standings {
                         reason: because,
                         ..
                     }) => {
-                        if outlived(*decision) && *reason != Exclusion::Unknown {
+                        // Work of a cluster that left is not written: nobody will answer that it is gone.
+                        if *reason == Exclusion::Unknown {
+                            body.exclude(cluster, *reason, refusal);
+                        } else if outlived(*decision) {
                             body.remove(cluster, *mode, because);
                         }
                     }

@@ -61,13 +61,13 @@ pub enum Effect {
         /// The expected last sequence of the stream.
         expected: u64,
     },
-    /// Take away removal work that was acknowledged, up to `sequence`.
+    /// Take away removal work that was acknowledged, or work of a cluster that left, up to `sequence`.
     Forget {
         /// The cluster.
         cluster: ClusterName,
         /// The object.
         object: ObjectKey,
-        /// The sequence of the work that was answered.
+        /// The sequence of the work.
         sequence: u64,
     },
     /// All work of a partition is written anew: say so behind it, if the stream's last message still has the sequence `expected`.
@@ -126,6 +126,9 @@ pub struct Placer {
     keys: Option<BTreeSet<String>>,
     #[serde(skip)]
     forget: Vec<(ClusterName, ObjectKey, u64)>,
+    /// Whether the work streams that it took over may hold work that nobody is owed any more.
+    #[serde(skip)]
+    looks_for_undue: bool,
     /// The term that it leads in; none while it only follows.
     #[serde(skip)]
     leading: Option<u64>,
@@ -299,10 +302,12 @@ impl Placer {
             inputs,
             assigned,
             removed,
-            excluded: _,
+            excluded,
             dropped,
             held: _,
         } = &decision.body;
+        let let_go = excluded.iter().flat_map(|group| &group.clusters);
+        let let_go: Vec<ClusterName> = let_go.chain(dropped).cloned().collect();
         let concerned = assigned
             .iter()
             .flat_map(|group| &group.clusters)
@@ -313,10 +318,10 @@ impl Placer {
                     .insert((decision.object.clone(), cluster.clone()));
             }
         }
-        for cluster in dropped {
-            self.unwritten
-                .remove(&(decision.object.clone(), cluster.clone()));
-        }
+        self.let_go(&decision.object, decision.number, &let_go);
+        let Some(object) = self.objects.get(&decision.object) else {
+            return;
+        };
         // What was decided on the newest of everything needs no second look.
         if inputs.change_sequence >= object.change_sequence
             && inputs.cluster_sequence >= self.cluster_sequence
@@ -392,6 +397,9 @@ impl Placer {
     pub fn poll(&mut self, now: Time) -> Option<Effect> {
         let term = self.leading?;
         let epoch = self.epoch()?.clone();
+        if std::mem::take(&mut self.looks_for_undue) {
+            self.withdraw_undue();
+        }
         if let Some((cluster, object, sequence)) = self.forget.pop() {
             return Some(Effect::Forget {
                 cluster,
@@ -440,8 +448,10 @@ impl Placer {
     /// What a decision about an object says, before anything of it is held, and whether its newest change was carried out before; none where its document
     /// cannot be read.
     fn draft(&mut self, key: &ObjectKey, epoch: &Epoch) -> Option<(Considered, Body, bool)> {
-        let considered = self.consider(key)?;
+        let mut considered = self.consider(key)?;
         let object = self.objects.get(key)?;
+        let leaving = self.clusters.values().filter(|one| one.is_leaving());
+        consider::take_from(leaving, &mut considered.verdicts, &object.standings);
         let registered = |cluster: &ClusterName| self.clusters.contains_key(cluster);
         let carried_out = object.decided_change_sequence == object.change_sequence;
         let change_in = (!carried_out).then_some(epoch);

@@ -313,6 +313,8 @@ struct Ingest {
     log: Outbox<(Expected, Logged)>,
     /// What waits to be stored in the work streams that it leads.
     lanes: BTreeMap<u16, Lane>,
+    /// What is to be taken away from them: cluster, object, sequence.
+    forgetting: Vec<(ClusterName, ObjectKey, u64)>,
     /// Submissions for objects that have one under way, in order.
     busy: BTreeMap<ObjectKey, VecDeque<Handed>>,
     /// Submissions that are decided about anew once the log is known up to a sequence.
@@ -367,6 +369,7 @@ impl Ingest {
             pending: FuturesUnordered::new(),
             log: Outbox::default(),
             lanes: BTreeMap::new(),
+            forgetting: Vec::new(),
             busy: BTreeMap::new(),
             until_folded: BTreeMap::new(),
             assembler: Assembler::new(DOCUMENT_LIMIT + 64 * 1024),

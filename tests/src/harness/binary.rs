@@ -107,6 +107,11 @@ impl Binary {
 
     /// Starts a command that goes on until it is asked to stop; what it prints goes to `<name>.log` in the folder.
     pub fn start(&self, name: &str, args: &[&str]) -> Up {
+        self.start_with(name, args, &[])
+    }
+
+    /// The same with more environment variables.
+    pub fn start_with(&self, name: &str, args: &[&str], env: &[(String, String)]) -> Up {
         let path = self.directory.join(format!("{name}.log"));
         let log = std::fs::OpenOptions::new()
             .append(true)
@@ -115,6 +120,7 @@ impl Binary {
             .expect("a log");
         let child = self
             .command(args)
+            .envs(env.iter().cloned())
             .stdout(log.try_clone().expect("a log"))
             .stderr(log)
             .spawn()

@@ -14,32 +14,32 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One object of the agent's own; every kind of them is served by every cluster.
 #[derive(Clone)]
-pub(super) struct Own {
+pub(crate) struct Own {
     client: Client,
     group: &'static str,
     kind: &'static str,
-    name: &'static str,
+    name: String,
 }
 
 impl Own {
     /// The object `name` of a kind in version `v1` of its group.
-    pub(super) fn new(
+    pub(crate) fn new(
         client: Client,
         group: &'static str,
         kind: &'static str,
-        name: &'static str,
+        name: impl Into<String>,
     ) -> Self {
         Self {
             client,
             group,
             kind,
-            name,
+            name: name.into(),
         }
     }
 
     /// The object; none where it is not there.
-    pub(super) async fn get(&self) -> Result<Option<Value>, Error> {
-        let request = self.requests().get(self.name, &GetParams::default());
+    pub(crate) async fn get(&self) -> Result<Option<Value>, Error> {
+        let request = self.requests().get(&self.name, &GetParams::default());
         match self.send(request).await {
             Ok(object) => Ok(Some(object)),
             Err(Error::Api(status)) if status.code == 404 => Ok(None),
@@ -48,7 +48,7 @@ impl Own {
     }
 
     /// Writes the object over the state `resource_version`, or creates it (and the namespace) where there is none; none where somebody was faster.
-    pub(super) async fn put(
+    pub(crate) async fn put(
         &self,
         resource_version: Option<&str>,
         content: &Value,
@@ -65,7 +65,7 @@ impl Own {
         let write = || match resource_version {
             Some(_) => self
                 .requests()
-                .replace(self.name, &parameters(), body.clone()),
+                .replace(&self.name, &parameters(), body.clone()),
             None => self.requests().create(&parameters(), body.clone()),
         };
         let mut outcome = self.send(write()).await;

@@ -293,6 +293,7 @@ impl Setting {
             sealing_keys: Default::default(),
             identity: "test".to_owned(),
             health: fleetcast_endpoint::Health::default(),
+            creds_secret: None,
         };
         let task = tokio::spawn(run(options, stopped));
         Running { stop, task }

@@ -99,24 +99,30 @@ fn issue(args: &AuthIssueArgs) -> Result<(), Failure> {
     }
     let credentials = authority.issue(&issue, now())?;
     credentials.write(&path).map_err(anyhow::Error::from)?;
-    let ends = issue.ttl_s.map_or_else(
-        || "never".to_owned(),
-        |ttl| format!("in {} days", ttl / DAY_S),
-    );
-    let renewed = if *role == Role::Agent {
-        ", renewed by the agent"
-    } else {
-        ""
-    };
     output::print(&format!(
-        "{} {name}: {} (ends {ends}{renewed})\nnext: {}\n",
+        "{} {name}: {} ({})\nnext: {}\n",
         role.word(),
         path.display(),
+        life(&issue),
         next(*role, name, &path, authority.issued().last()),
     ))
 }
 
-fn ttl_s(role: Role, ttl: Option<Ttl>) -> Option<u64> {
+/// When credentials end, and who renews them.
+pub(crate) fn life(issue: &Issue) -> String {
+    let ends = match issue.ttl_s {
+        None => "never".to_owned(),
+        Some(ttl) if ttl < 7_200 => format!("in {ttl} s"),
+        Some(ttl) if ttl < 2 * DAY_S => format!("in {} hours", ttl / 3_600),
+        Some(ttl) => format!("in {} days", ttl / DAY_S),
+    };
+    match issue.role {
+        Role::Agent if issue.ttl_s.is_some() => format!("end {ends}, renewed by the agent"),
+        _ => format!("end {ends}"),
+    }
+}
+
+pub(crate) fn ttl_s(role: Role, ttl: Option<Ttl>) -> Option<u64> {
     match ttl {
         Some(Ttl::For(ttl)) => Some(ttl.as_secs().max(1)),
         Some(Ttl::Never) => None,
@@ -195,11 +201,21 @@ fn table(issued: &[Issued], now: i64) -> String {
     table.text("")
 }
 
+/// Tells the servers what counts now, and says so.
+async fn push(bus: &BusArgs, dir: &Path, authority: &Authority) -> Result<(), Failure> {
+    tell_servers(bus, dir, authority).await?;
+    output::print("the NATS servers know it\n")
+}
+
 /// Tells the servers what counts now.
-pub(crate) async fn push(bus: &BusArgs, dir: &Path, authority: &Authority) -> Result<(), Failure> {
+pub(crate) async fn tell_servers(
+    bus: &BusArgs,
+    dir: &Path,
+    authority: &Authority,
+) -> Result<(), Failure> {
     let told = push_to(connection::options(bus, "auth"), authority).await;
     match told {
-        Ok(()) => output::print("the NATS servers know it\n"),
+        Ok(()) => Ok(()),
         Err(Failure::Unreachable(why)) => Err(Failure::Unreachable(format!(
             "{why}\nit is written down; next, when the servers can be reached: fleetcast auth push --dir {} --nats URL",
             dir.display()

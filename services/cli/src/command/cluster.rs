@@ -1,5 +1,11 @@
 //! `fleetcast cluster`: the members of the fleet.
 
+mod join;
+mod kinds;
+mod manifest;
+mod member;
+mod remove;
+
 use fleetcast_aggregator::answer::{ClusterSummary, Clusters, Request};
 use fleetcast_aggregator::client;
 use fleetcast_bus::Bus;
@@ -15,48 +21,35 @@ use crate::output::{self, Paint, Table, age};
 use crate::sealing;
 use crate::submit;
 
-pub(crate) async fn run(bus: &BusArgs, command: &ClusterCommand) -> Result<(), Failure> {
-    let bus = service::bus(bus).await?;
+pub(crate) async fn run(arguments: &BusArgs, command: &ClusterCommand) -> Result<(), Failure> {
+    let bus = match command {
+        // It says what it would do without a bus.
+        ClusterCommand::Join(args) => return join::run(arguments, args).await,
+        _ => service::bus(arguments).await?,
+    };
     match command {
+        ClusterCommand::Join(_) => Ok(()),
         ClusterCommand::List { output } => list(&bus, *output).await,
         ClusterCommand::Register {
             name,
-            labels,
-            region,
-            zone,
-            provider,
+            registration,
             sealing: ClusterSealingArgs { sealing_key },
         } => {
-            let described = Cluster {
-                labels: labels.iter().cloned().collect(),
-                region: region.clone(),
-                zone: zone.clone(),
-                provider: provider.clone(),
-                ..Cluster::named(name.clone())
-            };
-            let says_nothing_else = described == Cluster::named(name.clone());
             let cluster = match sealing_key {
-                Some(key) if says_nothing_else => sealing::keyed(&bus, name, key).await?,
+                Some(key) if registration.is_empty() => sealing::keyed(&bus, name, key).await?,
                 key => Cluster {
                     sealing_key: key.clone(),
-                    ..described
+                    ..registration.of(name)
                 },
             };
             register(&bus, &cluster, "registered").await?;
             output::print(&format!(
-                "next: fleetcast agent --cluster {name} --kubeconfig FILE\n"
+                "next: fleetcast cluster join {name} | kubectl apply -f -\n"
             ))
         }
         ClusterCommand::Cordon { name } => set_cordoned(&bus, name, true).await,
         ClusterCommand::Uncordon { name } => set_cordoned(&bus, name, false).await,
-        ClusterCommand::Remove { name } => {
-            match submit::delete(&bus, &ObjectKey::of_cluster(name), true).await? {
-                Answer::Accepted(_) => {
-                    output::print(&format!("{name} left the fleet; the copies in it stay\n"))
-                }
-                Answer::Refused { refusal } => Err(Failure::Refused(refusal.message)),
-            }
-        }
+        ClusterCommand::Remove(args) => remove::run(arguments, &bus, args).await,
     }
 }
 
@@ -65,9 +58,9 @@ async fn list(bus: &Bus, format: Format) -> Result<(), Failure> {
     match format {
         Format::Json => output::print_json(&answer),
         Format::Yaml => output::print_yaml(&answer),
-        Format::Table | Format::Wide if answer.clusters.is_empty() => {
-            output::print("no cluster is registered yet; next: fleetcast cluster register NAME\n")
-        }
+        Format::Table | Format::Wide if answer.clusters.is_empty() => output::print(
+            "no cluster is registered yet; next: fleetcast cluster join NAME | kubectl apply -f -\n",
+        ),
         Format::Table | Format::Wide => {
             output::print(&table(&answer.clusters, format == Format::Wide))
         }
@@ -170,17 +163,15 @@ fn room(capacity: Option<&Capacity>) -> [String; 4] {
 }
 
 async fn register(bus: &Bus, cluster: &Cluster, what: &str) -> Result<(), Failure> {
-    match submit::apply(
-        bus,
-        &ObjectKey::of_cluster(&cluster.name),
-        &cluster.document(),
-    )
-    .await?
-    {
-        Answer::Accepted(accepted) => output::print(&format!(
-            "{} {what} (log {})\n",
-            cluster.name, accepted.sequence
-        )),
+    let sequence = hand_in(bus, cluster).await?;
+    output::print(&format!("{} {what} (log {sequence})\n", cluster.name))
+}
+
+/// Registers a cluster: where that stands in the log.
+async fn hand_in(bus: &Bus, cluster: &Cluster) -> Result<u64, Failure> {
+    let key = ObjectKey::of_cluster(&cluster.name);
+    match submit::apply(bus, &key, &cluster.document()).await? {
+        Answer::Accepted(accepted) => Ok(accepted.sequence),
         Answer::Refused { refusal } => Err(Failure::Refused(format!(
             "{}: {}",
             refusal.field, refusal.message
@@ -188,13 +179,16 @@ async fn register(bus: &Bus, cluster: &Cluster, what: &str) -> Result<(), Failur
     }
 }
 
-async fn set_cordoned(bus: &Bus, name: &ClusterName, cordoned: bool) -> Result<(), Failure> {
+/// What the view says of a cluster; none where it knows of none.
+async fn summary(bus: &Bus, name: &ClusterName) -> Result<Option<ClusterSummary>, Failure> {
     let answer: Clusters = client::query(bus, "clusters", None, &Request::default()).await?;
-    let Some(summary) = answer
-        .clusters
-        .into_iter()
-        .find(|summary| summary.cluster == *name && summary.registered)
-    else {
+    let mut all = answer.clusters.into_iter();
+    Ok(all.find(|summary| summary.cluster == *name))
+}
+
+async fn set_cordoned(bus: &Bus, name: &ClusterName, cordoned: bool) -> Result<(), Failure> {
+    let summary = summary(bus, name).await?;
+    let Some(summary) = summary.filter(|summary| summary.registered) else {
         return Err(Failure::Refused(format!(
             "{name} is not registered; `fleetcast cluster list` lists what there is"
         )));

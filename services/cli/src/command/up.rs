@@ -8,7 +8,10 @@ use crate::output::{self, Paint};
 use crate::workspace::Workspace;
 
 pub(crate) async fn run(args: &UpArgs) -> Result<(), Failure> {
-    let workspace = Workspace::read(&args.workspace)?;
+    let workspace = match args.no_clusters {
+        true => Workspace::without_clusters()?,
+        false => Workspace::read(&args.workspace)?,
+    };
     let fleet = Fleet::start(&workspace, "up", args.auth).await?;
     output::print(&describe(&fleet))?;
     run_until_asked(fleet).await
@@ -47,6 +50,12 @@ pub(crate) fn describe(fleet: &Fleet) -> String {
             folder.display()
         );
     }
-    text += "next, in another terminal:\n  fleetcast apply -f examples/shop.yaml\n  fleetcast get\nCtrl-C stops it; started again it carries on where it stood\n";
+    text += match fleet.members.is_empty() {
+        true => "next, in another terminal:\n  fleetcast cluster join NAME | kubectl apply -f -\n",
+        false => {
+            "next, in another terminal:\n  fleetcast apply -f examples/shop.yaml\n  fleetcast get\n"
+        }
+    };
+    text += "Ctrl-C stops it; started again it carries on where it stood\n";
     text
 }

@@ -107,6 +107,25 @@ pub enum TaintEffect {
     NoExecute,
 }
 
+/// The key of the taint of a cluster that is to leave with its copies: nothing tolerates it (docs/decisions/0042-a-cluster-that-is-let-go-keeps-its-copies.md).
+pub const LEAVING: &str = "fleetcast.dev/leaving";
+
+impl Taint {
+    /// The taint of a cluster that is to leave with its copies.
+    pub fn leaving() -> Self {
+        Self {
+            key: LEAVING.to_owned(),
+            value: String::new(),
+            effect: TaintEffect::NoExecute,
+        }
+    }
+
+    /// Whether it says that the cluster is to leave with its copies.
+    pub fn is_leaving(&self) -> bool {
+        self.key == LEAVING && self.effect == TaintEffect::NoExecute
+    }
+}
+
 impl TaintEffect {
     /// Reads an effect.
     ///
@@ -160,6 +179,11 @@ impl Cluster {
         [foreign::KUBEFED, foreign::KARMADA]
             .iter()
             .any(|api_version| document["apiVersion"] == *api_version)
+    }
+
+    /// Whether it is to leave with its copies.
+    pub fn is_leaving(&self) -> bool {
+        self.taints.iter().any(Taint::is_leaving)
     }
 
     /// Whether it serves `kind` in `api_version`, as far as is known.

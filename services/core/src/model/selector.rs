@@ -207,9 +207,10 @@ impl Toleration {
         Ok(Self { key, value, effect })
     }
 
-    /// Whether this lets the object onto a cluster with `taint`.
+    /// Whether this lets the object onto a cluster with `taint`; nothing does onto one that is to leave.
     pub fn tolerates(&self, taint: &Taint) -> bool {
-        self.key.as_ref().is_none_or(|key| *key == taint.key)
+        !taint.is_leaving()
+            && self.key.as_ref().is_none_or(|key| *key == taint.key)
             && self
                 .value
                 .as_ref()

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{Object, Parsed, Placer};
-use crate::decision::PolicyUsed;
+use crate::Refusal;
+use crate::decision::{PolicyUsed, Standings};
 use crate::dialect::karmada::live::{self, Plain};
 use crate::dialect::kubefed;
 use crate::digest;
 use crate::document::Document;
 use crate::model::federated::OnDelete;
-use crate::model::{ApplyPolicy, ClusterName, Divide, FederatedObject, ObjectKey, Selector};
+use crate::model::{
+    ApplyPolicy, Cluster, ClusterName, Divide, FederatedObject, ObjectKey, Selector,
+};
 use crate::placement::{Exclusion, Holding};
 use crate::plan::{self, Plan, Rendered, Verdict};
 use crate::planning::preferences;
@@ -203,7 +206,7 @@ impl Placer {
                 let field = one.field.unwrap_or_default();
                 let verdict = Verdict::Excluded {
                     reason: one.reason,
-                    refusal: crate::Refusal::new(field, one.message),
+                    refusal: Refusal::new(field, one.message),
                 };
                 (one.cluster, verdict)
             })
@@ -349,6 +352,24 @@ impl Placer {
                     .or_else(again_older)?;
                 Some((manifest, live::apply_policy(&set, &known.plain())))
             }
+        }
+    }
+}
+
+/// Takes an object from clusters that are to leave with their copies, whatever it tolerates and whoever placed it.
+pub(super) fn take_from<'a>(
+    leaving: impl Iterator<Item = &'a Cluster>,
+    verdicts: &mut BTreeMap<ClusterName, Verdict>,
+    standings: &Standings,
+) {
+    for cluster in leaving {
+        let stays = matches!(verdicts.get(&cluster.name), Some(Verdict::Assigned { .. }));
+        if stays || standings.holds(&cluster.name) {
+            let verdict = Verdict::Excluded {
+                reason: Exclusion::Tainted,
+                refusal: Refusal::new("", "is to leave the fleet with its copies"),
+            };
+            verdicts.insert(cluster.name.clone(), verdict);
         }
     }
 }

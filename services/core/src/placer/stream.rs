@@ -1,6 +1,7 @@
 //! What the placer knows of the work streams: what stands there, what may be gone, what is to be written anew.
 
 use super::{Found, Lane, Object, Placer};
+use crate::decision::Standing;
 use crate::model::{Cluster, ClusterName, ObjectKey};
 
 impl Placer {
@@ -10,6 +11,7 @@ impl Placer {
     pub fn take_over(&mut self, partition: u16, term: u64, lane: Lane) {
         self.term = self.term.max(term);
         self.leading = Some(term);
+        self.looks_for_undue = true;
         let renewed = self
             .lanes
             .get(&partition)
@@ -119,6 +121,45 @@ impl Placer {
         }
         if let Some(lane) = self.lanes.get_mut(&partition) {
             lane.rebuilding = true;
+        }
+    }
+
+    /// `decision` says nothing more of `object` in `clusters`, which left: their copies stay as they are, and what was written for them is taken away, so that an
+    /// agent that comes back does not find what was decided before. What it is owed then follows from a later decision, and stands further behind.
+    pub(super) fn let_go(&mut self, key: &ObjectKey, decision: u64, clusters: &[ClusterName]) {
+        let Some(object) = self.objects.get_mut(key) else {
+            return;
+        };
+        for cluster in clusters {
+            let due = object.standings.get(cluster).and_then(Standing::due);
+            if due.is_some() {
+                continue;
+            }
+            self.unwritten.remove(&(key.clone(), cluster.clone()));
+            // Work of a later decision may be met before the log.
+            let written = object.written.get(cluster);
+            if self.leading.is_some() && written.is_some_and(|found| found.decision < decision) {
+                let found = object.written.remove(cluster);
+                let found = found.map(|found| (cluster.clone(), key.clone(), found.sequence));
+                self.forget.extend(found);
+            }
+        }
+    }
+
+    /// Takes away what nobody is owed any more: whoever led before may have ended between decision and deed.
+    pub(super) fn withdraw_undue(&mut self) {
+        for (key, object) in &mut self.objects {
+            let standings = &object.standings;
+            let newest = object.decision;
+            object.written.retain(|cluster, found| {
+                let due = standings.get(cluster).and_then(Standing::due);
+                let stays = due.is_some() || found.decision > newest;
+                if !stays {
+                    self.forget
+                        .push((cluster.clone(), key.clone(), found.sequence));
+                }
+                stays
+            });
         }
     }
 }

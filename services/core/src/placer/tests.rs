@@ -115,8 +115,13 @@ fn a_cluster_that_leaves_keeps_its_copies() {
     scene.news("us-1", ClusterNews::Removed {});
     assert_eq!(
         scene.told(),
-        ["decide 2 of 1: ! us-1 Unknown", "decide 2 of 1: drop us-1"],
-        "dropped or unknown, but never removed"
+        [
+            "decide 2 of 1: ! us-1 Unknown",
+            "forget us-1 5",
+            "decide 2 of 1: drop us-1",
+            "forget us-1 4"
+        ],
+        "dropped or unknown, but never removed; its work is taken out of the stream"
     );
     scene.register("us-1");
     let told = scene.told();

@@ -21,6 +21,7 @@ impl Ingest {
         }
         self.send_to_log();
         self.send_work();
+        self.take_away();
     }
 
     fn poll_placer(&mut self) {
@@ -86,7 +87,7 @@ impl Ingest {
                     cluster,
                     object,
                     sequence,
-                } => self.forget(&cluster, &object, sequence),
+                } => self.forgetting.push((cluster, object, sequence)),
                 Effect::Stuck { object, message } => {
                     tracing::error!(%object, message, "no work can be written")
                 }
@@ -187,14 +188,26 @@ impl Ingest {
         }
     }
 
-    fn forget(&mut self, cluster: &ClusterName, object: &ObjectKey, sequence: u64) {
-        let lane = subject::Lane::new(cluster.clone(), self.partitions);
-        let bus = self.bus.clone();
-        let (stream, subject) = (streams::work(lane.partition), lane.work(object));
-        self.pending.push(Box::pin(async move {
-            let outcome = bus.forget(&stream, &subject, sequence).await;
-            Outcome::Aside("taking answered removal work away", outcome)
-        }));
+    /// Takes work away that was answered, or is a cluster's that left, once it is known to be stored: before that there would be nothing to take away, and it would
+    /// stand there later.
+    fn take_away(&mut self) {
+        let confirmed = &self.state.confirmed;
+        let partitions = self.partitions;
+        let is_stored = |(cluster, _, sequence): &mut (ClusterName, ObjectKey, u64)| {
+            let partition = subject::Lane::new(cluster.clone(), partitions).partition;
+            confirmed
+                .get(&partition)
+                .is_some_and(|stored| stored >= sequence)
+        };
+        for (cluster, object, sequence) in self.forgetting.extract_if(.., is_stored) {
+            let lane = subject::Lane::new(cluster, partitions);
+            let bus = self.bus.clone();
+            let (stream, subject) = (streams::work(lane.partition), lane.work(&object));
+            self.pending.push(Box::pin(async move {
+                let outcome = bus.forget(&stream, &subject, sequence).await;
+                Outcome::Aside("taking work away", outcome)
+            }));
+        }
     }
 }
 

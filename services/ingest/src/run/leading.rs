@@ -113,6 +113,7 @@ impl Ingest {
     pub(super) fn stop_leading(&mut self) {
         self.lanes.clear();
         self.undecided.forget();
+        self.forgetting.clear();
         if self.term.take().is_some() {
             self.state.placer.lose();
             for partition in 0..self.partitions {

@@ -48,6 +48,7 @@ pub(crate) async fn run(args: MembersArgs) -> Result<(), Failure> {
             sealing_keys: Arc::default(),
             identity: "bench".to_owned(),
             health: fleetcast_endpoint::Health::default(),
+            creds_secret: None,
         };
         clusters.push(cluster);
         let (stop, stopped) = watch::channel(false);

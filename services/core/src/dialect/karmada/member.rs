@@ -109,7 +109,7 @@ impl Member {
             taints: cluster.taints.clone(),
             ready: cluster.ready,
             cordoned: cluster.cordoned,
-            leaving: false,
+            leaving: cluster.is_leaving(),
             apis: cluster.apis.clone(),
         }
     }

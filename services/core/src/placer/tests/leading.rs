@@ -402,7 +402,10 @@ fn a_decision_that_was_stored_without_an_answer_is_looked_at_again_on_what_came_
     assert_eq!(scene.next(), None, "all is as the log says so far");
     scene.log(Event::Decision(*decision));
     scene.poll();
-    assert_eq!(scene.told()[0], "decide 3 of 1: + us-1");
+    assert_eq!(
+        scene.told()[..2],
+        ["forget us-1 4", "decide 3 of 1: + us-1"]
+    );
 }
 
 #[test]
@@ -435,4 +438,69 @@ fn what_was_to_be_taken_away_from_a_stream_is_not_from_the_next() {
     scene.told();
     scene.lead("y", 2);
     assert_eq!(scene.told(), ["complete"], "and no forgetting");
+}
+
+#[test]
+fn work_of_a_cluster_that_left_is_withdrawn_by_whoever_leads_next_and_written_anew_when_it_is_back()
+{
+    let mut scene = Scene::with(&["eu-1", "us-1"]);
+    scene.declare(WEB, 1, everywhere());
+    scene.told();
+    // Whoever led decides, and ends before it takes the work away.
+    let before = scene.placer.clone();
+    scene.log(Event::Cluster(ClusterEvent {
+        cluster: name("us-1"),
+        time: Time(0),
+        news: ClusterNews::Removed {},
+    }));
+    let decision = scene.next().expect("it is dropped");
+    scene.carry_out(decision);
+    scene.placer = before;
+    scene.restart();
+    for entry in scene.log.clone() {
+        scene.placer.logged(&entry);
+    }
+    scene.told();
+    scene.lead_on(2);
+    assert_eq!(scene.told(), ["forget us-1 4"]);
+    scene.register("us-1");
+    let told = scene.told();
+    assert_eq!(told[0], "decide 3 of 1: + us-1");
+    assert!(told[1].starts_with("write us-1 3"), "{told:?}");
+    // It leaves and comes back before anything is decided: nothing is.
+    let news = |news| {
+        Event::Cluster(ClusterEvent {
+            cluster: name("us-1"),
+            time: Time(0),
+            news,
+        })
+    };
+    scene.log(news(ClusterNews::Removed {}));
+    scene.log(news(registered("us-1", false)));
+    scene.poll();
+    assert_eq!(scene.told(), [""; 0]);
+}
+
+#[test]
+fn a_cluster_that_is_to_leave_with_its_copies_loses_them_whatever_is_tolerated() {
+    let mut scene = Scene::with(&["eu-1", "us-1"]);
+    let mut tolerant = everywhere();
+    tolerant["placement"]["tolerations"] = serde_json::json!([{"operator": "Exists"}]);
+    scene.declare(WEB, 1, tolerant);
+    scene.told();
+    let ClusterNews::Registered(mut leaving) = registered("us-1", false) else {
+        panic!("it is registered");
+    };
+    leaving.taints.push(crate::model::cluster::Taint::leaving());
+    scene.news("us-1", ClusterNews::Registered(leaving));
+    assert_eq!(
+        scene.told(),
+        ["decide 2 of 1: - us-1 Delete", "remove us-1 2 n2"]
+    );
+    scene.news("us-1", registered("us-1", false));
+    assert_eq!(
+        scene.told()[0],
+        "decide 3 of 1: + us-1",
+        "it stays after all"
+    );
 }

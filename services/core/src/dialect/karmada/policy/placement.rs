@@ -232,9 +232,10 @@ impl Toleration {
         })
     }
 
-    /// Whether it lets an object onto a cluster with `taint`.
+    /// Whether it lets an object onto a cluster with `taint`; nothing does onto one that is to leave.
     pub(in crate::dialect::karmada) fn tolerates(&self, taint: &Taint) -> bool {
-        (self.key.is_empty() || self.key == taint.key)
+        !taint.is_leaving()
+            && (self.key.is_empty() || self.key == taint.key)
             && self.effect.is_none_or(|effect| effect == taint.effect)
             && (self.operator == "Exists" || self.value == taint.value)
     }

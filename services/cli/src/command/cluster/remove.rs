@@ -1,0 +1,122 @@
+//! `fleetcast cluster remove`: a cluster is let go.
+//!
+//! In this order, and each step may be done already: it is no longer registered (the copies stay as they are, its work is withdrawn by whoever leads), its agent's
+//! credentials are revoked, and its agent is taken out of it where its kubeconfig is at hand (docs/decisions/0042-a-cluster-that-is-let-go-keeps-its-copies.md).
+
+use fleetcast_auth::authority::Authority;
+use fleetcast_bus::Bus;
+use fleetcast_core::model::ObjectKey;
+use fleetcast_schemas::request::Answer;
+use serde_json::json;
+
+use super::join::{operator, revoke};
+use super::kinds::Kinds;
+use super::manifest::{self, Agent, NAME};
+use super::{member, summary};
+use crate::args::{BusArgs, Lines, RemoveArgs};
+use crate::command::auth;
+use crate::connection;
+use crate::failure::Failure;
+use crate::output;
+use crate::submit;
+
+pub(super) async fn run(arguments: &BusArgs, bus: &Bus, args: &RemoveArgs) -> Result<(), Failure> {
+    let name = &args.name;
+    let client = member::client(&args.member).await?;
+    let connect = connection::options(arguments, "fleetcast");
+    let folder = operator(&args.folder, arguments, &connect)?;
+    let mut authority = folder.as_deref().map(Authority::open).transpose()?;
+    let known = summary(bus, name).await?;
+    let registered = known.as_ref().is_some_and(|known| known.registered);
+    let copies = known
+        .filter(|_| registered)
+        .map_or(0, |known| known.objects);
+    if args.dry_run {
+        return match args.output {
+            Lines::Json => output::print_json_line(&json!({
+                "cluster": name, "registered": registered, "copies_that_stay": copies, "dry_run": true,
+            })),
+            Lines::Table => output::print(&preview(args, registered, copies, authority.is_some())),
+        };
+    }
+    let removed = match submit::delete(bus, &ObjectKey::of_cluster(name), true).await? {
+        Answer::Accepted(accepted) => Some(accepted.sequence),
+        // Where it left before, what is left to do is done.
+        Answer::Refused { .. } if !registered => None,
+        Answer::Refused { refusal } => return Err(Failure::Refused(refusal.message)),
+    };
+    let mut revoked = 0;
+    if let (Some(authority), Some(folder)) = (&mut authority, &folder) {
+        revoked = revoke(authority, name)?;
+        if revoked > 0 {
+            auth::tell_servers(arguments, folder, authority).await?;
+        }
+    }
+    let deleted = match &client {
+        Some(client) => Some(member::delete(client, &objects(args)?).await?),
+        None => None,
+    };
+    if removed.is_none() && revoked == 0 && deleted.as_ref().is_none_or(Vec::is_empty) {
+        return Err(Failure::Refused(format!(
+            "{name} is not registered; `fleetcast cluster list` lists what there is"
+        )));
+    }
+    if args.output == Lines::Json {
+        return output::print_json_line(&json!({
+            "cluster": name, "sequence": removed, "copies_that_stay": copies, "revoked": revoked, "deleted": deleted,
+        }));
+    }
+    if let Some(sequence) = removed {
+        output::print(&format!(
+            "{name} left the fleet (log {sequence}); the copies in it stay ({copies}), and its work is withdrawn\n"
+        ))?;
+    }
+    if revoked > 0 {
+        output::print(&format!("{revoked} of its agent's credentials revoked\n"))?;
+    }
+    for what in deleted.iter().flatten() {
+        output::print(&format!("{what} deleted\n"))?;
+    }
+    if deleted.is_none() {
+        output::print(&format!(
+            "next, in {name}, where its agent goes on healing what it was told last: kubectl -n fleetcast-system delete deployment,secret,configmap,lease {NAME}\n"
+        ))?;
+    }
+    Ok(())
+}
+
+/// What would happen.
+fn preview(args: &RemoveArgs, registered: bool, copies: u64, issues: bool) -> String {
+    let name = &args.name;
+    let mut text = match registered {
+        true => format!(
+            "{name} would leave the fleet:\n  copies that stay in it: {copies}, with Fleetcast's marks; where it joins again they are ours again\n  its work on the bus is withdrawn\n"
+        ),
+        false => format!("{name} is not registered:\n"),
+    };
+    if issues {
+        text += "  the credentials of its agent are revoked\n";
+    }
+    text += match args.member.kubeconfig {
+        Some(_) => "  its agent is taken out of it\n",
+        None => {
+            "  its agent stays where it is, and heals what it was told last, until somebody takes it out (--kubeconfig)\n"
+        }
+    };
+    text
+}
+
+/// What may be there of an agent.
+fn objects(args: &RemoveArgs) -> Result<Vec<serde_json::Value>, Failure> {
+    manifest::objects(&Agent {
+        cluster: &args.name,
+        nats: "",
+        authority: Some(""),
+        plain_text: false,
+        partitions: 1,
+        image: "",
+        replicas: 1,
+        kinds: &Kinds::Usual,
+        credentials: manifest::Credentials::Later,
+    })
+}
