@@ -301,3 +301,53 @@ async fn a_cluster_that_is_no_longer_selected_keeps_its_copies_until_that_is_con
     .await;
     assert_eq!(there(&clusters[0], 6).await, all, "and c1 has its own");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_leaves_with_its_copies_waits_for_a_confirmation_and_is_empty_then() {
+    let Some(server) = nats_server(
+        "a_cluster_that_leaves_with_its_copies_waits_for_a_confirmation_and_is_empty_then",
+    ) else {
+        return;
+    };
+    let bed = Bed::new(server.clone());
+    let clusters = [Cluster::new("c1"), Cluster::new("c2")];
+    let bus = bed.bus().await;
+    let _services = (bed.ingest_limited("a", LIMIT), bed.aggregator());
+    let _agents = clusters.each_ref().map(|cluster| bed.agent(cluster));
+    bed.register(&bus, &["c1", "c2"]).await;
+    fill(&bed, &bus, 6, &["c1", "c2"]).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let fleetcast = Binary::new(folder.path(), server);
+    let url = bed.connect.url.clone();
+    let remove = |more: &[&str]| {
+        let mut all = vec!["--nats", url.as_str(), "cluster", "remove", "c2"];
+        all.extend(more);
+        fleetcast.run(&all)
+    };
+    let all: BTreeSet<usize> = (0..6).collect();
+    let preview = remove(&["--with-copies", "--dry-run"]);
+    assert!(
+        preview.status == 0 && preview.out.contains("taken out of it first: 6"),
+        "{preview:?}"
+    );
+    // Nobody confirms in time: it stays, and so do its copies.
+    let early = remove(&["--with-copies", "--timeout", "1s"]);
+    assert!(
+        early.status == 1 && early.err.contains("stays registered"),
+        "{early:?}"
+    );
+    let id = one_waits(&bus, 6).await;
+    assert_eq!(there(&clusters[1], 6).await, all);
+    let confirmed = fleetcast.run(&["--nats", &url, "confirm", &id, "--yes", "--wait"]);
+    assert_eq!(confirmed.status, 0, "{confirmed:?}");
+    let removed = remove(&["--with-copies", "-o", "json"]);
+    assert_eq!(removed.status, 0, "{removed:?}");
+    assert_eq!(removed.json()["copies_stay"], json!(false));
+    assert_eq!(there(&clusters[1], 6).await, BTreeSet::new());
+    assert_eq!(there(&clusters[0], 6).await, all, "c1 keeps what it has");
+    let again = remove(&[]);
+    assert!(
+        again.status == 1 && again.err.contains("is not registered"),
+        "{again:?}"
+    );
+}

@@ -48,9 +48,9 @@ pub(crate) enum ClusterCommand {
         #[arg(value_parser = cluster_name)]
         name: ClusterName,
     },
-    /// Let a cluster go: its work is withdrawn, its agent's credentials are revoked, and the copies in it stay
+    /// Let a cluster go: its work is withdrawn, its agent's credentials are revoked, and the copies in it stay, unless they are to go, too
     #[command(
-        after_help = "Examples:\n  fleetcast cluster remove eu-1 --dry-run                        what would happen\n  fleetcast cluster remove eu-1 --kubeconfig eu-1.kubeconfig     and take the agent out of the cluster"
+        after_help = "Examples:\n  fleetcast cluster remove eu-1 --dry-run                        what would happen\n  fleetcast cluster remove eu-1 --kubeconfig eu-1.kubeconfig     and take the agent out of the cluster\n  fleetcast cluster remove eu-1 --with-copies                    nothing of ours stays in it"
     )]
     Remove(Box<RemoveArgs>),
 }
@@ -156,6 +156,12 @@ pub(crate) struct RemoveArgs {
     pub(crate) folder: AuthFolder,
     #[command(flatten)]
     pub(crate) member: MemberArgs,
+    /// Take the copies out of the cluster first; where these are many, that waits for `fleetcast confirm`
+    #[arg(long)]
+    pub(crate) with_copies: bool,
+    /// How long to wait until the copies are gone
+    #[arg(long, value_parser = duration, default_value = "10m", value_name = "TIME", requires = "with_copies")]
+    pub(crate) timeout: Duration,
     /// Only say what would happen
     #[arg(long)]
     pub(crate) dry_run: bool,
