@@ -257,6 +257,7 @@ fn the_fleet_holds_what_plan_says_over_the_corpus() {
                 let digest = digest::of_value(&one["manifest"]);
                 (cluster, (one["replicas"].clone(), digest))
             })
+            .map(|placed| comparable(&kind, placed))
             .collect();
         let found: BTreeMap<String, (Value, String)> = fleet
             .rows(&name)
@@ -265,11 +266,23 @@ fn the_fleet_holds_what_plan_says_over_the_corpus() {
                 let digest = row["digest"].as_str()?.to_owned();
                 Some((cluster, (row["replicas"].clone(), digest)))
             })
+            .map(|placed| comparable(&kind, placed))
             .collect();
         assert_eq!(found, expected, "{name}");
         placed += expected.len();
     }
     assert!(placed >= 20, "{placed} placements were compared");
+}
+
+/// A cluster, with the replicas and the digest of what it should hold.
+type Placed = (String, (Value, String));
+
+/// A fleet has the values of Secrets sealed, a plan without a bus has them as they are: of these only the places are compared.
+fn comparable(kind: &str, (cluster, (replicas, digest)): Placed) -> Placed {
+    match kind {
+        "Secret" => (cluster, (replicas, String::new())),
+        _ => (cluster, (replicas, digest)),
+    }
 }
 
 /// Shows that going back takes policies along: what they moved is shown before, and moves back.
