@@ -4,16 +4,6 @@ use fleetcast_core::ack::Outcome;
 use fleetcast_endpoint::Health;
 use fleetcast_endpoint::metrics::{Counter, Counters, Gauge, Hops, set};
 
-/// How attempts end.
-const OUTCOMES: [Outcome; 6] = [
-    Outcome::Applied,
-    Outcome::Removed,
-    Outcome::Orphaned,
-    Outcome::Refused,
-    Outcome::Retrying,
-    Outcome::Ahead,
-];
-
 /// What an agent counts; clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
@@ -43,7 +33,7 @@ impl Metrics {
                 "agent_attempts",
                 "Attempts at items of work by their outcome: what is retrying or refused is tried again",
                 "outcome",
-                &OUTCOMES.map(Outcome::word),
+                &Outcome::ALL.map(Outcome::word),
             ),
             syncs: health.counters(
                 "agent_syncs",

@@ -5,16 +5,6 @@ use fleetcast_core::log::{Entry, Event};
 use fleetcast_endpoint::Health;
 use fleetcast_endpoint::metrics::{Counter, Counters, Gauge, Gauges, Hop, Hops};
 
-/// The answers of clusters.
-const OUTCOMES: [Outcome; 6] = [
-    Outcome::Applied,
-    Outcome::Removed,
-    Outcome::Orphaned,
-    Outcome::Refused,
-    Outcome::Retrying,
-    Outcome::Ahead,
-];
-
 /// What an aggregator counts.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -48,7 +38,7 @@ impl Metrics {
                 "aggregator_acknowledgements",
                 "Acknowledgements that were folded, by outcome",
                 "outcome",
-                &OUTCOMES.map(Outcome::word),
+                &Outcome::ALL.map(Outcome::word),
             ),
             queries: health.counters(
                 "aggregator_queries",

@@ -237,6 +237,13 @@ impl Servers {
     }
 }
 
+/// Whether a URL of servers, separated by commas, names one on this machine: elsewhere it would lead somewhere else.
+pub fn is_local(url: &str) -> bool {
+    let servers = url.split(',').map(|server| server.trim().parse());
+    let mut servers = servers.filter_map(Result::<ServerAddr, _>::ok);
+    servers.any(|server| is_loopback(server.host()))
+}
+
 fn is_loopback(host: &str) -> bool {
     let address: Result<IpAddr, _> = host.parse();
     address.map_or_else(
@@ -528,6 +535,20 @@ mod tests {
             let refused = Servers::of(url, &none, false).expect_err(url).to_string();
             assert!(refused.contains("--allow-plain-text"), "{refused}");
             assert!(Servers::of(url, &none, true).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn this_machine_is_known() {
+        for (url, expected) in [
+            ("nats://127.0.0.1:4222", true),
+            ("nats://localhost", true),
+            ("nats://a:4222,nats://[::1]:4222", true),
+            ("nats://nats.example:4222", false),
+            ("nats://localhost.example:4222", false),
+            ("tls://me@10.0.0.1:4222", false),
+        ] {
+            assert_eq!(is_local(url), expected, "{url}");
         }
     }
 

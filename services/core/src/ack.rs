@@ -108,6 +108,16 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Applied,
+        Self::Removed,
+        Self::Orphaned,
+        Self::Refused,
+        Self::Retrying,
+        Self::Ahead,
+    ];
+
     /// Whether nothing more is to come for this decision.
     pub fn is_final(self) -> bool {
         match self {

@@ -181,7 +181,16 @@ async fn hand_in(bus: &Bus, cluster: &Cluster) -> Result<u64, Failure> {
 
 /// What the view says of a cluster; none where it knows of none.
 async fn summary(bus: &Bus, name: &ClusterName) -> Result<Option<ClusterSummary>, Failure> {
-    let answer: Clusters = client::query(bus, "clusters", None, &Request::default()).await?;
+    summary_with(bus, name, &Request::default()).await
+}
+
+/// The same, of a view as `request` wants it.
+async fn summary_with(
+    bus: &Bus,
+    name: &ClusterName,
+    request: &Request,
+) -> Result<Option<ClusterSummary>, Failure> {
+    let answer: Clusters = client::query(bus, "clusters", None, request).await?;
     let mut all = answer.clusters.into_iter();
     Ok(all.find(|summary| summary.cluster == *name))
 }

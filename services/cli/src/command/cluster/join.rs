@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fleetcast_auth::authority::{Authority, Issue, Standing};
-use fleetcast_bus::{Bus, Connect, Credentials};
+use fleetcast_bus::{Bus, Connect, Credentials, tls};
 use fleetcast_core::model::{Cluster, ClusterName};
 use fleetcast_core::readiness::Readiness;
 use fleetcast_schemas::role::Role;
@@ -88,7 +88,7 @@ pub(super) async fn run(arguments: &BusArgs, args: &JoinArgs) -> Result<(), Fail
             .map_or(manifest::Credentials::None, manifest::Credentials::Issued),
         ..agent
     })?;
-    if is_loopback(nats) {
+    if tls::is_local(nats) {
         eprintln!(
             "its agent is told to find the bus at {nats}, which is this machine only; elsewhere: --agent-nats URL"
         );
@@ -249,34 +249,5 @@ async fn until_heard(bus: &Bus, name: &ClusterName, timeout: Duration) -> Result
             )));
         }
         tokio::time::sleep(LOOK).await;
-    }
-}
-
-/// Whether an agent elsewhere would look for the bus on its own machine.
-fn is_loopback(url: &str) -> bool {
-    url.split(',').any(|server| {
-        let host = server.rsplit('@').next().unwrap_or(server);
-        let host = host.split("://").last().unwrap_or(host);
-        ["127.", "localhost", "[::1]"]
-            .iter()
-            .any(|local| host.starts_with(local))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn this_machine_is_known() {
-        for (url, expected) in [
-            ("nats://127.0.0.1:4222", true),
-            ("nats://localhost", true),
-            ("nats://a:4222,nats://[::1]:4222", true),
-            ("nats://nats.example:4222", false),
-            ("tls://me@10.0.0.1:4222", false),
-        ] {
-            assert_eq!(is_loopback(url), expected, "{url}");
-        }
     }
 }

@@ -1,12 +1,12 @@
 //! `fleetcast cluster remove`: a cluster is let go.
 //!
-//! In this order, and each step may be done already: where that is asked for, its copies are taken out of it; it is no longer registered (the copies stay as they are, its work is withdrawn by whoever leads), its agent's
-//! credentials are revoked, and its agent is taken out of it where its kubeconfig is at hand (docs/decisions/0042-a-cluster-that-is-let-go-keeps-its-copies.md).
+//! In this order, and each step may be done already: where that is asked for, its copies are taken out of it; it is no longer registered (copies that are there stay, its work is
+//! withdrawn by whoever leads), its agent's credentials are revoked, and its agent is taken out of it where its kubeconfig is at hand (docs/decisions/0042-a-cluster-that-is-let-go-keeps-its-copies.md).
 
 use std::time::{Duration, Instant};
 
 use fleetcast_aggregator::answer::held::Held;
-use fleetcast_aggregator::answer::{ClusterSummary, Clusters, Request};
+use fleetcast_aggregator::answer::{ClusterSummary, Request};
 use fleetcast_aggregator::client;
 use fleetcast_auth::authority::Authority;
 use fleetcast_bus::Bus;
@@ -17,7 +17,7 @@ use serde_json::json;
 use super::join::{operator, revoke};
 use super::kinds::Kinds;
 use super::manifest::{self, Agent, NAME};
-use super::{hand_in, member, summary};
+use super::{hand_in, member, summary, summary_with};
 use crate::args::{BusArgs, Lines, RemoveArgs};
 use crate::command::auth;
 use crate::connection;
@@ -111,9 +111,7 @@ async fn emptied(bus: &Bus, args: &RemoveArgs, known: ClusterSummary) -> Result<
     let deadline = Instant::now() + args.timeout;
     let mut told = None;
     loop {
-        let answer: Clusters = client::query(bus, "clusters", None, &request).await?;
-        let mut all = answer.clusters.into_iter();
-        let now = all.find(|summary| summary.cluster == *name);
+        let now = summary_with(bus, name, &request).await?;
         let left = now.map_or((0, 0), |now| (now.objects, now.behind));
         if left == (0, 0) {
             return Ok(());
