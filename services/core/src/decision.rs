@@ -330,9 +330,7 @@ impl Standings {
 
     /// The epoch in which `decision` was made; none where it is none of these standings' decisions.
     pub fn epoch_of(&self, decision: u64) -> Option<&Epoch> {
-        let begun = self.epochs.iter().rev();
-        let mut begun = begun.skip_while(|(first, _)| *first > decision);
-        begun.next().map(|(_, epoch)| epoch)
+        epoch_of(&self.epochs, decision)
     }
 
     /// The place of the decision whose work `cluster` should answer; none where there is no work.
@@ -340,12 +338,6 @@ impl Standings {
         let (number, _) = self.get(cluster)?.due()?;
         let epoch = self.epoch_of(number)?.clone();
         Some(Place { epoch, number })
-    }
-
-    /// Whether what stands since `decision` is decided anew by the first change that is carried out in `epoch`: the cluster may hold something
-    /// that a lost history decided after it.
-    fn is_outlived(&self, decision: u64, epoch: &Epoch) -> bool {
-        self.epoch_of(decision).is_some_and(|made| made != epoch)
     }
 
     /// Takes over what `decision` says.
@@ -372,32 +364,44 @@ impl Standings {
         } = &decision.body;
         for group in assigned {
             for cluster in &group.clusters {
-                let since = match self.by_cluster.get(cluster) {
+                match self.by_cluster.get_mut(cluster) {
+                    // Written over in its place: most decisions about a cluster change a digest, and a fold meets millions of them.
                     Some(Standing::Assigned {
                         decision,
-                        revision,
+                        revision: since,
                         digest,
-                        ..
-                    }) if *digest == group.digest
-                        && !applied_anew
-                        && !change_in.is_some_and(|epoch| self.is_outlived(*decision, epoch)) =>
-                    {
-                        (*decision, *revision)
+                        replicas,
+                        reasons,
+                        kept,
+                        held,
+                    }) => {
+                        let stays = *digest == group.digest
+                            && !applied_anew
+                            && !change_in
+                                .is_some_and(|epoch| is_outlived(&self.epochs, *decision, epoch));
+                        if !stays {
+                            (*decision, *since) = (number, revision);
+                        }
+                        digest.clone_from(&group.digest);
+                        *replicas = group.replicas;
+                        reasons.clone_from(&group.reasons);
+                        (*kept, *held) = (None, None);
                     }
-                    _ => (number, revision),
-                };
-                self.by_cluster.insert(
-                    cluster.clone(),
-                    Standing::Assigned {
-                        decision: since.0,
-                        revision: since.1,
-                        digest: group.digest.clone(),
-                        replicas: group.replicas,
-                        reasons: group.reasons.clone(),
-                        kept: None,
-                        held: None,
-                    },
-                );
+                    _ => {
+                        self.by_cluster.insert(
+                            cluster.clone(),
+                            Standing::Assigned {
+                                decision: number,
+                                revision,
+                                digest: group.digest.clone(),
+                                replicas: group.replicas,
+                                reasons: group.reasons.clone(),
+                                kept: None,
+                                held: None,
+                            },
+                        );
+                    }
+                }
             }
         }
         for group in removed {
@@ -474,7 +478,8 @@ impl Standings {
         apply: &str,
     ) -> Body {
         let mut body = Body::default();
-        let outlived = |since: u64| change_in.is_some_and(|epoch| self.is_outlived(since, epoch));
+        let outlived =
+            |since: u64| change_in.is_some_and(|epoch| is_outlived(&self.epochs, since, epoch));
         for (cluster, verdict) in verdicts {
             let standing = self.by_cluster.get(cluster);
             match verdict {
@@ -549,6 +554,19 @@ impl Standings {
         }
         body
     }
+}
+
+/// The epoch in which `decision` was made, by the first decision of each epoch.
+fn epoch_of(epochs: &[(u64, Epoch)], decision: u64) -> Option<&Epoch> {
+    let mut begun = epochs.iter().rev();
+    let made = begun.find(|(first, _)| *first <= decision);
+    made.map(|(_, epoch)| epoch)
+}
+
+/// Whether what stands since `decision` is decided anew by the first change that is carried out in `epoch`: the cluster may hold something
+/// that a lost history decided after it.
+fn is_outlived(epochs: &[(u64, Epoch)], decision: u64, epoch: &Epoch) -> bool {
+    epoch_of(epochs, decision).is_some_and(|made| made != epoch)
 }
 
 /// The id of the decision `number` about `object`, made in `epoch`: the same for whoever computes it.
