@@ -139,7 +139,7 @@ pub const GRANTS: &[Grant] = &[
             // Of several that write status to a hub one does.
             "$KV.fc_leader.hub-status.>",
         ],
-        subscribe: &["fc.query.>", "fc.heartbeat.>"],
+        subscribe: &["fc.query.>"],
         streams: &[
             (Stream::Log, &[Info, Read]),
             (Stream::Base, &[Info, Read]),

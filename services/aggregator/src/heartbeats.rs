@@ -1,25 +1,32 @@
-//! Listens to agents' heartbeats: how much room their clusters have.
+//! Hears agents' heartbeats: how much room their clusters have, and which strays are in them.
 
-use fleetcast_bus::{Delivery, Subscription};
+use fleetcast_bus::{Bus, streams};
 use fleetcast_schemas::event;
 use fleetcast_schemas::subject::{self, Parsed};
 
 use crate::shared::Shared;
 
-/// Listens for ever; who is heard by nobody else is heard again within seconds.
-pub(crate) async fn listen(shared: &Shared, mut heartbeats: Subscription) {
-    while let Some(Delivery { message, .. }) = heartbeats.next().await {
+/// Listens for ever: first to the newest of each agent, then to what comes.
+pub(crate) async fn listen(bus: &Bus, shared: &Shared) {
+    let mut heartbeats = bus.follow(streams::HEARTBEAT, &[], 0);
+    while let Some(stored) = heartbeats.recv().await {
+        let message = &stored.message;
         let Some(Parsed::Heartbeat(lane)) = subject::parse(&message.subject) else {
             continue;
         };
         shared.metrics.heartbeats.inc();
-        let read = event::read_heartbeat(&message.headers, &message.payload);
-        let capacity = read.ok().and_then(|heartbeat| heartbeat.capacity);
-        if let Some(capacity) = capacity
+        let Ok(heartbeat) = event::read_heartbeat(&message.headers, &message.payload) else {
+            continue;
+        };
+        if let Some(capacity) = heartbeat.capacity
             && shared.capacities.heard(&lane.cluster, capacity)
             && let Some(touched) = &shared.touched
         {
             touched.capacity(&lane.cluster);
+        }
+        // Who cannot look says nothing about what is there.
+        if heartbeat.trouble.is_none() || heartbeat.strays.is_some() {
+            shared.strays.heard(lane.cluster, heartbeat.strays);
         }
     }
     std::future::pending().await

@@ -7,8 +7,7 @@
 //! | reading the streams and folding them | `follow`, with one `reader` a stream |
 //! | answering | `query` |
 //! | what the objects of a hub are told | `statuses` |
-//! | how much room clusters have | `capacities` |
-//! | strays, as agents tell of them | `strays` |
+//! | hearing heartbeats: how much room clusters have, which strays are in them | `heartbeats`, with `capacities` and `strays` |
 //! | the past | `past` |
 //! | what is counted, how far it is behind | `metrics`, `lag` |
 //! | answering over HTTP | `http` |
@@ -114,7 +113,6 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
     let historian = Arc::new(Historian::new(bus.clone(), Arc::clone(&archive)));
     let mut keeper = Keeper::new(&directory, archive);
     let queries = bus.subscribe_queue(subject::QUERY, "aggregator").await?;
-    let heartbeats = bus.subscribe(subject::HEARTBEATS).await?;
     let building = Arc::new(Semaphore::new(query::BUILDING));
     let http = http.map(|door| {
         let view = http::Local::new(&shared, &historian, &building);
@@ -124,8 +122,7 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
         error = query::serve(&shared, &historian, &building, queries) => Err(error),
         () = query::prepare(&shared, &historian) => Ok(()),
         () = statuses::tell(&shared, statuses) => Ok(()),
-        () = heartbeats::listen(&shared, heartbeats) => Ok(()),
-        () = strays::follow(&bus, &shared.strays) => Ok(()),
+        () = heartbeats::listen(&bus, &shared) => Ok(()),
         () = lag::watch(&bus, &shared) => Ok(()),
         never = follow::follow(&bus, &shared, &mut keeper) => match never {},
         () = &mut stopped => Ok(()),
