@@ -203,6 +203,9 @@ pub struct SyncEnd {
     pub count: u64,
     /// A digest over their sequences and payloads, in order.
     pub digest: String,
+    /// Whether the agent is to renew its credentials now: its work key is of an earlier master.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub renew: bool,
 }
 
 #[cfg(test)]

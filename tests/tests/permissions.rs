@@ -17,6 +17,8 @@ mod permissions {
     pub(crate) mod local;
     pub(crate) mod page;
     pub(crate) mod revoking;
+    pub(crate) mod rotating;
+    pub(crate) mod sharing;
     pub(crate) mod table;
 }
 

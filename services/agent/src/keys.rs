@@ -13,6 +13,8 @@ use fleetcast_schemas::envelope::WORK_KEY;
 use fleetcast_schemas::request::{Renewal, SyncAsk};
 use fleetcast_schemas::subject::Lane;
 use fleetcast_schemas::{Headers, Message};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::secret::Source;
 
@@ -20,12 +22,16 @@ use crate::secret::Source;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks at the time, at most.
 const LOOK: Duration = Duration::from_secs(60);
+/// Between two renewals that are asked for, at least: whoever asks for them need not be ingest.
+const ASKED_AGAIN: Duration = Duration::from_secs(20);
 /// Between two attempts, at least.
 const RETRY: Duration = Duration::from_secs(2);
 /// The longest answer, bytes.
 const ANSWER_LIMIT: usize = 64 * 1024;
 /// How many work keys are kept: what was signed before the last renewal may still be on its way.
 const KEPT: usize = 2;
+/// For so long, seconds: what was signed earlier is asked for again, and comes signed with the newest.
+const KEPT_S: i64 = 10 * 60;
 
 /// The agent's keys; clones share them.
 #[derive(Clone)]
@@ -37,6 +43,8 @@ struct Inner {
     source: Option<Source>,
     /// Whether what was renewed is not there yet.
     unsaved: AtomicBool,
+    /// Ingest wants them renewed before it is time.
+    wanted: Notify,
     work: RwLock<Vec<WorkKey>>,
 }
 
@@ -53,6 +61,7 @@ impl Keys {
             path,
             source,
             unsaved: AtomicBool::new(false),
+            wanted: Notify::new(),
             work: RwLock::new(file.map(|file| file.work_keys).unwrap_or_default()),
         })))
     }
@@ -71,16 +80,24 @@ impl Keys {
         }
     }
 
-    /// Renews the credentials whenever half of their time is over, for ever. What fails is tried again; the old ones count until they end.
+    /// Asks for a renewal now.
+    pub(crate) fn renew_soon(&self) {
+        self.0.wanted.notify_one();
+    }
+
+    /// Renews the credentials whenever half of their time is over, or ingest wants it, for ever. What fails is tried again; the old ones count until they end.
     pub(crate) async fn renew(self, bus: Bus, lane: Lane) -> std::convert::Infallible {
         let Some(path) = self.0.path.clone() else {
             return std::future::pending().await;
         };
+        let mut files = bus.credentials();
         let mut told = String::new();
+        let (mut is_wanted, mut wanted_at) = (false, None::<Instant>);
         loop {
-            let pause = match self.renew_once(&bus, &lane, &path).await {
+            let pause = match self.renew_once(&bus, &lane, &path, is_wanted).await {
                 Ok(pause) => {
                     told.clear();
+                    is_wanted = false;
                     pause
                 }
                 Err(why) => {
@@ -91,27 +108,55 @@ impl Keys {
                     RETRY
                 }
             };
-            tokio::time::sleep(pause).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.0.wanted.notified() => {
+                    let is_early = wanted_at.is_some_and(|at| at.elapsed() < ASKED_AGAIN);
+                    if !is_early {
+                        (is_wanted, wanted_at) = (true, Some(Instant::now()));
+                    }
+                }
+                // Somebody put others in their place.
+                Ok(()) = files.changed() => {
+                    if let Some(file) = files.borrow_and_update().as_deref() {
+                        self.take_up(file);
+                    }
+                }
+            }
         }
     }
 
-    /// Renews them if it is time: how long to wait then.
-    async fn renew_once(&self, bus: &Bus, lane: &Lane, path: &Path) -> Result<Duration, String> {
+    /// Renews them if it is time, or it is wanted: how long to wait then.
+    async fn renew_once(
+        &self,
+        bus: &Bus,
+        lane: &Lane,
+        path: &Path,
+        is_wanted: bool,
+    ) -> Result<Duration, String> {
         let said = |error: &dyn std::fmt::Display| error.to_string();
         let unsaved = self.0.unsaved.load(Ordering::Relaxed);
         let refreshed = self.refresh(bus, path, unsaved).await;
         let mut file = CredentialsFile::read(path).map_err(|error| said(&error))?;
-        let Some(life) = file
-            .claims()
-            .filter(|claims| claims.ends_at > claims.issued_at)
-        else {
-            return refreshed.map(|_| LOOK);
-        };
         let now = fleetcast_bus::now().0.div_euclid(1_000);
-        let half = life.issued_at + (life.ends_at - life.issued_at) / 2;
-        if now < half {
-            let wait = u64::try_from(half - now).unwrap_or(1);
-            return refreshed.map(|_| Duration::from_secs(wait).min(LOOK));
+        if is_over(&file, now) {
+            file.work_keys.truncate(1);
+            file.write(path).map_err(|error| said(&error))?;
+            self.take_up(&file);
+        }
+        let life = file.claims();
+        let life = life.filter(|claims| claims.ends_at > claims.issued_at);
+        // What never ends is renewed where ingest wants it.
+        let half = life.map(|life| life.issued_at + (life.ends_at - life.issued_at) / 2);
+        let wait = match half {
+            Some(half) if half <= now => None,
+            Some(half) => Some(Duration::from_secs(u64::try_from(half - now).unwrap_or(1))),
+            None => Some(LOOK),
+        };
+        if let Some(wait) = wait
+            && !is_wanted
+        {
+            return refreshed.map(|_| wait.min(LOOK));
         }
         // Another agent of this cluster may have renewed them. While its API server is away they are renewed all the same.
         if !unsaved && self.refresh(bus, path, true).await.unwrap_or(false) {
@@ -172,5 +217,27 @@ impl Keys {
             bus.reconnect().await.map_err(|error| error.to_string())?;
         }
         Ok(taken)
+    }
+}
+
+/// Whether earlier work keys have been kept for long enough: whoever has an earlier master key could sign with them.
+fn is_over(file: &CredentialsFile, now: i64) -> bool {
+    let renewed_at = file.claims().map_or(0, |claims| claims.issued_at);
+    file.work_keys.len() > 1 && now - renewed_at >= KEPT_S
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn earlier_work_keys_are_kept_for_a_while() {
+        // {"name":"eu","iat":1000}
+        let mut file = CredentialsFile::new("e30.eyJuYW1lIjoiZXUiLCJpYXQiOjEwMDB9.x", "");
+        file.work_keys = vec![WorkKey::generate("m2-a"), WorkKey::generate("m1-a")];
+        assert!(!is_over(&file, 1_000 + KEPT_S - 1));
+        assert!(is_over(&file, 1_000 + KEPT_S));
+        file.work_keys.truncate(1);
+        assert!(!is_over(&file, 1_000 + KEPT_S));
     }
 }

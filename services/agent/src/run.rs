@@ -99,6 +99,8 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
     let keys = Keys::of(&bus.credentials, source)?;
     let bus = Bus::connect_in_background(&bus).await?;
     health.follows(bus.connected());
+    let ends = bus.expiries();
+    health.watches(move || ends.borrow().clone());
     let metrics = Metrics::of(&health);
     let renewing = tokio::spawn(keys.clone().renew(bus.clone(), lane.clone()));
     let _renewing = AbortOnDrop(renewing.abort_handle());

@@ -89,7 +89,11 @@ impl Asker {
             sequence,
             count: _,
             digest: _,
+            renew,
         } = end;
+        if renew {
+            self.keys.renew_soon();
+        }
         let items = futures::stream::iter(messages)
             .map(async |(sequence, message)| {
                 let digest = bodies::dataref(&message).map(str::to_owned);

@@ -104,6 +104,8 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
         () = &mut stopped => return Ok(()),
     };
     health.follows(bus.connected());
+    let ends = bus.expiries();
+    health.watches(move || ends.borrow().clone());
     let shared = Arc::new(Shared {
         metrics: Metrics::of(&health),
         touched: statuses.is_some().then(Touched::default),

@@ -13,6 +13,7 @@
 //! The folder has mode 0700, each file of `keys` 0600, and a key that others may read is refused, as ssh does.
 
 mod issued;
+mod rotation;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ use crate::permissions::{Permissions, User};
 use crate::{Error, minting};
 
 pub use issued::{Issue, Issued, Standing};
+pub use rotation::{Key, Rotation};
 
 /// The subject that a changed account is pushed to, over the system account.
 pub const PUSH: &str = "$SYS.REQ.CLAIMS.UPDATE";
@@ -53,6 +55,8 @@ struct State {
     system: String,
     account: String,
     issued: Vec<Issued>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rotations: Vec<Rotation>,
 }
 
 impl Authority {
@@ -90,6 +94,7 @@ impl Authority {
                 system: system.public_key(),
                 account: account.public_key(),
                 issued: Vec::new(),
+                rotations: Vec::new(),
             },
             _lock: lock(folder)?,
         };
@@ -181,11 +186,19 @@ impl Authority {
     pub fn account_jwt(&self, now: i64) -> Result<String, Error> {
         let mut scopes = Vec::new();
         for grant in GRANTS {
-            scopes.push(Scope {
-                key: self.pair(&signing(grant.role))?.public_key(),
+            let newest = self.pair(&signing(grant.role))?.public_key();
+            let earlier = self.earlier(Key::Signing(grant.role), now);
+            let mut keys = vec![newest];
+            for key in earlier.map(str::to_owned) {
+                if !keys.contains(&key) {
+                    keys.push(key);
+                }
+            }
+            scopes.extend(keys.into_iter().map(|key| Scope {
+                key,
                 role: grant.word,
                 permissions: Permissions::template(grant.role, self.state.partitions),
-            });
+            }));
         }
         let revoked = self
             .state
@@ -193,7 +206,7 @@ impl Authority {
             .iter()
             .filter(|issued| issued.revoked_at.is_some());
         let revoked: Vec<String> = revoked.map(|issued| issued.public_key.clone()).collect();
-        let now = now.max(self.newest_revocation());
+        let now = now.max(self.newest_taking());
         Ok(claims::account(
             &self.pair("operator")?,
             &self.state.account,
@@ -204,9 +217,12 @@ impl Authority {
         ))
     }
 
-    /// The last second in which something was revoked, and one more for each that was revoked in it; 0 before the first.
-    fn newest_revocation(&self) -> i64 {
-        let times = self.state.issued.iter().filter_map(|one| one.revoked_at);
+    /// The last second in which something was revoked or a key was rotated or retired, and one more for each that was in it; 0 before the first.
+    fn newest_taking(&self) -> i64 {
+        let revoked = self.state.issued.iter().filter_map(|one| one.revoked_at);
+        let rotations = self.state.rotations.iter();
+        let changed = rotations.flat_map(|one| [Some(one.rotated_at), one.retired_at]);
+        let times = revoked.chain(changed.flatten());
         let Some(last) = times.clone().max() else {
             return 0;
         };
@@ -226,6 +242,7 @@ impl Authority {
             system,
             account,
             issued: _,
+            rotations: _,
         } = &self.state;
         let pair = self.pair("operator")?;
         let operator_jwt = claims::operator(&pair, name, system, now);
@@ -281,29 +298,10 @@ impl Authority {
             issuer_account: self.state.account.clone(),
             tags,
         };
-        let minted = minting::mint(&self.pair(&signing(*role))?, &user.name, &fields, now, ends);
+        let signer = self.pair(&signing(*role))?;
+        let minted = minting::mint(&signer, &user.name, &fields, now, ends);
         let mut credentials = CredentialsFile::new(minted.jwt, minted.seed);
-        let mut sealing_key = None;
-        match role {
-            Role::Agent => {
-                let master = self.masters()?.into_iter().next();
-                let master =
-                    master.ok_or_else(|| Error::Malformed("there is no master key".to_owned()))?;
-                let key = master.derive(name, &master.new_derived_id());
-                credentials.work_keys.extend(key);
-                let pair = XKey::new();
-                credentials.sealing_keys.push(seed_of(&pair));
-                sealing_key = Some(pair.public_key());
-            }
-            Role::Ingest => {
-                credentials.master_keys = self.masters()?;
-                let agents = self.pair(&signing(Role::Agent))?.seed();
-                credentials.signing_key = agents.ok();
-                credentials.sealing_keys = self.sealing_keys()?;
-            }
-            Role::Aggregator | Role::Publisher | Role::Reader | Role::Operator => {}
-        }
-        self.state.issued.push(Issued {
+        let mut issued = Issued {
             role: role.word().to_owned(),
             name: name.clone(),
             public_key: minted.public_key,
@@ -312,10 +310,63 @@ impl Authority {
             revoked_at: None,
             kinds: kinds.clone(),
             namespaces: namespaces.clone(),
-            sealing_key,
-        });
+            sealing_key: None,
+            signer: Some(signer.public_key()),
+            holds: Vec::new(),
+        };
+        self.equip(*role, &mut credentials, &mut issued, now)?;
+        if *role == Role::Agent {
+            let pair = XKey::new();
+            credentials.sealing_keys.push(seed_of(&pair));
+            issued.sealing_key = Some(pair.public_key());
+        }
+        self.state.issued.push(issued);
         self.save()?;
         Ok(credentials)
+    }
+
+    /// Puts the keys that a role needs beside a user's own, as they are now.
+    fn equip(
+        &self,
+        role: Role,
+        credentials: &mut CredentialsFile,
+        issued: &mut Issued,
+        now: i64,
+    ) -> Result<(), Error> {
+        match role {
+            Role::Agent => {
+                let masters = self.masters(now)?;
+                // Before an ingest process somewhere knows the newest, it could not sign for this agent.
+                let begun = masters
+                    .iter()
+                    .find(|master| self.is_begun(master.id(), now));
+                let master = begun.or(masters.first()).ok_or_else(no_master)?;
+                let key = master.derive(&issued.name, &master.new_derived_id());
+                credentials.work_keys.extend(key);
+            }
+            Role::Ingest => {
+                let agents = Key::Signing(Role::Agent);
+                let pair = self.pair(&signing(Role::Agent))?;
+                credentials.master_keys = self.masters(now)?;
+                credentials.earlier_signers =
+                    self.earlier(agents, now).map(str::to_owned).collect();
+                credentials.key_times = self.key_times(now);
+                credentials.sealing_keys = self.sealing_keys()?;
+                let masters = credentials
+                    .master_keys
+                    .iter()
+                    .map(|key| key.id().to_owned());
+                issued.holds = masters.chain([pair.public_key()]).collect();
+                credentials.signing_key = pair.seed().ok();
+            }
+            Role::Publisher | Role::Operator => {
+                let seeds = self.sealing_keys()?;
+                let pairs = seeds.iter().filter_map(|seed| XKey::from_seed(seed).ok());
+                credentials.hub_keys = pairs.map(|pair| pair.public_key()).collect();
+            }
+            Role::Aggregator | Role::Reader => {}
+        }
+        Ok(())
     }
 
     /// What a user of ours may do.
@@ -385,15 +436,22 @@ impl Authority {
         &self.state.issued
     }
 
-    /// The keys that authenticate work, the newest first.
-    fn masters(&self) -> Result<Vec<WorkKey>, Error> {
+    /// The keys that authenticate work and count, the newest first.
+    fn masters(&self, now: i64) -> Result<Vec<WorkKey>, Error> {
         let path = self.key("master.key");
         let text = read_secret(&path, Readers::Owner)?;
         let lines = text.lines().filter(|line| !line.trim().is_empty());
-        lines
-            .map(|line| WorkKey::parse(line.trim()))
-            .collect::<Result<_, _>>()
-            .map_err(|why| Error::Malformed(format!("{}: a line {why}", path.display())))
+        let read: Result<Vec<WorkKey>, _> = lines.map(|line| WorkKey::parse(line.trim())).collect();
+        let mut read =
+            read.map_err(|why| Error::Malformed(format!("{}: a line {why}", path.display())))?;
+        let over = |key: &WorkKey| {
+            let mut rotations = self.state.rotations.iter();
+            rotations.any(|one| one.earlier == key.id() && !one.counts(now))
+        };
+        // The newest stays, also where a rotation broke off before there was another one.
+        let newest = read.first().cloned();
+        read.retain(|key| Some(key) == newest.as_ref() || !over(key));
+        Ok(read)
     }
 
     /// The hub's keys that values of Secrets are sealed with, the newest first; one is made where there is none.
@@ -449,6 +507,10 @@ impl Authority {
 /// The name of a role's signing key.
 fn signing(role: Role) -> String {
     format!("role-{}", role.word())
+}
+
+fn no_master() -> Error {
+    Error::Malformed("there is no master key".to_owned())
 }
 
 fn seed_of(pair: &XKey) -> String {

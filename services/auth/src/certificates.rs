@@ -13,6 +13,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use fleetcast_bus::credentials::{Readers, read_secret, write_secret};
+use fleetcast_bus::tls;
+use fleetcast_core::expiry::{Span, What};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType, SerialNumber,
@@ -50,6 +52,14 @@ pub struct Issued {
     pub issued_at: i64,
     /// When it ends, Unix seconds.
     pub ends_at: i64,
+}
+
+impl Issued {
+    /// Whether it ends soon, or has ended.
+    pub fn ends_soon(&self, now: i64) -> bool {
+        let (begins_at, ends_at) = (self.issued_at, self.ends_at);
+        Span { begins_at, ends_at }.ends_soon(now)
+    }
 }
 
 impl Certificates {
@@ -180,6 +190,12 @@ impl Certificates {
         self.issued.insert(name.to_owned(), issued);
         self.save()?;
         Ok(&self.issued[name])
+    }
+
+    /// From when to when the authority counts; none where its certificate cannot be read.
+    pub fn span(&self, now: i64) -> Option<Span> {
+        let expiry = tls::expiry(What::Authority, &self.authority(), now)?;
+        Some(expiry.span)
     }
 
     /// What was issued, by name.
@@ -325,6 +341,11 @@ mod tests {
         let (key, certificate) = (read(made.key("nats")), read(made.certificate("nats")));
         assert!(
             Certificates::init(&dir, NOW).is_err_and(|why| why.to_string().contains("already"))
+        );
+        let life = made.span(NOW).expect("the authority's certificate is read");
+        assert_eq!(
+            (life.begins_at, life.ends_at),
+            (NOW - EARLIER_S, NOW + CA_DAYS * DAY_S)
         );
         drop(made);
 

@@ -42,14 +42,26 @@ pub fn pair(seed: &str) -> Result<KeyPair, Error> {
         .map_err(|_| Error::Malformed("the seed cannot be read".to_owned()))
 }
 
-/// Renews what the agent of a cluster has: the same user under the same key, as long again from `now` (Unix seconds) on. That it is the agent who asks must be
-/// known from where the request came; that the credential was not revoked, from his being connected.
+/// Renews what the agent of a cluster has: the same user under the same key, as long again from `now` (Unix seconds) on, or without an end. That it is the agent who asks must be
+/// known from where the request came; that the credential was not revoked, from his being connected. `seed` signs; `earlier` are the public keys of those that did
+/// before, whose credentials are renewed, too.
 ///
 /// # Errors
-/// Where the credential was not signed with `seed`, has ended, never ends, or is another cluster's.
-pub fn renew(seed: &str, jwt: &str, lane: &Lane, now: i64) -> Result<String, Error> {
+/// Where the credential was signed with none of them, has ended, or is another cluster's.
+pub fn renew(
+    seed: &str,
+    earlier: &[&str],
+    jwt: &str,
+    lane: &Lane,
+    now: i64,
+) -> Result<String, Error> {
     let signer = pair(seed)?;
-    let claims = claims::verify_user(jwt, &signer)?;
+    let earlier = earlier
+        .iter()
+        .filter_map(|key| KeyPair::from_public_key(key).ok());
+    let claims = earlier.fold(claims::verify_user(jwt, &signer), |found, earlier| {
+        found.or_else(|error| claims::verify_user(jwt, &earlier).map_err(|_| error))
+    })?;
     let partition = format!("{PARTITION}:{}", subject::partition_token(lane.partition));
     if claims.name != subject::token(lane.cluster.as_str())
         || !claims.nats.tags.contains(&partition)
@@ -59,13 +71,13 @@ pub fn renew(seed: &str, jwt: &str, lane: &Lane, now: i64) -> Result<String, Err
             lane.cluster
         )));
     }
-    if claims.exp == 0 {
-        return Err(Error::Refused("the credential never ends".to_owned()));
-    }
-    if claims.exp <= now || claims.exp <= claims.iat {
-        return Err(Error::Refused("the credential has ended".to_owned()));
-    }
-    let ends = now.saturating_add(claims.exp - claims.iat);
+    let ends = match claims.exp {
+        0 => 0,
+        exp if exp <= now || exp <= claims.iat => {
+            return Err(Error::Refused("the credential has ended".to_owned()));
+        }
+        exp => now.saturating_add(exp - claims.iat),
+    };
     Ok(claims::user(
         &signer,
         &claims.sub,
@@ -91,7 +103,7 @@ mod tests {
         };
         let lane = |name: &str| Lane::new(ClusterName::parse(name).expect("valid"), 1);
         let minted = mint(&signer, "eu=2E1", &fields, 100, 200);
-        let renewed = renew(&seed, &minted.jwt, &lane("eu.1"), 180).expect("renewed");
+        let renewed = renew(&seed, &[], &minted.jwt, &lane("eu.1"), 180).expect("renewed");
         let claims = claims::verify_user(&renewed, &signer).expect("signed");
         assert_eq!((claims.iat, claims.exp), (180, 280), "as long again");
         assert_eq!(
@@ -103,11 +115,28 @@ mod tests {
         for (what, jwt, cluster, now) in [
             ("ended", &minted.jwt, "eu.1", 200),
             ("another cluster", &minted.jwt, "us", 180),
-            ("never ends", &never.jwt, "eu.1", 180),
             ("another signer", &foreign.jwt, "eu.1", 180),
             ("no JWT", &"x".to_owned(), "eu.1", 180),
         ] {
-            assert!(renew(&seed, jwt, &lane(cluster), now).is_err(), "{what}");
+            assert!(
+                renew(&seed, &[], jwt, &lane(cluster), now).is_err(),
+                "{what}"
+            );
         }
+        let never = renew(&seed, &[], &never.jwt, &lane("eu.1"), 180).expect("renewed");
+        let claims = claims::verify_user(&never, &signer).expect("signed");
+        assert_eq!(
+            (claims.iat, claims.exp),
+            (180, 0),
+            "without an end, as before"
+        );
+        // After a rotation the new key signs what the earlier one signed.
+        let next = KeyPair::new_account();
+        let (next_seed, before) = (next.seed().expect("a seed"), signer.public_key());
+        let followed = renew(&next_seed, &[&before], &minted.jwt, &lane("eu.1"), 180);
+        let followed = claims::verify_user(&followed.expect("renewed"), &next).expect("signed");
+        assert_eq!((followed.iat, followed.exp), (180, 280));
+        assert!(renew(&next_seed, &[], &minted.jwt, &lane("eu.1"), 180).is_err());
+        assert!(renew(&next_seed, &[&before], &foreign.jwt, &lane("eu.1"), 180).is_err());
     }
 }

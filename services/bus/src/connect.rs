@@ -1,6 +1,6 @@
 //! The connection: subscribing, and publishing what is not stored.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +8,14 @@ use async_nats::jetstream;
 use async_nats::{Client, ConnectOptions, Event, HeaderMap};
 use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
+use fleetcast_core::expiry::Expiry;
 use fleetcast_schemas::{Headers, Message};
 use futures::StreamExt;
 use tokio::sync::watch;
 
 use crate::Error;
 use crate::credentials::CredentialsFile;
+use crate::identity::{Identity, Own};
 use crate::tls::{Reasons, Renewal, Servers, Tls};
 
 /// The oldest server that has what is needed: batched direct get, republish, `no_ack`, markers (DESIGN, section 7).
@@ -29,7 +31,7 @@ pub enum Credentials {
     /// Not at all.
     #[default]
     None,
-    /// A credentials file ([`crate::credentials`]), read again at each connection: a renewed one is used from then on.
+    /// A credentials file ([`crate::credentials`]), looked at every few seconds: a renewed one is used from then on.
     File(PathBuf),
     /// User and password.
     Password(String, String),
@@ -76,6 +78,7 @@ pub struct Bus {
     pub(crate) jetstream: jetstream::Context,
     pub(crate) timeout: Duration,
     connected: watch::Receiver<bool>,
+    identity: Identity,
     // Kept as long as somebody uses the connection.
     _renewal: Option<Arc<Renewal>>,
 }
@@ -133,12 +136,13 @@ impl Bus {
         let reasons = Reasons::of(&servers);
         let (sender, connected) = watch::channel(waits);
         let mut inbox_prefix = connect.inbox_prefix.clone();
+        let mut own = None;
         let mut options = match &connect.credentials {
             Credentials::File(path) => {
-                let (name, options) = from_file(path)?;
+                let own = own.insert(Own::open(path)?);
                 // A user may subscribe to his own inboxes only.
-                inbox_prefix = inbox_prefix.or_else(|| Some(format!("_INBOX.{name}")));
-                options
+                inbox_prefix = inbox_prefix.or_else(|| Some(format!("_INBOX.{}", own.name)));
+                own.options()
             }
             Credentials::Password(user, password) => {
                 ConnectOptions::with_user_and_password(user.clone(), password.clone())
@@ -196,6 +200,7 @@ impl Bus {
             }
         };
         Ok(Self {
+            identity: Identity::begin(own, &servers, &client),
             _renewal: Renewal::begin(&servers, client.clone()).map(Arc::new),
             jetstream: jetstream::context::ContextBuilder::new()
                 .timeout(connect.timeout)
@@ -246,6 +251,16 @@ impl Bus {
     /// Whether the server is connected, and when that changes.
     pub fn connected(&self) -> watch::Receiver<bool> {
         self.connected.clone()
+    }
+
+    /// The credentials file as it was taken up last, and when it is another; none without one.
+    pub fn credentials(&self) -> watch::Receiver<Option<Arc<CredentialsFile>>> {
+        self.identity.file.clone()
+    }
+
+    /// When credentials and certificates of this connection end.
+    pub fn expiries(&self) -> watch::Receiver<Vec<Expiry>> {
+        self.identity.expiries.clone()
     }
 
     /// The longest payload that may be sent in one message, bytes, with room for headers.
@@ -340,33 +355,6 @@ impl Bus {
     pub async fn flush(&self) -> Result<(), Error> {
         self.client.flush().await.map_err(Error::unavailable)
     }
-}
-
-/// Reads the file at once, so that what is wrong with it is said at once, and then at each connection.
-fn from_file(path: &Path) -> Result<(String, ConnectOptions), Error> {
-    let read = |path: &Path| -> Result<_, String> {
-        let file = CredentialsFile::read(path).map_err(|error| error.to_string())?;
-        let pair = nkeys::KeyPair::from_seed(&file.seed)
-            .map_err(|_| format!("{}: the seed of the user is none", path.display()))?;
-        Ok((file, pair))
-    };
-    let (file, _) = read(path).map_err(Error::Unfit)?;
-    let name = file.claims().ok_or_else(|| {
-        let why = "the JWT of the user has no name that can stand in a subject";
-        Error::Unfit(format!("{}: {why}", path.display()))
-    })?;
-    let path = path.to_owned();
-    let options = ConnectOptions::with_auth_callback(move |nonce| {
-        let signed = read(&path).and_then(|(file, pair)| {
-            let signature = pair.sign(&nonce).map_err(|error| error.to_string())?;
-            let mut auth = async_nats::Auth::new();
-            auth.jwt = Some(file.jwt);
-            auth.signature = Some(signature);
-            Ok(auth)
-        });
-        std::future::ready(signed.map_err(async_nats::AuthError::new))
-    });
-    Ok((name.name, options))
 }
 
 /// How long to wait between attempts: from 100 ms, doubled up to 5 s, with jitter, without end.

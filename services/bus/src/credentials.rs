@@ -21,13 +21,25 @@
 //! SAA…
 //! ------END FLEETCAST SIGNING KEY------
 //!
+//! -----BEGIN FLEETCAST EARLIER SIGNER-----  an ingest's: who signed agents' credentials before; an account's public key
+//! AAC…
+//! ------END FLEETCAST EARLIER SIGNER------
+//!
+//! -----BEGIN FLEETCAST KEY TIMES-----       an ingest's: a key's id, from when on it is handed out and when it counts no more, Unix seconds, - where nothing is said
+//! m4f2 1800000000 -
+//! ------END FLEETCAST KEY TIMES------
+//!
 //! -----BEGIN FLEETCAST SEALING KEY-----     opens what is sealed to us: an xkey seed (X25519)
 //! SXA…
 //! ------END FLEETCAST SEALING KEY------
+//!
+//! -----BEGIN FLEETCAST HUB KEY-----         a publisher's or an operator's: the hub's public xkey, which values are sealed to and no other
+//! XA…
+//! ------END FLEETCAST HUB KEY------
 //! ```
 //!
-//! Each of our blocks may stand several times, the newest first: older ones go on opening and verifying what was made for them. The file is
-//! written atomically with mode 0600, and refused where others than owner and group may read it.
+//! Each of our blocks but the signing key may stand several times, the newest first: older ones go on opening and verifying what was made for them. Blocks that a
+//! build does not know it skips. The file is written atomically with mode 0600, and refused where others than owner and group may read it.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -42,7 +54,10 @@ const SEED: &str = "USER NKEY SEED";
 const WORK: &str = "FLEETCAST WORK KEY";
 const MASTER: &str = "FLEETCAST MASTER KEY";
 const SIGNING: &str = "FLEETCAST SIGNING KEY";
+const SIGNER: &str = "FLEETCAST EARLIER SIGNER";
+const TIMES: &str = "FLEETCAST KEY TIMES";
 const SEALING: &str = "FLEETCAST SEALING KEY";
+const HUB: &str = "FLEETCAST HUB KEY";
 /// The longest file that is read, bytes: a JWT is about 1 KB, a key 100 bytes.
 const FILE_LIMIT: u64 = 256 * 1024;
 
@@ -92,8 +107,44 @@ pub struct CredentialsFile {
     pub master_keys: Vec<WorkKey>,
     /// The seed of the key that signs agents' credentials (an ingest's), `SA…`.
     pub signing_key: Option<String>,
+    /// The public keys of those that signed agents' credentials before (an ingest's), `A…`, the newest first.
+    pub earlier_signers: Vec<String>,
+    /// From when and until when keys count (an ingest's).
+    pub key_times: Vec<KeyTimes>,
     /// The seeds of the keys that open what is sealed to us, `SX…`, the newest first.
     pub sealing_keys: Vec<String>,
+    /// The hub's public sealing keys, `X…`, the newest first; none where whatever the bus says is believed.
+    pub hub_keys: Vec<String>,
+}
+
+/// From when on a key is handed out, and when it counts no more, Unix seconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyTimes {
+    /// The id of a master key, or the public key of a signing key.
+    pub id: String,
+    /// What is made with it before that is not understood everywhere yet; none where it is.
+    pub from: Option<i64>,
+    /// Nothing that was made with it counts from then on; none where there is no such moment.
+    pub until: Option<i64>,
+}
+
+impl KeyTimes {
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        let id = words.next().filter(|id| is_word(id))?.to_owned();
+        let mut time = || match words.next()? {
+            "-" => Some(None),
+            word => word.parse().ok().map(Some),
+        };
+        let (from, until) = (time()?, time()?);
+        words.next().is_none().then_some(Self { id, from, until })
+    }
+
+    fn text(&self) -> String {
+        let Self { id, from, until } = self;
+        let time = |time: &Option<i64>| time.map_or_else(|| "-".to_owned(), |at| at.to_string());
+        format!("{id} {} {}", time(from), time(until))
+    }
 }
 
 /// What a user's JWT says, without asking who signed it.
@@ -122,8 +173,23 @@ impl CredentialsFile {
             work_keys: Vec::new(),
             master_keys: Vec::new(),
             signing_key: None,
+            earlier_signers: Vec::new(),
+            key_times: Vec::new(),
             sealing_keys: Vec::new(),
+            hub_keys: Vec::new(),
         }
+    }
+
+    /// Whether a key is handed out at `now` (Unix seconds), by its id.
+    pub fn is_begun(&self, id: &str, now: i64) -> bool {
+        let mut times = self.key_times.iter().filter(|times| times.id == id);
+        times.all(|times| times.from.is_none_or(|from| from <= now))
+    }
+
+    /// Whether what a key made counts at `now` (Unix seconds), by its id.
+    pub fn counts(&self, id: &str, now: i64) -> bool {
+        let mut times = self.key_times.iter().filter(|times| times.id == id);
+        times.all(|times| times.until.is_none_or(|until| now < until))
     }
 
     /// What the user's JWT says; none where it cannot be read, or has no name that may stand in a subject.
@@ -161,6 +227,15 @@ impl CredentialsFile {
                     found.signing_key = Some(content.to_owned());
                 }
                 SIGNING => return Err(wrong("holds no account seed (SA…), or stands there twice")),
+                SIGNER if is_word(content) => found.earlier_signers.push(content.to_owned()),
+                SIGNER => return Err(wrong("holds no public key (A…)")),
+                TIMES => {
+                    let times = KeyTimes::parse(content);
+                    let times = times.ok_or_else(|| wrong("is no <key id> <from> <until>"))?;
+                    found.key_times.push(times);
+                }
+                HUB if is_word(content) => found.hub_keys.push(content.to_owned()),
+                HUB => return Err(wrong("holds no public xkey (X…)")),
                 SEALING if is_seed("SX", content) => found.sealing_keys.push(content.to_owned()),
                 SEALING => return Err(wrong("holds no xkey seed (SX…)")),
                 _ => {}
@@ -183,14 +258,20 @@ impl CredentialsFile {
             work_keys,
             master_keys,
             signing_key,
+            earlier_signers,
+            key_times,
             sealing_keys,
+            hub_keys,
         } = self;
         // NATS clients read the first two blocks, in this order.
         let mut text = block(JWT, jwt) + "\n" + &block(SEED, seed);
         let keys = work_keys.iter().map(|key| (WORK, key.text()));
         let keys = keys.chain(master_keys.iter().map(|key| (MASTER, key.text())));
         let keys = keys.chain(signing_key.iter().map(|seed| (SIGNING, seed.clone())));
+        let keys = keys.chain(earlier_signers.iter().map(|key| (SIGNER, key.clone())));
+        let keys = keys.chain(key_times.iter().map(|times| (TIMES, times.text())));
         let keys = keys.chain(sealing_keys.iter().map(|seed| (SEALING, seed.clone())));
+        let keys = keys.chain(hub_keys.iter().map(|key| (HUB, key.clone())));
         for (label, content) in keys {
             text += "\n";
             text += &block(label, &content);
@@ -297,6 +378,11 @@ fn blocks(text: &str) -> Result<Vec<(&str, &str)>, String> {
     Ok(found)
 }
 
+/// Whether it may be the id of a key, or a public one: letters, digits, and `-`.
+fn is_word(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
 fn is_seed(prefix: &str, text: &str) -> bool {
     text.len() == 58
         && text.starts_with(prefix)
@@ -319,7 +405,21 @@ mod tests {
             ],
             master_keys: vec![WorkKey::generate("m2"), master],
             signing_key: Some("SA".to_owned() + &"C".repeat(56)),
+            earlier_signers: vec!["A".to_owned() + &"C".repeat(55)],
+            key_times: vec![
+                KeyTimes {
+                    id: "m2".to_owned(),
+                    from: Some(100),
+                    until: None,
+                },
+                KeyTimes {
+                    id: "m1".to_owned(),
+                    from: None,
+                    until: Some(200),
+                },
+            ],
             sealing_keys: vec!["SX".to_owned() + &"A".repeat(56)],
+            hub_keys: vec!["X".to_owned() + &"B".repeat(55)],
             ..CredentialsFile::new("e30.e30.sig-_", "SU".to_owned() + &"B".repeat(56))
         }
     }
@@ -334,6 +434,21 @@ mod tests {
             block("SOMETHING NEWER", "x")
         );
         assert_eq!(CredentialsFile::parse(&with_more), Ok(full));
+    }
+
+    #[test]
+    fn a_key_counts_within_its_times() {
+        let full = full();
+        for (id, now, begun, counts) in [
+            ("m2", 99, false, true),
+            ("m2", 100, true, true),
+            ("m1", 199, true, true),
+            ("m1", 200, true, false),
+            ("another", 200, true, true),
+        ] {
+            let found = (full.is_begun(id, now), full.counts(id, now));
+            assert_eq!(found, (begun, counts), "{id} {now}");
+        }
     }
 
     #[test]
@@ -356,6 +471,9 @@ mod tests {
             ("m2.", "m 2.", "FLEETCAST MASTER KEY is no <key id>"),
             ("SAC", "SUC", "holds no account seed"),
             ("SXA", "SUA", "holds no xkey seed"),
+            ("m2 100 -", "m2 100", "is no <key id> <from> <until>"),
+            ("m2 100 -", "m2 soon -", "is no <key id> <from> <until>"),
+            ("m2 100 -", "m2 1 2 3", "is no <key id> <from> <until>"),
             ("-----BEGIN USER", "e30\n-----BEGIN USER", ""),
             ("------END NATS", "\n------END NATS", "not one line"),
         ] {

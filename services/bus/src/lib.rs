@@ -5,6 +5,7 @@
 //! | connecting, subscribing, publishing without storage | [`connect`](Bus) |
 //! | TLS: its files, and why it does not come about | [`tls`] |
 //! | who we are, with the keys of our own | [`credentials`] |
+//! | credentials that are replaced, and what ends soon | `identity` |
 //! | the keyed digest of work | [`work_key`] |
 //! | the streams as data, and the one function that makes them so | [`streams`] |
 //! | storing with an expected sequence | [`append`] |
@@ -29,6 +30,7 @@ pub mod checkpoint;
 mod connect;
 pub mod credentials;
 mod error;
+mod identity;
 pub mod lease;
 pub mod mirror;
 pub mod parts;

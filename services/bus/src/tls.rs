@@ -14,6 +14,7 @@ use async_nats::rustls::{
     RootCertStore, Stream,
 };
 use async_nats::{Client, ConnectOptions, ServerAddr};
+use fleetcast_core::expiry::{Expiry, What};
 use tokio::task::JoinHandle;
 
 use crate::Error;
@@ -121,6 +122,13 @@ impl Tls {
     }
 }
 
+/// When the certificates of a file end, as far as that can be read at `now` (Unix seconds).
+pub fn expiry(what: What, path: &Path, now: i64) -> Option<Expiry> {
+    let read = certificates(path).ok()?;
+    let read = read.iter().map(|certificate| certificate.as_ref());
+    Expiry::of_certificates(what, &path.display().to_string(), read, now)
+}
+
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let said = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let bytes = std::fs::read(path).map_err(|error| said(&error))?;
@@ -205,6 +213,24 @@ impl Servers {
             options = options.add_client_certificate(cert.clone(), key.clone());
         }
         options
+    }
+
+    /// Whether files of TLS are named.
+    pub(crate) fn has_files(&self) -> bool {
+        let tls = self.tls.as_ref();
+        tls.is_some_and(|tls| tls.files().next().is_some())
+    }
+
+    /// When the certificates that are named end, as far as they can be read at `now` (Unix seconds).
+    pub(crate) fn expiries(&self, now: i64) -> Vec<Expiry> {
+        let Some(tls) = &self.tls else {
+            return Vec::new();
+        };
+        let named = [(What::Authority, &tls.ca), (What::Certificate, &tls.cert)];
+        let ends = named
+            .into_iter()
+            .filter_map(|(what, path)| expiry(what, path.as_deref()?, now));
+        ends.collect()
     }
 
     /// The servers, for the client of NATS.

@@ -153,7 +153,7 @@ impl WorkKey {
 
     /// The key `id` of a cluster, from its master key; none where the id names another master.
     pub fn derive(&self, cluster: &str, id: &str) -> Option<Self> {
-        if !is_id(id) || id.split_once('-').map(|(master, _)| master) != Some(&*self.id) {
+        if !is_id(id) || !self.made(id) {
             return None;
         }
         let mut context = hmac::Context::with_key(&self.key);
@@ -164,6 +164,11 @@ impl WorkKey {
         let tag = context.sign();
         let bytes = tag.as_ref().try_into().expect("SHA-256 has 32 bytes");
         Some(Self::new(id.to_owned(), bytes))
+    }
+
+    /// Whether the key `id` is derived from this master key.
+    pub fn made(&self, id: &str) -> bool {
+        id.split_once('-').map(|(master, _)| master) == Some(&*self.id)
     }
 
     /// Writes the keyed digest into the headers of work.

@@ -27,6 +27,7 @@ pub mod digest;
 pub mod document;
 pub mod drift;
 pub mod epoch;
+pub mod expiry;
 pub mod field;
 pub mod fold;
 pub mod health;

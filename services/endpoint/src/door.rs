@@ -23,6 +23,7 @@ pub struct Door {
 impl Door {
     /// Lets `access` decide who comes in.
     pub fn new(listener: Listener, access: Access, health: Health) -> Self {
+        health.watches(listener.expiries());
         let help = "Requests over HTTP by their status: 401 are tokens that nobody knows, 403 roles, 408 slow bodies, 413 large ones, 429 too many";
         Self {
             listener,

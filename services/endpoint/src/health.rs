@@ -6,6 +6,8 @@
 //! | `/readyz` | the bus is connected, the part that the process has is known, and it is not further behind than it may be | else, with what is missing |
 //! | `/metrics` | what [`crate::metrics`] counts, as OpenMetrics | – |
 //!
+//! What ends soon is told by `/readyz` among `warnings`, and keeps nobody from being ready.
+//!
 //! A process that is asked to stop is not ready from that moment on, before it gives up what it holds.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -17,6 +19,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
+use fleetcast_core::expiry::Expiry;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
@@ -105,20 +108,38 @@ struct Inner {
     registry: Mutex<Registry>,
     hops: Hops,
     own: Own,
+    /// Where it is known when credentials and certificates end.
+    ends: Mutex<Vec<Ends>>,
+}
+
+/// Says when something ends, as it is known now.
+struct Ends(Box<dyn Fn() -> Vec<Expiry> + Send + Sync>);
+
+impl std::fmt::Debug for Ends {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ends")
+    }
 }
 
 /// What every process exports of its standing.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Own {
     ready: Gauge,
     connected: Gauge,
     leading: Gauge,
     lag: Gauge,
+    expiry: Gauges,
 }
 
 impl Own {
     fn registered(registry: &mut Registry) -> Self {
-        let own = Self::default();
+        let own = Self {
+            ready: Gauge::default(),
+            connected: Gauge::default(),
+            leading: Gauge::default(),
+            lag: Gauge::default(),
+            expiry: Gauges::new("what", &[]),
+        };
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "Which version it is", build);
         let gauges = [
@@ -140,6 +161,9 @@ impl Own {
         let messages = Unit::Other("messages".to_owned());
         let help = "How far it is behind: of the log, an aggregator's also of acknowledgements, an agent's of work that is not done and confirmed";
         registry.register_with_unit("lag", help, messages, own.lag.clone());
+        let help = "When what the process connects or serves with ends, Unix time: absent where it never does";
+        let name = "expiry_timestamp";
+        registry.register_with_unit(name, help, Unit::Seconds, own.expiry.family.clone());
         own
     }
 }
@@ -161,6 +185,7 @@ impl Health {
             own: Own::registered(&mut registry),
             registry: Mutex::new(registry),
             hops,
+            ends: Mutex::default(),
         })))
     }
 
@@ -176,6 +201,23 @@ impl Health {
             // The first connection is the process's own; others are of its helpers.
             inner.bus.get_or_init(|| bus);
         }
+    }
+
+    /// What it connects or serves with ends as `ends` says.
+    pub fn watches(&self, ends: impl Fn() -> Vec<Expiry> + Send + Sync + 'static) {
+        if let Some(inner) = &self.0 {
+            inner.ends().push(Ends(Box::new(ends)));
+        }
+    }
+
+    /// What ends soon, in words.
+    pub fn warnings(&self) -> Vec<String> {
+        let Some(inner) = &self.0 else {
+            return Vec::new();
+        };
+        let now = crate::unix_seconds();
+        let ends = inner.expiries();
+        ends.iter().filter_map(|ends| ends.warning(now)).collect()
     }
 
     /// It has this part, or none for now.
@@ -290,6 +332,14 @@ impl Inner {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn ends(&self) -> MutexGuard<'_, Vec<Ends>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn expiries(&self) -> Vec<Expiry> {
+        self.ends().iter().flat_map(|Ends(ends)| ends()).collect()
+    }
+
     fn now(&self) -> Standing {
         let connected = self.bus.get().is_some_and(|bus| *bus.borrow());
         Standing {
@@ -305,7 +355,12 @@ impl Inner {
             connected,
             leading,
             lag,
+            expiry,
         } = &self.own;
+        expiry.family.clear();
+        for Expiry { what, span, .. } in self.expiries() {
+            expiry.set(what.word(), u64::try_from(span.ends_at).unwrap_or(0));
+        }
         ready.set(standing.missing(self.lag_limit).is_empty().into());
         connected.set(standing.connected.into());
         leading.set((standing.part == Some(Part::Leader)).into());
@@ -337,6 +392,7 @@ async fn ready(State(health): State<Health>) -> Response {
         "part": standing.part.map(Part::word),
         "lag": standing.lag,
         "missing": missing,
+        "warnings": health.warnings(),
     });
     answer::json(status, &told)
 }
@@ -451,6 +507,34 @@ mod tests {
                 .text()
                 .contains("fleetcast_ready{cluster=\"eu-1\"} 0")
         );
+    }
+
+    #[test]
+    fn what_ends_soon_is_told_and_counted_and_nobody_is_less_ready() {
+        let health = Health::new(LAG, &[]);
+        let now = crate::unix_seconds();
+        let ends_at = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(now + 1_000));
+        let told = ends_at.clone();
+        health.watches(move || {
+            let ends_at = told.load(std::sync::atomic::Ordering::Relaxed);
+            let span = fleetcast_core::expiry::Span {
+                begins_at: now - 1_000_000,
+                ends_at,
+            };
+            vec![Expiry {
+                what: fleetcast_core::expiry::What::Credentials,
+                file: "a.creds".to_owned(),
+                span,
+            }]
+        });
+        let text = || health.0.as_ref().expect("it is asked").text();
+        let line =
+            |at: i64| format!("fleetcast_expiry_timestamp_seconds{{what=\"credentials\"}} {at}");
+        assert!(text().contains(&line(now + 1_000)), "{}", text());
+        assert!(health.warnings()[0].contains("a.creds"));
+        ends_at.store(now + 900_000, std::sync::atomic::Ordering::Relaxed);
+        assert!(text().contains(&line(now + 900_000)));
+        assert_eq!(health.warnings(), Vec::<String>::new());
     }
 
     #[test]

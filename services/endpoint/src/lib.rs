@@ -30,3 +30,10 @@ pub use door::Door;
 pub use health::{Health, Part};
 pub use listen::{Error, Listener, Options};
 pub use tokens::Caller;
+
+/// The time now, seconds since 1970.
+pub(crate) fn unix_seconds() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seconds = since.map_or(0, |since| since.as_secs());
+    i64::try_from(seconds).unwrap_or(i64::MAX)
+}

@@ -10,6 +10,7 @@ use axum::http::header::ALLOW;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::{Extension, Router};
+use fleetcast_core::expiry::{Expiry, Told};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -22,6 +23,8 @@ use crate::answer;
 pub use crate::limits::Limits;
 use crate::tls::{Acceptor, Tls};
 
+/// Between two looks at what ends soon.
+const LOOK: Duration = Duration::from_secs(60);
 /// How long to wait after a connection could not be taken.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -108,12 +111,20 @@ impl Listener {
         self.address
     }
 
+    /// When its certificates end, as they are now.
+    pub(crate) fn expiries(&self) -> impl Fn() -> Vec<Expiry> + Send + Sync + 'static {
+        let tls = self.tls.clone();
+        move || tls.as_ref().map_or_else(Vec::new, |tls| tls.expiries())
+    }
+
     /// Serves `routes` until `stop` says so; then it takes nothing more, and ends when what is under way is answered.
     pub async fn serve(&self, routes: Router, mut stop: watch::Receiver<bool>) {
         let limits = self.limits;
         let routes = routes.layer(Extension(answer::Patience(limits.body)));
         let room = Arc::new(Semaphore::new(limits.connections));
         let mut connections = JoinSet::new();
+        let (expiries, mut told) = (self.expiries(), Told::default());
+        let mut look = tokio::time::interval(LOOK);
         loop {
             let accepted = async {
                 let place = Arc::clone(&room).acquire_owned().await;
@@ -121,6 +132,11 @@ impl Listener {
             };
             tokio::select! {
                 () = ends(&mut stop) => break,
+                _ = look.tick() => {
+                    for warning in told.due(&expiries(), crate::unix_seconds()) {
+                        tracing::warn!(reason = warning, "what HTTP is served with ends soon");
+                    }
+                }
                 (accepted, place) = accepted => match accepted {
                     Ok((stream, _)) => {
                         let (routes, stop, tls) = (routes.clone(), stop.clone(), self.tls.clone());

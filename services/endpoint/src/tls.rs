@@ -2,9 +2,10 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use fleetcast_core::expiry::{Expiry, What};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -42,6 +43,7 @@ pub(crate) struct Acceptor {
 #[derive(Debug)]
 struct Known {
     config: Arc<ServerConfig>,
+    expiries: Vec<Expiry>,
     stamps: Vec<Stamp>,
     looked: Instant,
 }
@@ -55,6 +57,7 @@ impl Acceptor {
         let stamps = stamps(files);
         let known = Known {
             config: load(files)?,
+            expiries: expiries(files),
             stamps,
             looked: Instant::now(),
         };
@@ -75,12 +78,22 @@ impl Acceptor {
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
+    /// When the certificates that count end.
+    pub(crate) fn expiries(&self) -> Vec<Expiry> {
+        self.known().expiries.clone()
+    }
+
     fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.known().config)
+    }
+
+    /// What counts now.
+    fn known(&self) -> MutexGuard<'_, Known> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.looked.elapsed() >= LOOK_AGAIN {
             self.look_again(&mut known);
         }
-        Arc::clone(&known.config)
+        known
     }
 
     fn look_again(&self, known: &mut Known) {
@@ -95,6 +108,7 @@ impl Acceptor {
             Ok(config) => {
                 tracing::info!(%path, "the certificate of HTTP changed");
                 known.config = config;
+                known.expiries = expiries(&self.files);
             }
             Err(error) => {
                 tracing::error!(%path, error, "the certificate of HTTP cannot be used: the one read before still counts");
@@ -114,6 +128,21 @@ fn stamps(files: &Tls) -> Vec<Stamp> {
         files.client_ca.as_ref(),
     ];
     paths.into_iter().flatten().map(of).collect()
+}
+
+fn expiries(files: &Tls) -> Vec<Expiry> {
+    let now = crate::unix_seconds();
+    let named = [
+        (What::HttpCertificate, Some(&files.cert)),
+        (What::HttpAuthority, files.client_ca.as_ref()),
+    ];
+    let ends = named.into_iter().filter_map(|(what, path)| {
+        let path = path?;
+        let read = certificates(path).ok()?;
+        let read = read.iter().map(|certificate| certificate.as_ref());
+        Expiry::of_certificates(what, &path.display().to_string(), read, now)
+    });
+    ends.collect()
 }
 
 fn load(files: &Tls) -> Result<Arc<ServerConfig>, String> {

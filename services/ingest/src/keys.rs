@@ -5,12 +5,12 @@
 //! signed anew is verified first, or whoever may write into a work stream could have it signed.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use fleetcast_auth::minting;
 use fleetcast_bus::credentials::CredentialsFile;
 use fleetcast_bus::work_key::{self, WorkKey};
-use fleetcast_bus::{Bus, Credentials, Error, bodies};
+use fleetcast_bus::{Bus, Error, bodies};
 use fleetcast_core::model::ClusterName;
 use fleetcast_schemas::envelope::{DATAREF, MAC, WORK_KEY};
 use fleetcast_schemas::request::Renewal;
@@ -23,62 +23,105 @@ pub(crate) struct Keys(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    /// The newest first; none where work is not signed.
-    masters: Vec<WorkKey>,
-    /// Signs agents' credentials.
-    signing: Option<String>,
+    /// The credentials of the process, with their keys; none where work is not signed.
+    file: RwLock<Option<Arc<CredentialsFile>>>,
     /// What each cluster's agent has.
     known: Mutex<BTreeMap<ClusterName, WorkKey>>,
 }
 
 impl Keys {
-    /// Reads them from the credentials of the process.
-    pub(crate) fn of(credentials: &Credentials) -> Result<Self, Error> {
-        let Credentials::File(path) = credentials else {
-            return Ok(Self::default());
-        };
-        let file = CredentialsFile::read(path).map_err(|error| Error::Unfit(error.to_string()))?;
-        Ok(Self(Arc::new(Inner {
-            masters: file.master_keys,
-            signing: file.signing_key,
-            known: Mutex::default(),
-        })))
+    /// Those of the credentials that a connection is made with; where they are replaced, the others.
+    pub(crate) fn of(bus: &Bus) -> Self {
+        let mut files = bus.credentials();
+        let keys = Self::default();
+        keys.take_up(files.borrow_and_update().clone());
+        let taking = keys.clone();
+        tokio::spawn(async move {
+            // Ends with the connection.
+            while files.changed().await.is_ok() {
+                let file = files.borrow_and_update().clone();
+                taking.take_up(file);
+                tracing::info!("the keys of the credentials are taken up");
+            }
+        });
+        keys
+    }
+
+    fn take_up(&self, file: Option<Arc<CredentialsFile>>) {
+        *self.0.file.write().unwrap_or_else(PoisonError::into_inner) = file;
+        // Of keys whose master is not there any more none is known.
+        let mut known = self.known();
+        known.retain(|cluster, key| self.by_id(cluster, key.id()).is_some());
+    }
+
+    fn file(&self) -> Option<Arc<CredentialsFile>> {
+        self.0
+            .file
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<ClusterName, WorkKey>> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A cluster's key by its id; none where no master of ours made it.
+    /// A cluster's key by its id, of any master that is here: what it signed when it counted stands in the work streams until it is written anew.
+    fn by_id_once(&self, cluster: &ClusterName, id: &str) -> Option<WorkKey> {
+        let file = self.file()?;
+        let mut masters = file.master_keys.iter();
+        masters.find_map(|master| master.derive(cluster.as_str(), id))
+    }
+
+    /// A cluster's key by its id; none where no master of ours that counts made it.
     fn by_id(&self, cluster: &ClusterName, id: &str) -> Option<WorkKey> {
-        self.0
-            .masters
+        let (file, now) = (self.file()?, now());
+        let counting = file
+            .master_keys
             .iter()
-            .find_map(|master| master.derive(cluster.as_str(), id))
+            .filter(|master| file.counts(master.id(), now));
+        let mut derived = counting.filter_map(|master| master.derive(cluster.as_str(), id));
+        derived.next()
+    }
+
+    /// The master key that new keys are derived from.
+    fn newest(&self) -> Option<WorkKey> {
+        let (file, now) = (self.file()?, now());
+        let mut masters = file.master_keys.iter();
+        let newest = masters.find(|key| file.is_begun(key.id(), now));
+        newest.cloned()
+    }
+
+    /// Whether the agent with this key is to have another.
+    pub(crate) fn is_of_an_earlier_master(&self, key: &WorkKey) -> bool {
+        let newest = self.newest();
+        newest.is_some_and(|newest| !newest.made(key.id()))
     }
 
     /// An agent said which key it has.
     pub(crate) fn learn(&self, cluster: &ClusterName, headers: &Headers) -> Option<WorkKey> {
         let id = headers.get(WORK_KEY)?;
-        if let Some(key) = self.known().get(cluster).filter(|key| key.id() == id) {
-            return Some(key.clone());
-        }
         let Some(key) = self.by_id(cluster, id) else {
-            if !self.0.masters.is_empty() {
-                tracing::warn!(%cluster, key = id, "its agent has a work key that no master key of ours made: issue credentials for it again");
+            self.known().remove(cluster);
+            if self.file().is_some_and(|file| !file.master_keys.is_empty()) {
+                tracing::warn!(%cluster, key = id, "its agent has a work key that no master key of ours made, or one that counts no more: issue credentials for it again, or bring this process the newer keys");
             }
             return None;
         };
-        self.known().insert(cluster.clone(), key.clone());
+        let mut known = self.known();
+        if known.get(cluster) != Some(&key) {
+            known.insert(cluster.clone(), key.clone());
+        }
         Some(key)
     }
 
     /// Signs work that is about to be stored.
     pub(crate) fn sign(&self, cluster: &ClusterName, message: &mut Message) {
-        let Some(master) = self.0.masters.first() else {
+        let Some(master) = self.newest() else {
             return;
         };
         let known = self.known().get(cluster).cloned();
+        let known = known.filter(|key| self.by_id(cluster, key.id()).is_some());
         let key = known.or_else(|| master.derive(cluster.as_str(), &master.stored_id()));
         if let Some(key) = key {
             key.sign(&mut message.headers, &message.payload);
@@ -101,7 +144,7 @@ impl Keys {
         let Some((id, _)) = signed_with.filter(|(id, _)| *id != key.id()) else {
             return Ok(());
         };
-        let Some(before) = self.by_id(&lane.cluster, id) else {
+        let Some(before) = self.by_id_once(&lane.cluster, id) else {
             return Ok(());
         };
         // What was signed is the message with its body, wherever that is kept.
@@ -144,15 +187,23 @@ impl Keys {
     }
 
     fn renewed(&self, lane: &Lane, jwt: &str, has: Option<&WorkKey>) -> Result<Renewal, String> {
-        let seed = self
-            .0
-            .signing
-            .as_deref()
-            .ok_or("the ingest process that answers has no key to sign credentials with")?;
-        let now = fleetcast_bus::now().0.div_euclid(1_000);
-        let jwt = minting::renew(seed, jwt, lane, now).map_err(|error| error.to_string())?;
+        let file = self.file();
+        let seed = file.as_ref().and_then(|file| file.signing_key.as_deref());
+        let seed =
+            seed.ok_or("the ingest process that answers has no key to sign credentials with")?;
+        let now = now();
+        let earlier: Vec<&str> = file
+            .iter()
+            .flat_map(|file| {
+                let counting = file.earlier_signers.iter();
+                let counting = counting.filter(|signer| file.counts(signer, now));
+                counting.map(String::as_str)
+            })
+            .collect();
+        let jwt =
+            minting::renew(seed, &earlier, jwt, lane, now).map_err(|error| error.to_string())?;
         let (mut key, mut wrapped) = (String::new(), String::new());
-        if let (Some(has), Some(master)) = (has, self.0.masters.first()) {
+        if let (Some(has), Some(master)) = (has, self.newest()) {
             let new = master.derive(lane.cluster.as_str(), &master.new_derived_id());
             let new = new.expect("the id is of this master");
             wrapped = has.wrap(&new);
@@ -166,4 +217,9 @@ impl Keys {
             wrapped,
         })
     }
+}
+
+/// Unix seconds.
+fn now() -> i64 {
+    fleetcast_bus::now().0.div_euclid(1_000)
 }

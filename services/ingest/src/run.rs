@@ -97,6 +97,8 @@ pub struct Options {
 pub async fn run(mut options: Options, stop: watch::Receiver<bool>) -> Result<(), Error> {
     let bus = Bus::connect_patiently(&options.bus).await?;
     options.health.follows(bus.connected());
+    let ends = bus.expiries();
+    options.health.watches(move || ends.borrow().clone());
     let http = options.http.take();
     let http = http.map(|listener| {
         tokio::spawn(http::serve(
@@ -115,7 +117,7 @@ pub async fn run(mut options: Options, stop: watch::Receiver<bool>) -> Result<()
 
 /// Serves until it is asked to stop, and begins anew at the base where the log was cut behind what it knows.
 async fn serve(bus: &Bus, options: &Options, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
-    let keys = Keys::of(&options.bus.credentials)?;
+    let keys = Keys::of(bus);
     let metrics = Metrics::of(&options.health);
     let beginning = begin(bus, options.layout).await?;
     let checkpoint = Checkpoint::new(&options.directory, "ingest");

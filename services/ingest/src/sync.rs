@@ -91,6 +91,7 @@ async fn answer(bus: &Bus, keys: &Keys, metrics: &Metrics, delivery: Delivery) {
             sequence: 0,
             count: 0,
             digest: String::new(),
+            renew: false,
         };
         if let Err(error) = send_end(bus, &reply, &refused).await {
             tracing::debug!(%error, "the refusal could not be sent either");
@@ -173,6 +174,7 @@ async fn send_since(
         sequence,
         count,
         digest: digest::short(&summed),
+        renew: key.is_some_and(|key| keys.is_of_an_earlier_master(key)),
     };
     send_end(bus, reply, &end).await
 }

@@ -259,6 +259,7 @@ pub(crate) fn sync_answers() -> Vec<Vec<u8>> {
             sequence: 9,
             count,
             digest: digest::short(summed.as_bytes()),
+            renew: false,
         };
         let mut headers = Headers::default().with(PART, "end");
         let payload = codec::encode(&end, &mut headers);

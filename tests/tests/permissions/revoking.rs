@@ -10,7 +10,7 @@ use fleetcast_tests::harness::{Bed, Binary, eventually, nats_server};
 use crate::{raw, raw_with};
 
 /// Whether a server lets somebody in with these credentials.
-async fn gets_in(credentials: &Path, url: &str) -> bool {
+pub(crate) async fn gets_in(credentials: &Path, url: &str) -> bool {
     let options = async_nats::ConnectOptions::with_credentials_file(credentials);
     let connected = options.await.expect("a file").connect(url).await;
     connected.is_ok()

@@ -569,7 +569,7 @@ impl Session {
                     open: u64::try_from(open).unwrap_or(u64::MAX),
                     epoch: self.agent.epoch().cloned(),
                     transitions: self.transitions,
-                    trouble: self.trouble.get().or_else(|| self.told.forged_lately()),
+                    trouble: self.trouble(),
                     capacity: self.measured.get(),
                     strays: self.agent.strays(),
                 };
@@ -579,6 +579,20 @@ impl Session {
             }
             Effect::Fenced(reason) => self.told.fenced(reason),
         }
+    }
+
+    /// What keeps it from its work, or soon will.
+    fn trouble(&self) -> Option<String> {
+        let expiries = self.bus.expiries();
+        let now = now().0.div_euclid(1_000);
+        let ends = || {
+            expiries
+                .borrow()
+                .iter()
+                .find_map(|expiry| expiry.warning(now))
+        };
+        let forged = || self.told.forged_lately();
+        self.trouble.get().or_else(forged).or_else(ends)
     }
 
     fn begin_attempt(&mut self, work: Work, again: bool) {

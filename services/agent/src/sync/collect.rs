@@ -110,6 +110,7 @@ mod tests {
             sequence: 9,
             count: 2,
             digest: digest::short(b"7\nseven\n9\n\n"),
+            renew: false,
         };
         change(&mut end);
         let mut headers = Headers::default().with(PART, END);

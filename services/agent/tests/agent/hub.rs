@@ -160,6 +160,7 @@ impl Hub {
             sequence: upto,
             count: u64::try_from(answers.len()).unwrap(),
             digest: digest::short(&transcript),
+            renew: false,
         };
         let payload = codec::encode(&end, &mut headers);
         answers.push(message(headers, payload));

@@ -1,5 +1,6 @@
 //! What was issued, and what is asked for.
 
+use fleetcast_core::expiry::Span;
 use fleetcast_schemas::role::Role;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,12 @@ pub struct Issued {
     /// The public half of an agent's sealing key: its cluster is to be registered with it. The private half is in the credentials, and nowhere else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealing_key: Option<String>,
+    /// The public half of the key that signed it; none where that was written down by nobody yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
+    /// The ids of the keys that an ingest's holds beside its own: master keys, and what signs agents' credentials.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<String>,
 }
 
 /// Whether a credential counts.
@@ -70,6 +77,19 @@ impl Standing {
 }
 
 impl Issued {
+    /// From when to when it counts as it was issued; none where it never ends.
+    pub fn span(&self) -> Option<Span> {
+        let ends_at = self.ends_at?;
+        let begins_at = self.issued_at;
+        Some(Span { begins_at, ends_at })
+    }
+
+    /// Whether somebody is to renew it: it counts, ends soon, and is no agent's, which does so itself.
+    pub fn ends_soon(&self, now: i64) -> bool {
+        let is_soon = self.span().is_some_and(|span| span.ends_soon(now));
+        is_soon && self.standing(now) == Standing::Valid && self.role != Role::Agent.word()
+    }
+
     /// Whether it counts at `now`.
     pub fn standing(&self, now: i64) -> Standing {
         if self.revoked_at.is_some() {

@@ -1,5 +1,6 @@
 //! An operator's folder: what is written into it, and what is refused.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
@@ -183,4 +184,135 @@ fn what_is_revoked_is_named_in_the_account() {
     assert_eq!(revoked.len(), 3);
     // Within the second of the first account: a server that starts takes the later of two for newer.
     assert_eq!(claims["iat"], NOW + 3);
+}
+
+#[test]
+fn an_earlier_key_counts_until_it_is_retired_or_its_time_has_come() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut authority = Authority::init(folder.path(), "fleet", 1, NOW).expect("made");
+    let scopes = |authority: &Authority, role: &str, now: i64| {
+        let jwt = authority.account_jwt(now).expect("a JWT");
+        use base64::Engine;
+        let claims = jwt.split('.').nth(1).expect("claims");
+        let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD
+            .decode(claims)
+            .expect("base64");
+        let claims: serde_json::Value = serde_json::from_slice(&claims).expect("JSON");
+        let all = claims["nats"]["signing_keys"]
+            .as_array()
+            .expect("a list")
+            .clone();
+        all.iter().filter(|scope| scope["role"] == role).count()
+    };
+    let ingest = authority
+        .issue(&issue(Role::Ingest, "a"), NOW)
+        .expect("issued");
+    let reader = authority
+        .issue(&issue(Role::Reader, "kim"), NOW)
+        .expect("issued");
+    let agents = BTreeSet::from([Key::Signing(Role::Agent)]);
+    let refused = authority.rotate(&agents, NOW + 60, NOW + 60, NOW);
+    assert!(refused.is_err_and(|why| why.to_string().contains("--keep")));
+    let made = authority
+        .rotate(&agents, NOW + 60, NOW + 1_000, NOW)
+        .expect("rotated");
+    let words: Vec<&str> = made.iter().map(|one| one.key.as_str()).collect();
+    assert_eq!(words, ["work", "agent"], "the one takes the other with it");
+    assert_eq!(
+        [NOW, NOW + 999, NOW + 1_000].map(|now| scopes(&authority, "agent", now)),
+        [2, 2, 1]
+    );
+    assert_eq!(scopes(&authority, "reader", NOW), 1);
+
+    // An ingest has to follow; before that no agent gets a key that it could not sign with.
+    for key in [Key::Work, Key::Signing(Role::Agent)] {
+        let behind = authority.behind(key, NOW).expect("read");
+        let behind: Vec<&str> = behind.iter().map(|one| one.role.as_str()).collect();
+        assert_eq!(behind, ["ingest"]);
+    }
+    let early = authority
+        .issue(&issue(Role::Agent, "eu"), NOW)
+        .expect("issued");
+    assert!(ingest.master_keys[0].made(early.work_keys[0].id()));
+    let renewed = authority.renew(&ingest, None, NOW + 5).expect("renewed");
+    let claims = renewed.claims().expect("claims");
+    assert_eq!((claims.issued_at, claims.ends_at), (NOW + 5, NOW + 3_605));
+    assert_eq!(
+        (&renewed.seed, renewed.master_keys.len()),
+        (&ingest.seed, 2)
+    );
+    assert_eq!(renewed.sealing_keys, ingest.sealing_keys);
+    assert_ne!(renewed.signing_key, ingest.signing_key);
+    assert_eq!(renewed.earlier_signers.len(), 1);
+    let (newest, before) = (renewed.master_keys[0].id(), ingest.master_keys[0].id());
+    assert!(!renewed.is_begun(newest, NOW + 59) && renewed.is_begun(newest, NOW + 60));
+    assert!(renewed.counts(before, NOW + 999) && !renewed.counts(before, NOW + 1_000));
+    assert!(authority.behind(Key::Work, NOW).expect("read").is_empty());
+    let late = authority
+        .issue(&issue(Role::Agent, "eu"), NOW + 60)
+        .expect("issued");
+    assert!(renewed.master_keys[0].made(late.work_keys[0].id()));
+
+    // Over a restart of the command, too.
+    drop(authority);
+    let mut authority = Authority::open(folder.path()).expect("opened");
+    assert_eq!(scopes(&authority, "agent", NOW), 2);
+    let retired = authority.retire(&agents, NOW + 70).expect("retired");
+    assert_eq!(retired.len(), 1, "the other one stays");
+    assert_eq!(scopes(&authority, "agent", NOW + 70), 1);
+    assert_eq!(
+        authority
+            .retire(&BTreeSet::from([Key::Work]), NOW + 70)
+            .expect("retired")
+            .len(),
+        1
+    );
+    assert!(
+        authority.retire(&agents, NOW + 71).is_err(),
+        "nothing is left"
+    );
+    let last = authority.renew(&renewed, None, NOW + 80).expect("renewed");
+    assert_eq!((last.master_keys.len(), last.key_times.len()), (1, 0));
+    assert!(last.earlier_signers.is_empty());
+
+    // What another key signed, or somebody revoked, is not renewed.
+    let readers = BTreeSet::from([Key::Signing(Role::Reader)]);
+    authority
+        .rotate(&readers, NOW, NOW + 1_000, NOW)
+        .expect("rotated");
+    let behind = authority
+        .behind(Key::Signing(Role::Reader), NOW)
+        .expect("read");
+    assert_eq!(behind.len(), 1);
+    let mut forged = reader.clone();
+    forged.jwt = forged.jwt.replacen('.', ".e30", 1);
+    assert!(authority.renew(&forged, None, NOW).is_err());
+    let forever = authority.renew(&reader, Some(None), NOW).expect("renewed");
+    assert_eq!(forever.claims().expect("claims").ends_at, 0);
+    assert!(
+        authority
+            .behind(Key::Signing(Role::Reader), NOW)
+            .expect("read")
+            .is_empty()
+    );
+    authority.revoke("kim", None, NOW).expect("revoked");
+    let refused = authority.renew(&forever, None, NOW);
+    assert!(refused.is_err_and(|why| why.to_string().contains("auth issue reader kim")));
+}
+
+#[test]
+fn who_hands_in_is_given_the_hubs_public_keys() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut authority = Authority::init(folder.path(), "fleet", 1, NOW).expect("made");
+    let mut issued = |role| authority.issue(&issue(role, "a"), NOW).expect("issued");
+    let ingest = issued(Role::Ingest);
+    let hub = XKey::from_seed(&ingest.sealing_keys[0]).expect("an xkey");
+    for (role, expected) in [
+        (Role::Publisher, vec![hub.public_key()]),
+        (Role::Operator, vec![hub.public_key()]),
+        (Role::Reader, Vec::new()),
+        (Role::Ingest, Vec::new()),
+    ] {
+        assert_eq!(issued(role).hub_keys, expected, "{}", role.word());
+    }
 }

@@ -1,5 +1,6 @@
 //! `fleetcast auth`: the operator of the bus, and the credentials that it issues.
 
+mod rotate;
 mod token;
 
 use std::path::Path;
@@ -44,6 +45,10 @@ pub(crate) async fn run(bus: &BusArgs, command: &AuthCommand) -> Result<(), Fail
             output::print(&format!("{revoked} {many} of {name} revoked\n"))?;
             push(bus, &folder.dir, &authority).await
         }
+        AuthCommand::Renew(args) => rotate::renew(args),
+        AuthCommand::Rotate(args) => rotate::rotate(bus, args).await,
+        AuthCommand::Keys { folder, output } => rotate::keys(&folder.dir, *output),
+        AuthCommand::Retire(args) => rotate::retire(bus, args).await,
         AuthCommand::Token(command) => token::run(command),
         AuthCommand::Push { folder } => {
             let authority = Authority::open(&folder.dir)?;
@@ -170,6 +175,7 @@ fn list(dir: &Path, document: Document) -> Result<(), Failure> {
 fn row(issued: &Issued, now: i64) -> Value {
     let mut row = json!(issued);
     row["standing"] = json!(issued.standing(now).word());
+    row["ends_soon"] = json!(issued.ends_soon(now));
     row
 }
 
@@ -186,7 +192,13 @@ fn table(issued: &[Issued], now: i64) -> String {
         let ends = match issued.ends_at {
             None => "never".to_owned(),
             Some(ends) if ends <= now => age(Time(ends * 1_000)) + " ago",
-            Some(ends) => format!("in {} days", (ends - now) / 86_400),
+            Some(ends) => {
+                let ends = within(ends - now);
+                match issued.ends_soon(now) {
+                    true => paint.bad(&format!("{ends}, soon")),
+                    false => ends,
+                }
+            }
         };
         let limits = [issued.kinds.join(","), issued.namespaces.join(",")];
         table.row(vec![
@@ -199,6 +211,16 @@ fn table(issued: &[Issued], now: i64) -> String {
         ]);
     }
     table.text("")
+}
+
+/// So many seconds from now, in words.
+pub(crate) fn within(seconds: i64) -> String {
+    match seconds {
+        less if less < 120 => format!("in {less} s"),
+        less if less < 2 * 3_600 => format!("in {} minutes", less / 60),
+        less if less < 2 * 86_400 => format!("in {} hours", less / 3_600),
+        more => format!("in {} days", more / 86_400),
+    }
 }
 
 /// Tells the servers what counts now, and says so.

@@ -26,7 +26,12 @@ pub(crate) async fn run(args: &ReadyArgs) -> Result<(), Failure> {
     if answer["ready"] == true {
         let part = answer["part"].as_str().unwrap_or("ready");
         let lag = answer["lag"].as_u64().unwrap_or(0);
-        return output::print(&format!("ready: {part}, {lag} messages behind\n"));
+        let mut told = format!("ready: {part}, {lag} messages behind\n");
+        let warnings = answer["warnings"].as_array().into_iter().flatten();
+        for warning in warnings.filter_map(Value::as_str) {
+            told += &format!("warning: {warning}\n");
+        }
+        return output::print(&told);
     }
     let missing: Vec<&str> = missing.iter().filter_map(Value::as_str).collect();
     Err(Failure::Refused(format!(

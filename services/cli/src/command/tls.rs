@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fleetcast_auth::certificates::{Certificates, Issued};
+use fleetcast_auth::certificates::Certificates;
 use fleetcast_bus::tls::ServerTls;
 use fleetcast_core::time::Time;
 use serde_json::{Value, json};
@@ -14,8 +14,6 @@ use crate::local_auth::now;
 use crate::output::{self, Paint, Table, age};
 
 const DAY_S: i64 = 24 * 60 * 60;
-/// What is due in so short a time is shown as such.
-const SOON_S: i64 = 14 * DAY_S;
 
 pub(crate) fn run(command: &TlsCommand) -> Result<(), Failure> {
     match command {
@@ -77,7 +75,7 @@ fn issue(args: &TlsIssueArgs) -> Result<(), Failure> {
         "{name}: {} {} (ends {}{})\nnext: {next}\n",
         authority.certificate(name).display(),
         authority.key(name).display(),
-        ends(&issued, now()),
+        left(issued.ends_at, now()),
         match issued.hosts.as_slice() {
             [] => String::new(),
             hosts => format!(", for {}", hosts.join(", ")),
@@ -85,9 +83,10 @@ fn issue(args: &TlsIssueArgs) -> Result<(), Failure> {
     ))
 }
 
-fn ends(issued: &Issued, now: i64) -> String {
-    match issued.ends_at - now {
-        left if left <= 0 => age(Time(issued.ends_at * 1_000)) + " ago",
+/// When something ends, in words.
+fn left(ends_at: i64, now: i64) -> String {
+    match ends_at - now {
+        left if left <= 0 => age(Time(ends_at * 1_000)) + " ago",
         left if left < 2 * DAY_S => format!("in {} hours", (left + 1_800) / 3_600),
         left => format!("in {} days", (left + DAY_S / 2) / DAY_S),
     }
@@ -101,24 +100,45 @@ fn list(dir: &Path, document: Document) -> Result<(), Failure> {
             let mut row = json!(issued);
             row["name"] = json!(name);
             row["certificate"] = json!(authority.certificate(name));
+            row["ends_soon"] = json!(issued.ends_soon(now()));
             row
         });
         rows.collect()
     };
+    let of_authority = authority.span(now());
+    let whole = || {
+        json!({
+            "certificates": all(),
+            "authority": of_authority.map(|span| json!({
+                "certificate": authority.authority(), "ends_at": span.ends_at, "ends_soon": span.ends_soon(now()),
+            })),
+        })
+    };
     match document {
-        Document::Json => output::print_json(&json!({"certificates": all()})),
-        Document::Yaml => output::print_yaml(&json!({"certificates": all()})),
+        Document::Json => output::print_json(&whole()),
+        Document::Yaml => output::print_yaml(&whole()),
         Document::Table if issued.is_empty() => {
             output::print("nothing was issued yet; next: fleetcast tls issue NAME --host HOST,…\n")
         }
         Document::Table => {
             let (paint, now) = (Paint::stdout(), now());
+            let shown = |ends: String, is_soon: bool| match is_soon {
+                true => paint.bad(&format!("{ends}, soon")),
+                false => ends,
+            };
             let mut table = Table::new(&["NAME", "ISSUED", "ENDS", "FOR"]);
+            if let Some(span) = of_authority {
+                let at = age(Time(span.begins_at * 1_000)) + " ago";
+                let ends = shown(left(span.ends_at, now), span.ends_soon(now));
+                table.row(vec![
+                    "ca".to_owned(),
+                    at,
+                    ends,
+                    "the authority itself".to_owned(),
+                ]);
+            }
             for (name, issued) in issued {
-                let ends = match ends(issued, now) {
-                    ends if issued.ends_at - now < SOON_S => paint.bad(&ends),
-                    ends => ends,
-                };
+                let ends = shown(left(issued.ends_at, now), issued.ends_soon(now));
                 let at = age(Time(issued.issued_at * 1_000)) + " ago";
                 table.row(vec![name.clone(), at, ends, issued.hosts.join(",")]);
             }
