@@ -44,7 +44,7 @@ pub fn openapi() -> Value {
                 "Unknown": refusal("There is no such object."),
                 "Unauthorized": refusal("The token is missing, or nobody knows it."),
                 "Forbidden": refusal("The token's role, or what it is limited to, does not have this."),
-                "TooMany": refusal("The token is used too often: the same request later is taken (`Retry-After`)."),
+                "TooMany": refusal("The token is used too often, or for too much at once: the same request later is taken (`Retry-After`)."),
                 "Unavailable": {
                     "description": "Nobody leads, or the view is not so far: the same request later helps.",
                     "headers": {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}},

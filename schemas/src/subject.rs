@@ -256,6 +256,12 @@ pub fn is_client_inbox(reply: &str) -> bool {
     reply.starts_with("_INBOX.") && !reply.contains(['*', '>', ' '])
 }
 
+/// Who asks, by the inbox that he is to be answered in: `_INBOX.<name>` of `_INBOX.<name>.<…>`. No server checks it: whoever wants no answer may say that he
+/// is anybody.
+pub fn asker(reply: &str) -> &str {
+    reply.rsplit_once('.').map_or(reply, |(inbox, _)| inbox)
+}
+
 /// The shard of an object: the top 4 bits of FNV-1a-64 of its tokens, a hexadecimal digit.
 pub fn shard(object: &ObjectKey) -> char {
     let digit = u32::try_from(fnv1a64(object_tokens(object).as_bytes()) >> 60).expect("4 bits");

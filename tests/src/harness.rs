@@ -25,7 +25,7 @@ pub use control_plane::{
     namespace,
 };
 pub use docker::{Compose, Engine, docker};
-pub use http::{Http, door, door_within, telling, token_file};
+pub use http::{Http, door, door_within, listens_at, telling, token_file};
 pub use python::{Python, python, python_with_nats};
 pub use spy::Spy;
 pub use three::Three;

@@ -80,6 +80,22 @@ async fn leader_of_the_log(connect: &Connect) -> Option<String> {
     stream.cached_info().cluster.as_ref()?.leader.clone()
 }
 
+/// Waits until the engine says of everything that it asks whether it is well that it is: both ingest and both aggregators.
+async fn is_healthy(compose: &Compose<'_>) {
+    let mut standing = Vec::new();
+    in_time("every container that is asked is healthy", async || {
+        standing = compose.standing();
+        let asked = standing.iter().filter_map(|(_, _, health)| health.as_ref());
+        let well = asked.clone().filter(|&health| health == "healthy").count();
+        well == 4 && asked.count() == well
+    })
+    .await;
+    for service in ["ingest-1", "ingest-2", "aggregator-1", "aggregator-2"] {
+        let its = |(name, ..): &&(String, String, Option<String>)| name.contains(service);
+        assert!(standing.iter().any(|one| its(&one)), "{standing:?}");
+    }
+}
+
 /// Hands changes in, one after the other, until it is told to stop: how many each object got. A thread of its own, since killing a container waits.
 #[tokio::main(flavor = "current_thread")]
 async fn hand_in(connect: &Connect, stop: &AtomicBool) -> BTreeMap<u64, u64> {
@@ -129,6 +145,7 @@ async fn a_nats_server_an_ingest_and_an_aggregator_are_lost_while_changes_go_in(
     let compose = engine.fleet(&server);
     compose.up();
     tells_the_story(&compose).await;
+    is_healthy(&compose).await;
 
     // The certificate names the servers by name, which this machine does not know, and an address of this machine.
     let mut lines = Vec::new();
@@ -206,6 +223,8 @@ async fn a_nats_server_an_ingest_and_an_aggregator_are_lost_while_changes_go_in(
         })
         .await;
     }
+    // Also those that were killed and started again.
+    is_healthy(&compose).await;
     let verified = compose.fleetcast(&["replay", "--verify"]);
     println!("{verified}");
 }

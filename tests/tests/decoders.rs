@@ -134,6 +134,7 @@ targets! {
     log_events acknowledgements work fences heartbeats confirmations replays dead_letters bases
     subjects parts handed_in http_json http_yaml http_cloud_events sync_requests sync_answers questions answers receipts renewals
     documents tokens credentials claims backup_segments
+    sealed_texts sealed_documents base_sections checkpoints
 }
 
 /// Shows that a target that panics or takes too much is found.

@@ -1,6 +1,7 @@
 //! What is malformed, huge or hostile gets a clear refusal or goes to the dead letters, and nothing else stops or is lost.
 
 use fleetcast_bus::append::Expected;
+use fleetcast_bus::parts::split;
 use fleetcast_bus::read::From;
 use fleetcast_bus::streams;
 use fleetcast_core::fold::Condition;
@@ -91,6 +92,37 @@ async fn a_config_map_of_1_mib_and_a_crd_of_800_kib_travel() {
             .is_some()
     })
     .await;
+}
+
+/// Shows that a publisher who begins messages in parts and never ends them keeps no place from another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_begins_and_never_ends_keeps_no_place_from_others() {
+    let Some(server) = nats_server("whoever_begins_and_never_ends_keeps_no_place_from_others")
+    else {
+        return;
+    };
+    let bed = Bed::new(server);
+    let bus = bed.bus().await;
+    let _ingest = bed.ingest("a");
+    bed.register(&bus, &["c1"]).await;
+    for round in 0..3 {
+        for id in 0..100 {
+            let subject = format!("fc.in.apply.ConfigMap._.default.begun-{round}-{id}");
+            let message = Message {
+                subject,
+                headers: Headers::default(),
+                payload: vec![b' '; 200],
+            };
+            let parts = split(message, 100, &format!("begun-{round}-{id}"));
+            let first = parts.into_iter().next().expect("two parts");
+            let inbox = format!("_INBOX.hostile.{id}");
+            bus.publish_with_reply(first, &inbox).await.expect("sent");
+        }
+        let text = noise(1_048_576 - 4);
+        let name = format!("big-{round}");
+        let large = config_map(&name, &["c1"], &text);
+        assert_eq!(bed.accept(&bus, &large).await, 1, "round {round}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,10 @@
 //! Publishing over HTTP: the same answers as on the bus, from whichever ingest process is asked; nobody without a token; nothing too large or too slow.
 
+mod http {
+    pub(crate) mod busy;
+    pub(crate) mod command;
+}
+
 use std::path::PathBuf;
 use std::time::Duration;
 

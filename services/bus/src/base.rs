@@ -221,24 +221,10 @@ impl Bus {
         if chain != *digest {
             return Err(wrong("is not the one that its head names"));
         }
-        let (length, compressed_length) = (*bytes, compressed.len());
-        let decompressed = tokio::task::spawn_blocking(move || {
-            use std::io::Read;
-            let mut whole = Vec::new();
-            zstd::stream::Decoder::new(compressed.as_slice())
-                .and_then(|decoder| decoder.take(length.min(LIMIT) + 1).read_to_end(&mut whole))
-                .map(|_| whole)
-        });
-        let whole = decompressed
-            .await
-            .map_err(Error::unavailable)?
-            .map_err(|error| wrong(&format!("cannot be decompressed: {error}")))?;
-        match whole.len() as u64 == length {
-            true => Ok(whole),
-            false => Err(wrong(&format!(
-                "is not as long as its head says: {compressed_length} bytes"
-            ))),
-        }
+        let length = *bytes;
+        let decompressed = tokio::task::spawn_blocking(move || decompress(&compressed, length));
+        let decompressed = decompressed.await.map_err(Error::unavailable)?;
+        decompressed.map_err(|reason| wrong(&reason))
     }
 
     /// Whose history the log told last: its newest epoch, or that of the base where it was cut behind that. None where there is no log yet.
@@ -436,6 +422,30 @@ impl Bus {
             .map(drop)
             .map_err(|error| Error::Refused(format!("stream {name}: {error}")))
     }
+}
+
+/// What the parts of a section hold together, which is `length` bytes.
+fn decompress(compressed: &[u8], length: u64) -> Result<Vec<u8>, String> {
+    use std::io::Read;
+    let mut whole = Vec::new();
+    zstd::stream::Decoder::new(compressed)
+        .and_then(|decoder| decoder.take(length.min(LIMIT) + 1).read_to_end(&mut whole))
+        .map_err(|error| format!("cannot be decompressed: {error}"))?;
+    match whole.len() as u64 == length {
+        true => Ok(whole),
+        false => Err(format!(
+            "is not as long as its head says: {} bytes",
+            compressed.len()
+        )),
+    }
+}
+
+/// Reads a section from the bytes of its parts, which hold `length` bytes: what [`Bus::base_section`] does once their digests are right.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn section<T: DeserializeOwned>(compressed: &[u8], length: u64) -> Result<T, String> {
+    rmp_serde::from_slice(&decompress(compressed, length)?).map_err(|error| error.to_string())
 }
 
 fn damaged(reason: &str) -> Error {

@@ -172,7 +172,8 @@ impl io::Write for Chunks {
     }
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+/// Reads the bytes of a checkpoint's file; none where they are damaged or of another version.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     let rest = bytes.strip_prefix(MAGIC.as_bytes())?.strip_prefix(b"\n")?;
     let (digest, body) = rest.split_at_checked(65)?;
     if digest::of_bytes(body).as_bytes() != &digest[..64] {

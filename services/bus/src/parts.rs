@@ -2,7 +2,12 @@
 //!
 //! Each part carries `fleetcast-part` (`<index>/<count>`), `fleetcast-parts-id` and `fleetcast-digest` of the whole. A message without
 //! these headers is whole. An answer of several parts goes to the asker's inbox in order.
+//!
+//! Parts that are waited for take room, so there are [`AT_ONCE`] places. A message that finds none takes that of another: of the asker who has most of them, the
+//! one that got no part for longest (decision 48). So whoever begins messages and never ends them takes the places of his own, and a message whose parts
+//! come one after the other is not what waits longest.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -47,13 +52,22 @@ pub fn split(message: Message, limit: usize, id: &str) -> Vec<Message> {
 /// Puts messages together from their parts.
 pub struct Assembler {
     limit: usize,
-    open: HashMap<(String, String), Partial>,
+    open: HashMap<Key, Partial>,
+    /// How many parts came so far.
+    taken: u64,
 }
 
+/// The subject and the id of a message.
+type Key = (String, String);
+
 struct Partial {
+    /// Whose it is, as he says himself.
+    asker: String,
     parts: Vec<Option<Vec<u8>>>,
     size: usize,
     since: Instant,
+    /// The count of the part that came last.
+    last: u64,
 }
 
 impl Assembler {
@@ -62,14 +76,19 @@ impl Assembler {
         Self {
             limit,
             open: HashMap::new(),
+            taken: 0,
         }
     }
 
-    /// Takes a message or a part of one: the whole message when it is complete.
+    /// Takes a message or a part of one, of an asker as he calls himself: the whole message when it is complete.
     ///
     /// # Errors
     /// Where it is larger than the limit, a part is malformed, or the whole is not what its digest says.
-    pub fn take(&mut self, mut message: Message) -> Result<Option<Message>, DecodeError> {
+    pub fn take(
+        &mut self,
+        mut message: Message,
+        asker: &str,
+    ) -> Result<Option<Message>, DecodeError> {
         self.open
             .retain(|_, partial| partial.since.elapsed() < PATIENCE);
         let too_large = DecodeError::TooLarge { limit: self.limit };
@@ -98,15 +117,17 @@ impl Assembler {
             .ok_or(DecodeError::Missing(PARTS_ID))?;
         let key = (message.subject.clone(), id);
         if !self.open.contains_key(&key) && self.open.len() >= AT_ONCE {
-            return Err(DecodeError::Body(format!(
-                "more than {AT_ONCE} messages are under way in parts"
-            )));
+            self.give_one_up();
         }
+        self.taken += 1;
         let partial = self.open.entry(key.clone()).or_insert_with(|| Partial {
+            asker: asker.to_owned(),
             parts: vec![None; count],
             size: 0,
             since: Instant::now(),
+            last: 0,
         });
+        partial.last = self.taken;
         if partial.parts.len() != count || partial.size + message.payload.len() > self.limit {
             self.open.remove(&key);
             return Err(too_large);
@@ -137,6 +158,23 @@ impl Assembler {
         }
         message.payload = whole;
         Ok(Some(message))
+    }
+
+    /// Gives up what the asker with most places waits for longest; who says that he is many has one each, so that all of his are looked at.
+    fn give_one_up(&mut self) {
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        for partial in self.open.values() {
+            *places.entry(&partial.asker).or_default() += 1;
+        }
+        let loser = self
+            .open
+            .iter()
+            .max_by_key(|(_, partial)| (places[partial.asker.as_str()], Reverse(partial.last)));
+        if let Some(key) = loser.map(|(key, _)| key.clone()) {
+            let (subject, _) = &key;
+            tracing::debug!(subject, "a message in parts is given up for another");
+            self.open.remove(&key);
+        }
     }
 }
 
@@ -173,7 +211,7 @@ impl Bus {
                 {
                     return Err(Error::Unavailable(format!("nobody answers {subject}")));
                 }
-                if let Some(whole) = assembler.take(message)? {
+                if let Some(whole) = assembler.take(message, "")? {
                     return Ok(whole);
                 }
             }
@@ -220,7 +258,10 @@ mod tests {
         assert_eq!(parts.len(), 3);
         parts.reverse();
         let mut assembler = Assembler::new(1_000_000);
-        let mut outcomes: Vec<_> = parts.into_iter().map(|part| assembler.take(part)).collect();
+        let mut outcomes: Vec<_> = parts
+            .into_iter()
+            .map(|part| assembler.take(part, ""))
+            .collect();
         assert_eq!(outcomes.pop(), Some(Ok(Some(whole))));
         assert_eq!(outcomes, [Ok(None), Ok(None)]);
     }
@@ -244,32 +285,64 @@ mod tests {
             "1/18446744073709551615",
         ] {
             assert!(
-                Assembler::new(10_000).take(part(hostile)).is_err(),
+                Assembler::new(10_000).take(part(hostile), "").is_err(),
                 "{hostile}"
             );
         }
         assert!(
-            Assembler::new(10_000).take(part("1/1")).is_err(),
+            Assembler::new(10_000).take(part("1/1"), "").is_err(),
             "the digest is not that of the payload"
         );
         assert!(
-            Assembler::new(2).take(message(b"abc")).is_err(),
+            Assembler::new(2).take(message(b"abc"), "").is_err(),
             "too large"
         );
     }
 
+    /// The first of two parts of a message `id`, and the second.
+    fn halves(id: &str) -> [Message; 2] {
+        let parts = split(message(&[7; 100]), 60, id);
+        parts.try_into().expect("two parts")
+    }
+
     #[test]
-    fn what_is_never_completed_takes_bounded_room() {
+    fn who_never_ends_what_he_begins_takes_the_places_of_his_own() {
         let mut assembler = Assembler::new(1_000_000);
-        let mut refused = 0;
-        for id in 0..AT_ONCE * 2 {
-            let parts = split(message(&[7; 100]), 60, &id.to_string());
-            refused += usize::from(
-                assembler
-                    .take(parts.into_iter().next().expect("two parts"))
-                    .is_err(),
-            );
+        let [first, second] = halves("honest");
+        assert_eq!(assembler.take(first, "_INBOX.honest"), Ok(None));
+        for id in 0..AT_ONCE * 4 {
+            let [begun, _] = halves(&id.to_string());
+            assert_eq!(assembler.take(begun, "_INBOX.hostile"), Ok(None));
         }
-        assert_eq!(refused, AT_ONCE);
+        assert_eq!(assembler.open.len(), AT_ONCE, "room is bounded");
+        assert!(matches!(
+            assembler.take(second, "_INBOX.honest"),
+            Ok(Some(_))
+        ));
+        // And there is a place for whoever comes.
+        let [first, second] = halves("late");
+        assert_eq!(assembler.take(first, "_INBOX.late"), Ok(None));
+        assert!(matches!(assembler.take(second, "_INBOX.late"), Ok(Some(_))));
+    }
+
+    #[test]
+    fn who_says_that_he_is_many_gets_no_more_than_the_places_that_wait_longest() {
+        let mut assembler = Assembler::new(1_000_000);
+        for id in 0..AT_ONCE {
+            let [begun, _] = halves(&id.to_string());
+            let asker = format!("_INBOX.hostile-{id}");
+            assert_eq!(assembler.take(begun, &asker), Ok(None));
+        }
+        let [first, second] = halves("honest");
+        assert_eq!(assembler.take(first, "_INBOX.honest"), Ok(None));
+        for id in 1..AT_ONCE {
+            let [begun, _] = halves(&format!("more {id}"));
+            let asker = format!("_INBOX.another-{id}");
+            assert_eq!(assembler.take(begun, &asker), Ok(None));
+        }
+        assert!(matches!(
+            assembler.take(second, "_INBOX.honest"),
+            Ok(Some(_))
+        ));
     }
 }

@@ -1,8 +1,8 @@
-//! Who is let in: whoever bears a token that is known, as often as he may.
+//! Who is let in: whoever bears a token that is known, as often as he may, and with so many requests at once.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -12,10 +12,15 @@ use axum::response::Response;
 
 use crate::answer;
 use crate::rate::Rates;
+use crate::shares::Shares;
 use crate::tokens::TokenFile;
 
 /// How many requests a second each name may make, where nothing else is wanted.
 pub const RATE: u32 = 100;
+/// How many requests of one name may be under way, of the 512 connections that there are.
+pub const AT_ONCE: usize = 64;
+/// After how long somebody who has that many under way may ask again: most are answered by then.
+const LATER: Duration = Duration::from_secs(1);
 
 /// The file of tokens is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -33,10 +38,11 @@ pub struct Access(Arc<Inner>);
 struct Inner {
     tokens: TokenFile,
     rates: Rates,
+    under_way: Shares,
 }
 
 impl Access {
-    /// Whoever `tokens` names ([`crate::tokens`]), each for `per_second` requests a second on average and twice as many at once.
+    /// Whoever `tokens` names ([`crate::tokens`]), each for `per_second` requests a second on average and twice as many at once, with [`AT_ONCE`] under way.
     ///
     /// # Errors
     /// Where the file cannot be used.
@@ -48,6 +54,7 @@ impl Access {
         Ok(Self(Arc::new(Inner {
             tokens: file,
             rates: Rates::new(per_second),
+            under_way: Shares::new(AT_ONCE),
         })))
     }
 
@@ -79,6 +86,13 @@ async fn let_in(
         let message = format!("{} asks too often: wait as Retry-After says", caller.name);
         return answer::too_many(&message, later);
     }
+    let Some(_place) = access.under_way.now(&caller.name) else {
+        let message = format!(
+            "{} has {AT_ONCE} requests under way: wait as Retry-After says",
+            caller.name
+        );
+        return answer::too_many(&message, LATER);
+    };
     request.extensions_mut().insert(caller);
     next.run(request).await
 }

@@ -43,8 +43,8 @@ pub fn refused(status: StatusCode, field: &str, message: impl Into<String>) -> R
     json(status, &Answer::refused(Refusal::new(field, message)))
 }
 
-/// Somebody asks too often: later it is taken.
-pub(crate) fn too_many(message: &str, later: Duration) -> Response {
+/// Somebody asks too often, or for too much at once: later it is taken.
+pub fn too_many(message: &str, later: Duration) -> Response {
     let mut response = refused(StatusCode::TOO_MANY_REQUESTS, "authorization", message);
     let seconds = later.as_secs() + u64::from(later.subsec_nanos() > 0);
     response

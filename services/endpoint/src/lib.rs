@@ -5,6 +5,7 @@
 //! | listening, the limits of connections | [`listen`] |
 //! | TLS, its files | [`tls`] |
 //! | who is let in, and how often | [`access`] |
+//! | what one name may hold at once | [`shares`] |
 //! | bearer tokens, hashed at rest | [`tokens`] |
 //! | answers, and bodies within their limits | [`answer`] |
 //! | the view, for whoever may read | [`view`] |
@@ -20,6 +21,7 @@ mod limits;
 pub mod listen;
 pub mod metrics;
 mod rate;
+pub mod shares;
 pub mod tls;
 pub mod tokens;
 pub mod view;

@@ -24,6 +24,7 @@ use fleetcast_endpoint::axum::http::request::Parts;
 use fleetcast_endpoint::axum::http::{HeaderMap, HeaderValue, StatusCode};
 use fleetcast_endpoint::axum::response::Response;
 use fleetcast_endpoint::axum::routing::{delete, get, post};
+use fleetcast_endpoint::shares::Shares;
 use fleetcast_endpoint::view::{
     self, Answered, View, either, no, parameters, permit, unavailable, unknown,
 };
@@ -33,7 +34,7 @@ use fleetcast_schemas::request::{Answer, Withdrawal};
 use fleetcast_schemas::role::Role;
 use fleetcast_schemas::role::limits::Limits;
 use fleetcast_schemas::{Message, codec, http, subject};
-use fleetcast_sealing::{Keys, Sealer, Sealing};
+use fleetcast_sealing::Sealing;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
@@ -42,6 +43,8 @@ use crate::documents::DOCUMENT_LIMIT;
 
 /// How many documents are read at the same time; each may be as large as one may be.
 const DOCUMENTS: usize = 64;
+/// How many of them may be of one name: whoever sends slowly keeps nobody else waiting.
+const OF_ONE: usize = 16;
 /// How long a change may take until it is in the log: as long as another process needs to take over.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The longest answer of the view that is passed on, bytes: an object in 100,000 clusters.
@@ -53,6 +56,7 @@ struct Door {
     bus: Bus,
     sealing: Sealing,
     documents: Semaphore,
+    of_each: Shares,
 }
 
 /// Answers on `door` until `stop` says so.
@@ -66,6 +70,7 @@ pub(crate) async fn serve(
         bus,
         sealing,
         documents: Semaphore::new(DOCUMENTS),
+        of_each: Shares::new(OF_ONE),
     });
     let open = Router::new().route("/openapi.json", get(openapi));
     let closed = Router::new()
@@ -78,7 +83,7 @@ pub(crate) async fn serve(
 }
 
 /// Whether a body of this content type is read, by somebody who may hand in anything.
-pub(crate) fn reads(content_type: &str, body: &[u8]) -> bool {
+pub(crate) fn reads(content_type: &str, body: &[u8], sealing: &Sealing) -> bool {
     let Ok(content_type) = HeaderValue::from_str(content_type) else {
         return false;
     };
@@ -89,8 +94,7 @@ pub(crate) fn reads(content_type: &str, body: &[u8]) -> bool {
         limits: Limits::default(),
     };
     let placing = read::Placing::default();
-    let sealing = Sealing::With(Arc::new(Sealer::new(Keys::generate(), Vec::new())));
-    read::document(&headers, body.to_vec(), &placing, &caller, &sealing).is_ok()
+    read::document(&headers, body.to_vec(), &placing, &caller, sealing).is_ok()
 }
 
 async fn openapi() -> Response {
@@ -148,6 +152,10 @@ impl Door {
         let (parts, body) = request.into_parts();
         let caller = publisher(&parts)?;
         let placing: read::Placing = parameters(&parts.uri)?;
+        let Some(_share) = self.of_each.within(&caller.name, PATIENCE).await else {
+            let message = format!("{OF_ONE} documents of {} are being read", caller.name);
+            return Err(Box::new(answer::too_many(&message, PATIENCE)));
+        };
         let turn = tokio::time::timeout(PATIENCE, self.documents.acquire()).await;
         let _turn = turn
             .ok()

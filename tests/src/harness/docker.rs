@@ -250,6 +250,23 @@ impl Compose<'_> {
         done(self.engine.docker().arg("cp").arg(from).arg(to));
     }
 
+    /// What the engine says of each container: its name, its status, and its health (none where nobody asks it).
+    pub fn standing(&self) -> Vec<(String, String, Option<String>)> {
+        let ids = done(&mut self.command(&["ps", "-q"]));
+        let form =
+            "{{.Name}} {{.State.Status}}{{if .State.Health}} {{.State.Health.Status}}{{end}}";
+        let mut inspect = self.engine.docker();
+        inspect.args(["inspect", "--format", form]);
+        let said = done(inspect.args(ids.split_whitespace()));
+        let of = |line: &str| {
+            let mut words = line.split_whitespace().map(str::to_owned);
+            let mut word = || words.next();
+            let (name, status) = (word().unwrap_or_default(), word().unwrap_or_default());
+            (name, status, word())
+        };
+        said.lines().map(of).collect()
+    }
+
     /// What a service said.
     pub fn logs(&self, service: &str) -> String {
         done(&mut self.command(&["logs", "--no-color", service]))

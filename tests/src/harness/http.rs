@@ -12,6 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::eventually;
+
 /// Where a service listens, and the token that requests bear.
 #[derive(Debug, Clone)]
 pub struct Http {
@@ -124,6 +126,22 @@ impl Http {
         let (status, _, answer) = self.ask(method, path, &[], b"").await;
         (status, answer)
     }
+}
+
+/// Where a process says in its log that it listens, on the line that holds `what`, once it does.
+pub async fn listens_at(log: &Path, what: &str) -> SocketAddr {
+    let mut address = None;
+    eventually(&format!("{} says {what:?}", log.display()), async || {
+        let said = std::fs::read_to_string(log).unwrap_or_default();
+        let mut lines = said.lines().filter(|line| line.contains(what));
+        address = lines.find_map(|line| {
+            let (_, rest) = line.split_once("address=")?;
+            rest.split_whitespace().next()?.parse().ok()
+        });
+        address.is_some()
+    })
+    .await;
+    address.expect("just found")
 }
 
 /// Lets whoever `tokens` names in on a free port of this machine, within `limits`.

@@ -2,22 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use fleetcast_auth::authority::{Authority, Issue};
 use fleetcast_bus::backup::{Kind, Record};
 use fleetcast_bus::parts;
+use fleetcast_core::ack::Outcome;
+use fleetcast_core::audit::Audit;
 use fleetcast_core::digest;
 use fleetcast_core::epoch::Epoch;
+use fleetcast_core::fold::View;
+use fleetcast_core::hub::Logged;
 use fleetcast_core::time::Time;
 use fleetcast_endpoint::tokens;
+use fleetcast_ingest::{Answered, State};
 use fleetcast_schemas::request::{PART, Renewal, SEQUENCE, SyncAsk, SyncEnd};
 use fleetcast_schemas::role::Role;
-use fleetcast_schemas::{Headers, Message, codec};
+use fleetcast_schemas::{Headers, Message, codec, event};
+use fleetcast_sealing::Keys;
 use fleetcast_tests::harness::config_map;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::targets::{BETWEEN, bytes};
+use super::targets::{self, BETWEEN, bytes};
 
 /// Where a target begins.
 pub(crate) type Seeds = fn() -> Vec<Vec<u8>>;
@@ -394,5 +401,77 @@ pub(crate) fn backup_segments() -> Vec<Vec<u8>> {
             record(Kind::Ack(3), 2),
             record(Kind::Body, 0),
         ]),
+    ]
+}
+
+/// Whose values they are.
+pub(crate) const SEALED_OWNER: &str = "Secret/shop/db";
+/// What opens them.
+pub(crate) static OPENS: LazyLock<Keys> = LazyLock::new(|| Keys::from_raw([7; 32]));
+
+fn sealed(value: &Value) -> String {
+    let owner = SEALED_OWNER.parse().expect("an object");
+    let to = OPENS.newest().expect("a key");
+    OPENS.seal(to, &owner, value).expect("sealed")
+}
+
+pub(crate) fn sealed_texts() -> Vec<Vec<u8>> {
+    [json!("aHVudGVyMg=="), json!({"a": ["b", 1]}), json!("")]
+        .map(|value| sealed(&value).into_bytes())
+        .into()
+}
+
+pub(crate) fn sealed_documents() -> Vec<Vec<u8>> {
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "namespace": "shop"},
+        "data": {"password": sealed(&json!("aHVudGVyMg==")), "plain": "YQ=="}, "type": "Opaque",
+    });
+    vec![secret.to_string().into_bytes()]
+}
+
+/// What checkpoints keep of that.
+pub(crate) fn kept() -> Vec<Vec<u8>> {
+    folded().into_iter().take(3).collect()
+}
+
+/// What the samples fold to, in each form that is kept.
+pub(crate) fn folded() -> Vec<Vec<u8>> {
+    let (mut view, mut ingest, mut hub, mut audit) = (
+        View::default(),
+        State::default().equipped(),
+        Logged::default(),
+        Audit::default(),
+    );
+    for (sequence, sample) in (1..).zip(log_events()) {
+        let entry = event::log_entry(&targets::message(&sample), sequence).expect("a sample");
+        view.logged(&entry);
+        ingest.logged(&entry);
+        hub.logged(&entry);
+        audit.logged(&entry);
+    }
+    let mut removals = Vec::new();
+    for (sequence, sample) in (1..).zip(acknowledgements()) {
+        let read = event::read_acks(&targets::message(&sample)).expect("a sample");
+        let (partition, batch) = read;
+        for ack in &batch.body.acks {
+            if matches!(ack.outcome, Outcome::Removed) {
+                removals.push(Answered {
+                    object: ack.object.clone(),
+                    cluster: batch.cluster.clone(),
+                    place: ack.place(),
+                });
+            }
+        }
+        view.acknowledged(partition, sequence, batch);
+    }
+    fn packed(value: &impl Serialize) -> Vec<u8> {
+        rmp_serde::to_vec_named(value).expect("it serializes")
+    }
+    vec![
+        packed(&view),
+        packed(&ingest),
+        packed(&hub),
+        packed(&audit),
+        packed(&removals),
     ]
 }

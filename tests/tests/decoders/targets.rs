@@ -1,15 +1,25 @@
 //! The decoders, each as a function from bytes to whether they were accepted.
 
-use fleetcast_bus::backup;
+use std::borrow::Cow;
+
 use fleetcast_bus::credentials::CredentialsFile;
 use fleetcast_bus::parts::Assembler;
-use fleetcast_core::model::ClusterName;
+use fleetcast_bus::{backup, base, checkpoint};
+use fleetcast_core::audit::Audit;
+use fleetcast_core::digest;
+use fleetcast_core::fold::View;
+use fleetcast_core::hub::Logged;
+use fleetcast_core::model::{ClusterName, ObjectKey};
+use fleetcast_core::sealed::Sealed;
 use fleetcast_endpoint::tokens::Tokens;
+use fleetcast_ingest::{Answered, State};
 use fleetcast_schemas::request::{Answer, Renewal, SyncAsk};
 use fleetcast_schemas::subject::{self, Parsed};
 use fleetcast_schemas::{Headers, Message, codec, event};
 
-use super::seeds::{self, Seeds};
+use serde_json::json;
+
+use super::seeds::{self, OPENS, SEALED_OWNER, Seeds};
 
 /// A decoder.
 pub(crate) struct Target {
@@ -51,7 +61,7 @@ pub(crate) const TARGETS: &[Target] = &[
     target("confirmations", confirmation, seeds::confirmations),
     target("replays", replay, seeds::replays),
     target("dead_letters", dead_letter, seeds::dead_letters),
-    target("bases", base, seeds::bases),
+    target("bases", base_head, seeds::bases),
     target("subjects", subject_or_object, seeds::subjects),
     target("parts", parts, seeds::parts),
     target("handed_in", handed_in, seeds::handed_in),
@@ -73,6 +83,10 @@ pub(crate) const TARGETS: &[Target] = &[
         memory: 640 * MIB,
         ..target("backup_segments", segment, seeds::backup_segments)
     },
+    target("sealed_texts", sealed_text, seeds::sealed_texts),
+    target("sealed_documents", sealed_document, seeds::sealed_documents),
+    target("base_sections", base_section, seeds::folded),
+    target("checkpoints", checkpoint_file, seeds::kept),
 ];
 
 /// Subject, headers, an empty line, payload.
@@ -169,7 +183,7 @@ fn dead_letter(bytes: &[u8]) -> bool {
     event::read_dead(&message.headers, &message.payload).is_ok()
 }
 
-fn base(bytes: &[u8]) -> bool {
+fn base_head(bytes: &[u8]) -> bool {
     let message = message(bytes);
     event::read_base(&message.headers, &message.payload).is_ok()
 }
@@ -186,7 +200,9 @@ fn subject_or_object(bytes: &[u8]) -> bool {
 
 fn parts(bytes: &[u8]) -> bool {
     let mut assembler = Assembler::new(MIB);
-    let wholes = messages(bytes).into_iter().map(|part| assembler.take(part));
+    let wholes = messages(bytes)
+        .into_iter()
+        .map(|part| assembler.take(part, ""));
     wholes.fold(false, |any, whole| any | matches!(whole, Ok(Some(_))))
 }
 
@@ -252,4 +268,68 @@ fn claims(bytes: &[u8]) -> bool {
 
 fn segment(bytes: &[u8]) -> bool {
     backup::records(bytes).is_ok()
+}
+
+/// A sealed text as an agent gets it, and as whoever forwards it does: by its form, since nothing that was changed is opened.
+fn sealed_text(bytes: &[u8]) -> bool {
+    let Some(text) = text(bytes) else {
+        return false;
+    };
+    let owner: ObjectKey = SEALED_OWNER.parse().expect("valid");
+    let keys = &*OPENS;
+    let mut document = json!({"data": {"password": text}});
+    let forwarded = keys.forward(&mut document, &owner, keys.newest().expect("a key"));
+    if let Ok(value) = keys.open(text, &owner) {
+        assert_eq!(forwarded, Ok(()), "what is opened is forwarded: {value}");
+    }
+    let parsed = Sealed::parse(text);
+    if let Some(sealed) = &parsed {
+        let again = sealed.text();
+        assert_eq!(Sealed::parse(&again), parsed, "it comes back");
+    }
+    parsed.is_some()
+}
+
+/// A document with sealed texts, as an agent opens it before it applies it.
+fn sealed_document(bytes: &[u8]) -> bool {
+    let owner: ObjectKey = SEALED_OWNER.parse().expect("valid");
+    let read = serde_json::from_slice(bytes);
+    read.is_ok_and(|mut document| OPENS.open_all(&mut document, &owner).is_ok())
+}
+
+/// A section of a base when the digests of its parts are right: MessagePack, compressed here where the input is not compressed itself.
+fn base_section(bytes: &[u8]) -> bool {
+    let (compressed, length) = match bytes.starts_with(b"\x28\xb5\x2f\xfd") {
+        // A head may say anything of how long that is.
+        true => (Cow::Borrowed(bytes), MIB),
+        false => (Cow::Owned(packed(bytes)), bytes.len()),
+    };
+    let length = u64::try_from(length).expect("64 bits");
+    // Each form is tried, whichever accepts it.
+    let forms = [
+        base::section::<State>(&compressed, length).is_ok(),
+        base::section::<Vec<Answered>>(&compressed, length).is_ok(),
+        base::section::<View>(&compressed, length).is_ok(),
+        base::section::<Logged>(&compressed, length).is_ok(),
+        base::section::<Audit>(&compressed, length).is_ok(),
+    ];
+    forms.contains(&true)
+}
+
+/// The file of a checkpoint, with the digest that is right; and as it stands.
+fn checkpoint_file(bytes: &[u8]) -> bool {
+    let body = packed(bytes);
+    let head = format!("fleetcast checkpoint 1\n{}\n", digest::of_bytes(&body));
+    let file = [head.as_bytes(), &body].concat();
+    assert!(checkpoint::parse::<View>(bytes).is_none(), "it has no head");
+    let forms = [
+        checkpoint::parse::<State>(&file).is_some(),
+        checkpoint::parse::<View>(&file).is_some(),
+        checkpoint::parse::<Logged>(&file).is_some(),
+    ];
+    forms.contains(&true)
+}
+
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    zstd::bulk::compress(bytes, 1).expect("it is in memory")
 }

@@ -32,7 +32,8 @@ impl Ingest {
         if message.subject == subject::IN_SEALING {
             return self.tell_sealing(reply);
         }
-        let whole = match self.assembler.take(message) {
+        let asker = reply.as_deref().map_or("", subject::asker);
+        let whole = match self.assembler.take(message, asker) {
             Ok(Some(whole)) => whole,
             Ok(None) => return,
             Err(error) => {
