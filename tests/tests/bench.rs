@@ -1,6 +1,9 @@
 //! `fleetcast bench`: each workload in small, through real processes; the figures have the documented form.
 
-use fleetcast_tests::harness::{Binary, nats_server};
+use fleetcast_bus::Credentials;
+use fleetcast_bus::tls::{ServerTls, Tls};
+use fleetcast_schemas::role::Role;
+use fleetcast_tests::harness::{Bed, Binary, nats_server};
 use serde_json::Value;
 
 fn bench(test: &str, args: &[&str]) -> Option<Value> {
@@ -141,6 +144,61 @@ fn a_cluster_that_was_away_gets_all_and_the_view_learns_every_status() {
     let health = bench(test, &["health", "--objects", "5"]).expect("a server");
     assert_eq!(health["statuses"], 15);
     has(&health, &["/view_right_after_the_last_ms"]);
+}
+
+/// Shows that a bus that is there is measured with TLS and credentials as any command speaks to it, and left as it was.
+#[test]
+fn a_bus_that_asks_for_tls_and_credentials_is_measured_and_left_empty() {
+    let test = "a_bus_that_asks_for_tls_and_credentials_is_measured_and_left_empty";
+    let Some(server) = nats_server(test) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let fleetcast = Binary::new(folder.path(), server.clone());
+    fleetcast.done(&["tls", "init", "--dir", "."]);
+    fleetcast.done(&["tls", "issue", "nats", "--host", "127.0.0.1", "--dir", "."]);
+    let at = |name: &str| folder.path().join(name);
+    let of_server = ServerTls {
+        cert: at("nats.crt"),
+        key: at("nats.key"),
+        client_ca: None,
+    };
+    let of_clients = Tls {
+        ca: Some(at("ca.crt")),
+        ..Tls::default()
+    };
+    let bed = Bed::with_tls(server, of_server, of_clients);
+    let Credentials::File(creds) = bed.credentials(Role::Operator, "bench") else {
+        panic!("the bed has an operator");
+    };
+    let creds = creds.display().to_string();
+    let url = ["--nats", &bed.connect.url, "--tls-ca", "ca.crt"];
+    let who = ["--creds", &creds, "-o", "json", "--dir", "run"];
+    // What is left behind by one would be refused by the next.
+    for workload in [
+        &["latency", "--changes", "2", "--clusters", "2"][..],
+        &[
+            "away",
+            "--seconds",
+            "1",
+            "--changes",
+            "2",
+            "--clusters",
+            "2",
+        ],
+        &["status", "--clusters", "2", "--objects", "3"],
+    ] {
+        let all = [&["bench"], workload, &url, &who].concat();
+        let figures = fleetcast.done(&all).json();
+        assert_eq!(figures["bench"], workload[0], "{figures:#}");
+    }
+    let latency = ["bench", "latency", "--changes", "2", "--dir", "run"];
+    let nobody = fleetcast.run(&[&latency[..], &url].concat());
+    assert_ne!(nobody.status, 0, "nobody is let in without: {nobody:?}");
+    let replay = ["bench", "replay", "--events", "300", "--dir", "run"];
+    let refused = fleetcast.run(&[&replay[..], &url, &who[..2]].concat());
+    assert_ne!(refused.status, 0, "{refused:?}");
+    assert!(refused.err.contains("leave --nats away"), "{refused:?}");
 }
 
 #[test]

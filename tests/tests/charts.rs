@@ -1,6 +1,10 @@
 //! The Helm charts of `compose/charts`: what they render is taken by a real API server, wrong values are refused, and rights are those that the agents and
 //! the hub are tested with.
 
+mod charts {
+    pub(crate) mod http;
+}
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -108,13 +112,21 @@ async fn what_the_charts_render_is_taken_by_a_real_api_server() {
     };
     let client = plane.client().await;
     let namespace = namespace(&client, "charts").await;
-    let hub: [&[&str]; 5] = [
+    let hub: [&[&str]; 6] = [
         &[],
         &[
             "ingest.sealingKeys=sealing",
             "ingest.sealedFields={Database.example.dev:/spec/password}",
         ],
         &["hub.inCluster=true"],
+        &[
+            "ingest.http.enabled=true",
+            "ingest.http.tokens=http-tokens",
+            "ingest.http.tls.secret=http-tls",
+            "aggregator.http.enabled=true",
+            "aggregator.http.tokens=http-tokens",
+            "aggregator.http.plainText=true",
+        ],
         &[
             "hub.kubeconfigSecret=hub",
             "nats.ingestCredentials=ingest",

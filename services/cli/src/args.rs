@@ -178,7 +178,7 @@ pub(crate) enum Command {
     Import(ImportCommand),
     /// Measure: workloads on a fleet of simulated clusters that the bench starts itself
     #[command(
-        after_help = "Examples:\n  fleetcast bench fanout --clusters 100 --placements 100 --per-placement 10\n  fleetcast bench latency -o json\n\nMeasure with a release build: cargo build --release"
+        after_help = "Examples:\n  fleetcast bench fanout --clusters 100 --placements 100 --per-placement 10\n  fleetcast bench latency -o json\n  fleetcast bench latency --nats tls://nats:4222 --tls-ca ca.crt --creds operator.creds     on a bus that is there\n\nMeasure with a release build: cargo build --release"
     )]
     Bench(Box<bench::BenchArgs>),
     /// Make and rotate the keys that values of Secrets are sealed with

@@ -77,7 +77,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Tls(tls) => tls::run(&tls),
         Command::Hub(hub) => hub::run(&bus, &hub).await,
         Command::Import(import) => import::run(&import).await,
-        Command::Bench(bench) => bench::run(*bench).await,
+        Command::Bench(bench) => bench::run(&bus, *bench).await,
         Command::Sealing { command } => sealing::run(&command),
         Command::Schema(schema) => schema::run(&schema),
         Command::Completions { shell } => {

@@ -141,11 +141,31 @@ spec:
         {{- with $values.sealingKeys }}
         - {name: FLEETCAST_SEALING_KEYS, value: /etc/fleetcast/sealing/sealing.keys}
         {{- end }}
+        {{- with $values.http }}
+        {{- if .enabled }}
+        - {name: FLEETCAST_HTTP, value: "{{ $root.Values.health.host }}:{{ .port }}"}
+        - {name: FLEETCAST_HTTP_TOKENS, value: /etc/fleetcast/http/tokens}
+        - {name: FLEETCAST_HTTP_RATE, value: {{ .rate | int | quote }}}
+        {{- if .tls.secret }}
+        - {name: FLEETCAST_HTTP_TLS_CERT, value: /etc/fleetcast/http-tls/tls.crt}
+        - {name: FLEETCAST_HTTP_TLS_KEY, value: /etc/fleetcast/http-tls/tls.key}
+        {{- end }}
+        {{- if .tls.mutual }}
+        - {name: FLEETCAST_HTTP_TLS_CLIENT_CA, value: /etc/fleetcast/http-tls/ca.crt}
+        {{- end }}
+        {{- if .plainText }}
+        - {name: FLEETCAST_HTTP_PLAIN_TEXT, value: "true"}
+        {{- end }}
+        {{- end }}
+        {{- end }}
         {{- with $values.extraEnv }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
         ports:
         - {name: health, containerPort: {{ $root.Values.health.port }}}
+        {{- if $values.http.enabled }}
+        - {name: http, containerPort: {{ $values.http.port }}}
+        {{- end }}
         # It answers: a bus or an API server that is away is waited for.
         livenessProbe:
           httpGet: {path: /healthz, port: health}
@@ -177,6 +197,12 @@ spec:
         {{- if $values.sealingKeys }}
         - {name: sealing, mountPath: /etc/fleetcast/sealing, readOnly: true}
         {{- end }}
+        {{- if $values.http.enabled }}
+        - {name: http, mountPath: /etc/fleetcast/http, readOnly: true}
+        {{- if $values.http.tls.secret }}
+        - {name: http-tls, mountPath: /etc/fleetcast/http-tls, readOnly: true}
+        {{- end }}
+        {{- end }}
       volumes:
       {{- if not $values.persistence.enabled }}
       - name: state
@@ -205,6 +231,16 @@ spec:
       - name: sealing
         secret: {secretName: {{ . }}, defaultMode: 0440}
       {{- end }}
+      {{- with $values.http }}
+      {{- if .enabled }}
+      - name: http
+        secret: {secretName: {{ .tokens }}, defaultMode: 0440}
+      {{- if .tls.secret }}
+      - name: http-tls
+        secret: {secretName: {{ .tls.secret }}, defaultMode: 0440}
+      {{- end }}
+      {{- end }}
+      {{- end }}
   {{- if $values.persistence.enabled }}
   # Goes with the pod's set: what is in it can be made again.
   persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete, whenScaled: Delete}
@@ -231,6 +267,20 @@ metadata:
 spec:
   clusterIP: None
   selector: {{- include "fleetcast.selector" . | nindent 4 }}
+{{- if $values.http.enabled }}
+---
+# Any pod that is ready answers.
+apiVersion: v1
+kind: Service
+metadata:
+  name: {{ $name }}-http
+  namespace: {{ $root.Release.Namespace }}
+  labels: {{- include "fleetcast.labels" . | nindent 4 }}
+spec:
+  selector: {{- include "fleetcast.selector" . | nindent 4 }}
+  ports:
+  - {name: {{ if $values.http.tls.secret }}https{{ else }}http{{ end }}, port: {{ $values.http.port }}, targetPort: http}
+{{- end }}
 {{- if $root.Values.podDisruptionBudget.enabled }}
 ---
 apiVersion: policy/v1

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use fleetcast_bus::Connect;
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
@@ -41,6 +42,27 @@ pub(crate) enum Workload {
     Members(MembersArgs),
 }
 
+impl Workload {
+    /// What it is told as every workload is; none for what is no workload.
+    pub(crate) fn common_mut(&mut self) -> Option<&mut Common> {
+        match self {
+            Self::Fanout(args) => Some(&mut args.common),
+            Self::Burst(args) => Some(&mut args.common),
+            Self::Apply(args) => Some(&mut args.common),
+            Self::Away(args) => Some(&mut args.common),
+            Self::Health(args) => Some(&mut args.common),
+            Self::Latency(args) => Some(&mut args.common),
+            Self::Status(args) => Some(&mut args.common),
+            Self::Restart(args) => Some(&mut args.common),
+            Self::Replay(args) => Some(&mut args.common),
+            Self::Agents(args) => Some(&mut args.common),
+            Self::Agent(args) => Some(&mut args.common),
+            Self::Growth(args) => Some(&mut args.common),
+            Self::Members(_) => None,
+        }
+    }
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     let rate: Result<f64, _> = text.parse();
     rate.ok()
@@ -57,9 +79,13 @@ pub(crate) struct Common {
     /// Over how many partitions work is spread
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) partitions: u16,
-    /// A bus that is there, with nothing of Fleetcast on it: what the run puts there is taken away at its end [default: a NATS server of its own]
+    /// A bus that is there, with nothing of Fleetcast on it: what the run puts there is taken away at its end. Where it asks for credentials all connect with those
+    /// of --creds, an operator's [default: a NATS server of its own]
     #[arg(long, value_name = "URL")]
     pub(crate) nats: Option<String>,
+    /// How that bus is spoken to, as every command is told.
+    #[arg(skip)]
+    pub(crate) connect: Option<Connect>,
     /// Where the run keeps its files while it lasts [default: a folder under the system's temporary one]
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,

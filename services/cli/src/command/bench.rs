@@ -47,15 +47,26 @@ mod tracker;
 use anyhow::bail;
 use serde_json::Value;
 
+use crate::args::BusArgs;
 use crate::args::bench::{BenchArgs, Form, Workload};
 use crate::command::service;
+use crate::connection;
 use crate::failure::Failure;
 use crate::output;
 
 /// Runs a workload and prints its figures; Ctrl-C and SIGTERM end its processes, too.
-pub(crate) async fn run(args: BenchArgs) -> Result<(), Failure> {
-    let measured = match args.workload {
-        Workload::Members(members) => return members::run(members).await,
+pub(crate) async fn run(bus: &BusArgs, args: BenchArgs) -> Result<(), Failure> {
+    let mut workload = args.workload;
+    if let Some(common) = workload.common_mut() {
+        // Only where a bus is named: the run's own asks for nothing.
+        let named = common.nats.clone().map(|url| BusArgs {
+            nats: Some(url),
+            ..bus.clone()
+        });
+        common.connect = named.map(|bus| connection::options(&bus, "bench"));
+    }
+    let measured = match workload {
+        Workload::Members(members) => return members::run(bus, members).await,
         workload => tokio::select! {
             measured = measure(workload) => measured?,
             () = service::asked_to_stop() => {

@@ -22,10 +22,10 @@ pub(super) async fn run(args: &AwayArgs) -> anyhow::Result<Value> {
     let path = directory.path.clone();
     let mut rig = Rig::start_with_clusters(&args.common, directory, &args.clusters).await?;
     let clients = rig.clients().await?;
-    let to_bus = Relay::to(rig.url.trim_start_matches("nats://")).await?;
+    let to_bus = Relay::to(&rig.connect.url).await?;
     let (to_api_server, kubeconfig) = behind_relay(&rig.kubeconfigs[0], &path).await?;
     rig.start_agent(0, &kubeconfig, &to_bus.url())?;
-    let url = rig.url.clone();
+    let url = rig.connect.url.clone();
     for index in 1..rig.clusters.len() {
         let kubeconfig = rig.kubeconfigs[index].clone();
         rig.start_agent(index, &kubeconfig, &url)?;

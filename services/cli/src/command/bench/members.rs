@@ -10,17 +10,16 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::args::BusArgs;
 use crate::args::bench::MembersArgs;
 use crate::command::service::asked_to_stop;
+use crate::connection;
 use crate::failure::Failure;
 
 /// Runs until it is asked to stop or its standard input ends. Lines of standard input ask for something: `requests FILE` for what the clusters were
 /// asked, `stop COUNT` to stop the first agents.
-pub(crate) async fn run(args: MembersArgs) -> Result<(), Failure> {
-    let url = std::env::args()
-        .skip_while(|argument| argument != "--nats")
-        .nth(1)
-        .ok_or_else(|| Failure::Usage("--nats is missing".to_owned()))?;
+pub(crate) async fn run(bus: &BusArgs, args: MembersArgs) -> Result<(), Failure> {
+    let connect = connection::options(bus, "bench");
     let mut stops = Vec::new();
     let mut agents = JoinSet::new();
     let mut clusters = Vec::new();
@@ -40,7 +39,10 @@ pub(crate) async fn run(args: MembersArgs) -> Result<(), Failure> {
         let options = fleetcast_agent::Options {
             cluster: ClusterName::parse(&name).map_err(anyhow::Error::from)?,
             partitions: args.partitions,
-            bus: Connect::new(&url, &name),
+            bus: Connect {
+                name: name.clone(),
+                ..connect.clone()
+            },
             client: cluster.client(),
             reporting: fleetcast_agent::cluster::Reporting::default(),
             state: None,

@@ -33,6 +33,10 @@ const MOMENTS: u64 = 20;
 const MIB: f64 = 1_048_576.0;
 
 pub(super) async fn run(args: &ReplayArgs) -> anyhow::Result<Value> {
+    anyhow::ensure!(
+        args.common.nats.is_none(),
+        "a history is written into a server of its own, whose files are measured: leave --nats away"
+    );
     let directory = Directory::new(&args.common)?;
     let path = directory.path.clone();
     let limits = limits::measure(&args.common, &directory).await?;
@@ -218,7 +222,13 @@ async fn restore(path: &Path, copy: &Path) -> anyhow::Result<Value> {
 async fn retain(rig: &mut Rig, to: u64) -> anyhow::Result<Value> {
     let begin = Instant::now();
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["--nats", &rig.url, "retain", "--to", &to.to_string()]);
+    command.args([
+        "--nats",
+        &rig.connect.url,
+        "retain",
+        "--to",
+        &to.to_string(),
+    ]);
     command.args(["--without-backup", "--yes", "-o", "json"]);
     let output = tokio::task::spawn_blocking(move || command.output()).await??;
     let took = begin.elapsed();

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use fleetcast_bus::server::{self, Server};
-use fleetcast_bus::{Bus, Connect, streams};
+use fleetcast_bus::tls::Tls;
+use fleetcast_bus::{Bus, Connect, Credentials, streams};
 use fleetcast_core::model::ClusterName;
 use fleetcast_schemas::subject::{self, Parsed};
 use serde_json::{Value, json};
@@ -42,8 +43,8 @@ struct Process {
 
 /// A running fleet of a bench; dropping it ends all of it.
 pub(super) struct Rig {
-    /// Where its bus is.
-    pub(super) url: String,
+    /// Where its bus is, and how it is spoken to.
+    pub(super) connect: Connect,
     /// A connection of the bench's own.
     pub(super) bus: Bus,
     /// Its clusters, in order.
@@ -97,12 +98,12 @@ impl Rig {
         count: usize,
         groups: usize,
     ) -> anyhow::Result<Self> {
-        let (server, url, bus) = bus(common, &directory.path.join("nats")).await?;
+        let (server, connect, bus) = bus(common, &directory.path.join("nats")).await?;
         let clusters: Vec<ClusterName> = (0..count)
             .map(|index| ClusterName::parse(&format!("bench-{index:05}")))
             .collect::<Result<_, _>>()?;
         let mut rig = Self {
-            url,
+            connect,
             bus,
             clusters,
             kubeconfigs: Vec::new(),
@@ -136,15 +137,15 @@ impl Rig {
             directory: files,
             port: 0,
         })?;
-        let url = server.url();
-        let bus = Bus::connect_patiently(&Connect::new(&url, "bench")).await?;
+        let connect = Connect::new(server.url(), "bench");
+        let bus = Bus::connect_patiently(&connect).await?;
         bus.prepare(streams::Layout {
             partitions: 1,
             replicas: 1,
         })
         .await?;
         Ok(Self {
-            url,
+            connect,
             bus,
             clusters: Vec::new(),
             kubeconfigs: Vec::new(),
@@ -205,7 +206,7 @@ impl Rig {
     }
 
     fn spawn(&mut self, name: &str, arguments: &[&str], with_state: bool) -> anyhow::Result<()> {
-        let url = self.url.clone();
+        let url = self.connect.url.clone();
         self.spawn_on(&url, name, arguments, with_state)
     }
 
@@ -223,7 +224,7 @@ impl Rig {
         if name != "aggregator" {
             arguments.extend(["--partitions".to_owned(), self.partitions.to_string()]);
         }
-        arguments.extend(["--nats".to_owned(), url.to_owned()]);
+        arguments.extend(spoken_to(&self.connect, url));
         self.start_process(name, arguments)
     }
 
@@ -232,7 +233,20 @@ impl Rig {
             .append(true)
             .create(true)
             .open(self.path(&format!("{name}.log")))?;
-        let child = Command::new(std::env::current_exe()?)
+        let mut command = Command::new(std::env::current_exe()?);
+        // All that there is to say about the bus is among the arguments.
+        let bus = [
+            "NATS",
+            "CREDS",
+            "TLS_CA",
+            "TLS_CERT",
+            "TLS_KEY",
+            "ALLOW_PLAIN_TEXT",
+        ];
+        for name in bus {
+            command.env_remove(format!("FLEETCAST_{name}"));
+        }
+        let child = command
             .args(&arguments)
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
@@ -416,35 +430,71 @@ impl Drop for Rig {
                 tokio::runtime::Handle::current().block_on(remove(&bus, partitions))
             });
             if let Err(error) = removed {
-                eprintln!("the streams of this run stay on {}: {error}", self.url);
+                eprintln!(
+                    "the streams of this run stay on {}: {error}",
+                    self.connect.url
+                );
             }
         }
     }
+}
+
+/// How a process is told where the bus is, at `url`, and how it is spoken to.
+fn spoken_to(connect: &Connect, url: &str) -> Vec<String> {
+    let Tls { ca, cert, key } = &connect.tls;
+    let creds = match &connect.credentials {
+        Credentials::File(path) => Some(path),
+        Credentials::None | Credentials::Password(..) => None,
+    };
+    let files = [
+        ("--creds", creds),
+        ("--tls-ca", ca.as_ref()),
+        ("--tls-cert", cert.as_ref()),
+        ("--tls-key", key.as_ref()),
+    ];
+    let files = files.into_iter().filter_map(|(name, path)| {
+        let path = path?.display().to_string();
+        Some([name.to_owned(), path])
+    });
+    let plain = connect.plain_text.then(|| "--allow-plain-text".to_owned());
+    ["--nats".to_owned(), url.to_owned()]
+        .into_iter()
+        .chain(files.flatten())
+        .chain(plain)
+        .collect()
 }
 
 /// A server of the run's own, or none with the bus that was named: one that has nothing of ours.
 pub(super) async fn bus(
     common: &Common,
     directory: &Path,
-) -> anyhow::Result<(Option<Server>, String, Bus)> {
-    let server = match &common.nats {
-        Some(_) => None,
-        None => Some(Server::start(&server::Options {
-            binary: fleet::brought_server(),
-            directory: directory.to_owned(),
-            port: 0,
-            tls: None,
-            configuration: String::new(),
-        })?),
+) -> anyhow::Result<(Option<Server>, Connect, Bus)> {
+    let (server, connect) = match &common.connect {
+        Some(named) => (None, named.clone()),
+        None => {
+            let server = Server::start(&server::Options {
+                binary: fleet::brought_server(),
+                directory: directory.to_owned(),
+                port: 0,
+                tls: None,
+                configuration: String::new(),
+            })?;
+            let connect = Connect::new(server.url(), "bench");
+            (Some(server), connect)
+        }
     };
-    let url = common.nats.clone();
-    let url = url.or_else(|| server.as_ref().map(Server::url));
-    let url = url.context("a server or a URL")?;
-    let bus = Bus::connect_patiently(&Connect::new(&url, "bench")).await?;
+    let bus = match &server {
+        Some(_) => Bus::connect_patiently(&connect).await?,
+        // Whoever names one is told at once what is wrong with that.
+        None => Bus::connect(&connect).await?,
+    };
     if server.is_none() && bus.last_sequence(streams::LOG).await.is_ok() {
-        bail!("{url} has a log already: a bench needs a bus with nothing of Fleetcast on it");
+        bail!(
+            "{} has a log already: a bench needs a bus with nothing of Fleetcast on it",
+            connect.url
+        );
     }
-    Ok((server, url, bus))
+    Ok((server, connect, bus))
 }
 
 /// Takes away what a run put on a bus that outlives it.

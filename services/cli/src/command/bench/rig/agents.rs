@@ -37,7 +37,7 @@ impl Rig {
         clusters: &Clusters,
     ) -> anyhow::Result<Self> {
         let mut rig = Self::start_with_clusters(common, directory, clusters).await?;
-        let url = rig.url.clone();
+        let url = rig.connect.url.clone();
         for index in 0..rig.clusters.len() {
             let kubeconfig = rig.kubeconfigs[index].clone();
             rig.start_agent(index, &kubeconfig, &url)?;
