@@ -148,7 +148,7 @@ impl Engine {
         if let Some(host) = &self.host {
             command.env("DOCKER_HOST", host);
         }
-        // Each builder can build up to a named stage; this one needs no plugin.
+        // Either builder takes these files; this one needs no plugin.
         command.env("DOCKER_BUILDKIT", "0");
         command
     }
@@ -197,9 +197,9 @@ impl Engine {
         let compose = folder();
         done(
             self.docker()
-                .args(["build", "--target", "prebuilt", "--tag", &fleetcast])
+                .args(["build", "--tag", &fleetcast])
                 .args(["--build-arg", &format!("BASE={base}"), "--file"])
-                .arg(compose.join("Dockerfile"))
+                .arg(compose.join("prebuilt.Dockerfile"))
                 .arg(&context),
         );
         let context = at("nats");
