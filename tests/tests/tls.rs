@@ -5,6 +5,7 @@ mod tls {
     mod fleet;
     mod http;
     mod reasons;
+    mod roots;
 }
 
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ pub mod lease;
 mod manifest;
 pub mod memory;
 mod observe;
-pub(crate) mod own;
+pub mod own;
 mod rehearse;
 mod subset;
 mod takeover;
@@ -46,7 +46,7 @@ pub use rehearse::Rehearsal;
 
 /// Our field manager.
 pub(crate) const MANAGER: &str = "fleetcast";
-/// The namespace in which an agent keeps what it needs in its cluster.
+/// The namespace in which an agent keeps what it needs in its cluster, where nobody says another.
 pub const NAMESPACE: &str = "fleetcast-system";
 /// How long one attempt may take.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::cluster::lease::Lease;
 use crate::cluster::memory::{Kept, Store};
+use crate::cluster::own::Home;
 use crate::cluster::{Cluster, Reporting};
 use crate::keys::Keys;
 use crate::local;
@@ -51,7 +52,9 @@ pub struct Options {
     pub identity: String,
     /// What it tells of itself.
     pub health: Health,
-    /// The Secret in [`NAMESPACE`](crate::cluster::NAMESPACE) that the credentials are mounted from, and that renewed ones are written into, and meanwhile into a
+    /// Where it keeps its memory and its lease in the cluster: [`NAMESPACE`](crate::cluster::NAMESPACE) where nothing else is wanted.
+    pub namespace: String,
+    /// The Secret in `namespace` that the credentials are mounted from, and that renewed ones are written into, and meanwhile into a
     /// file in `state` or the working folder. None where their file itself is written.
     pub creds_secret: Option<String>,
 }
@@ -85,14 +88,16 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
         sealing_keys,
         identity,
         health,
+        namespace,
         creds_secret,
     } = options;
+    let home = Home::new(client.clone(), namespace);
     let lane = Lane::new(cluster, partitions);
     bus.inbox_prefix = Some(lane.inbox_prefix());
     let mut source = None;
     if let (Some(name), Credentials::File(mounted)) = (&creds_secret, &bus.credentials) {
         let folder = state.as_deref().unwrap_or(Path::new("."));
-        let found = Source::begin(client.clone(), name, mounted, folder)?;
+        let found = Source::begin(&home, name, mounted, folder)?;
         bus.credentials = Credentials::File(found.file().to_owned());
         source = Some(found);
     }
@@ -104,13 +109,13 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
     let metrics = Metrics::of(&health);
     let renewing = tokio::spawn(keys.clone().renew(bus.clone(), lane.clone()));
     let _renewing = AbortOnDrop(renewing.abort_handle());
-    let store = Store::new(client.clone());
+    let store = Store::new(&home);
     let trouble = Trouble::default();
     let mut transitions = 0;
     loop {
         let begun = async {
             tokio::select! {
-                begun = begin(&client, &store, &identity, &trouble, &health) => begun,
+                begun = begin(&home, &store, &identity, &trouble, &health) => begun,
                 never = tell(&bus, &lane, &keys, &trouble, transitions) => match never {},
             }
         };
@@ -152,14 +157,14 @@ impl Drop for AbortOnDrop {
 
 /// Waits for the cluster's lease, then reads what the holder before us kept.
 async fn begin(
-    client: &kube::Client,
+    home: &Home,
     store: &Store,
     identity: &str,
     trouble: &Trouble,
     health: &Health,
 ) -> (Lease, Kept) {
     let floor = store.load_patiently(trouble).await.transitions;
-    let lease = Lease::take(client.clone(), identity, floor, trouble, health).await;
+    let lease = Lease::take(home, identity, floor, trouble, health).await;
     let kept = Kept {
         memory: store.load_patiently(trouble).await.memory,
         transitions: lease.transitions,

@@ -10,7 +10,7 @@ use fleetcast_bus::credentials::CredentialsFile;
 use fleetcast_kubernetes::brief;
 use serde_json::{Value, json};
 
-use crate::cluster::own::Own;
+use crate::cluster::own::{Home, Own};
 
 /// The key of the Secret's data, and so the name of the file that is mounted.
 const KEY: &str = "creds";
@@ -30,7 +30,7 @@ impl Source {
     /// # Errors
     /// Where there are no credentials, or the folder cannot be written.
     pub(crate) fn begin(
-        client: kube::Client,
+        home: &Home,
         name: &str,
         mounted: &Path,
         folder: &Path,
@@ -39,7 +39,7 @@ impl Source {
         std::fs::create_dir_all(folder)
             .map_err(|error| unfit(&format!("{}: {error}", folder.display())))?;
         let source = Self {
-            secret: Own::new(client, "", "Secret", name),
+            secret: Own::new(home, "", "Secret", name),
             mounted: mounted.to_owned(),
             own: folder.join(FILE),
         };

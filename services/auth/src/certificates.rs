@@ -198,6 +198,40 @@ impl Certificates {
         Some(expiry.span)
     }
 
+    /// Issues a certificate under a new key for somebody who only connects, and who is to keep that key: whoever gets it calls [`Certificates::forget_key`].
+    ///
+    /// # Errors
+    /// Where the name is none or that of a server's certificate, or the authority's key cannot be read.
+    pub fn issue_apart(&mut self, name: &str, ttl_s: u64, now: i64) -> Result<&Issued, Error> {
+        if self
+            .issued
+            .get(name)
+            .is_some_and(|known| !known.hosts.is_empty())
+        {
+            return Err(Error::Refused(format!(
+                "{name} is a server's certificate in {}: whoever only connects gets none with its names",
+                self.folder.display()
+            )));
+        }
+        check_name(name)?;
+        self.forget_key(name)?;
+        self.issue(name, &[], ttl_s, now)
+    }
+
+    /// Takes the key of a name out of the folder: another holds it, and the next certificate of that name gets a new one.
+    ///
+    /// # Errors
+    /// Where it cannot be taken away.
+    pub fn forget_key(&self, name: &str) -> Result<(), Error> {
+        let path = self.key(name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io(&path)(error))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// What was issued, by name.
     pub fn issued(&self) -> &BTreeMap<String, Issued> {
         &self.issued
@@ -369,6 +403,27 @@ mod tests {
                 .mode();
             assert_eq!(mode & 0o777, 0o600, "{secret}");
         }
+    }
+
+    #[test]
+    fn what_is_issued_for_somebody_else_leaves_no_key_behind() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut made = Certificates::init(folder.path(), NOW).expect("made");
+        let read = |path: PathBuf| std::fs::read_to_string(path).expect("read");
+        let issued = made.issue_apart("agent-eu-1", 60, NOW).expect("issued");
+        assert!(issued.hosts.is_empty());
+        let first = read(made.key("agent-eu-1"));
+        made.issue_apart("agent-eu-1", 60, NOW).expect("again");
+        assert_ne!(read(made.key("agent-eu-1")), first, "another key");
+        made.forget_key("agent-eu-1").expect("forgotten");
+        made.forget_key("agent-eu-1").expect("twice is once");
+        assert!(!made.key("agent-eu-1").exists() && made.certificate("agent-eu-1").exists());
+        made.issue("nats", &["nats".to_owned()], 60, NOW)
+            .expect("issued");
+        let key = read(made.key("nats"));
+        let refused = made.issue_apart("nats", 60, NOW).expect_err("refused");
+        assert!(refused.to_string().contains("a server's"), "{refused}");
+        assert_eq!(read(made.key("nats")), key, "the server's key stays");
     }
 
     #[test]

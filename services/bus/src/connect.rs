@@ -69,6 +69,27 @@ impl Connect {
             timeout: Duration::from_secs(5),
         }
     }
+
+    fn servers(&self) -> Result<Servers, Error> {
+        Servers::of(&self.url, &self.tls, self.plain_text)
+    }
+
+    /// Whether the servers let nobody in without a certificate of his own, whatever [`Connect::tls`] names; none where no server answers, or they speak plain
+    /// text. Shakes hands with them, and says nothing more.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`] where the URL or a file is of no use.
+    pub async fn asks_for_certificate(&self) -> Result<Option<bool>, Error> {
+        Ok(self.servers()?.ask_for_certificate().await)
+    }
+
+    /// Why no TLS comes about with the servers, and what to do; none where it does, or where none answers. Shakes hands with them, and says nothing more.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`] where the URL or a file is of no use.
+    pub async fn trial(&self) -> Result<Option<String>, Error> {
+        Ok(self.servers()?.why().await)
+    }
 }
 
 /// A connection to the bus; clones share it.
@@ -132,7 +153,7 @@ impl Bus {
     }
 
     async fn begin(connect: &Connect, waits: bool) -> Result<Self, Error> {
-        let servers = Servers::of(&connect.url, &connect.tls, connect.plain_text)?;
+        let servers = connect.servers()?;
         let reasons = Reasons::of(&servers);
         let (sender, connected) = watch::channel(waits);
         let mut inbox_prefix = connect.inbox_prefix.clone();

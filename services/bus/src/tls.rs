@@ -70,6 +70,14 @@ impl Tls {
         self == &Self::default()
     }
 
+    /// Looks whether the files are of use.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`]: which file is of no use, and why.
+    pub fn check(&self) -> Result<(), Error> {
+        self.config().map(drop).map_err(Error::Unfit)
+    }
+
     /// Reads the files.
     ///
     /// # Errors
@@ -245,6 +253,24 @@ impl Servers {
         looked.ok().flatten()
     }
 
+    /// Whether they let nobody in without a certificate, tried without one; none where no server answers, or none speaks TLS. Speaks to the servers.
+    pub(crate) async fn ask_for_certificate(&self) -> Option<bool> {
+        let servers = self.clone();
+        let look = move || {
+            let tls = Tls {
+                ca: servers.tls.as_ref()?.ca.clone(),
+                ..Tls::default()
+            };
+            let mut looks = servers.list.iter().map(|server| shake_hands(server, &tls));
+            looks.find_map(|look| match look {
+                Look::Well => Some(false),
+                Look::Asks(_) => Some(true),
+                Look::Away | Look::Wrong(_) => None,
+            })
+        };
+        tokio::task::spawn_blocking(look).await.ok().flatten()
+    }
+
     fn why_blocking(&self) -> Option<String> {
         let mut first = None;
         for server in self.list.iter() {
@@ -256,7 +282,7 @@ impl Servers {
                 // One is enough.
                 Look::Well => return None,
                 Look::Away => {}
-                Look::Wrong(why) => first = first.or(Some(why)),
+                Look::Wrong(why) | Look::Asks(why) => first = first.or(Some(why)),
             }
         }
         first
@@ -314,6 +340,8 @@ enum Look {
     /// It cannot be reached, or says what is not TLS's own: for the client to tell.
     Away,
     Wrong(String),
+    /// It lets nobody in without a certificate, and none was shown.
+    Asks(String),
 }
 
 /// Shakes hands as the client does, and says what TLS says against it.
@@ -339,6 +367,7 @@ fn shake_hands(server: &ServerAddr, tls: &Tls) -> Look {
         return Look::Well;
     };
     match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(error) if is_demand(error, tls) => Look::Asks(demanded(&shown)),
         Some(error) => Look::Wrong(advice(error, &shown, server.host(), tls)),
         None => Look::Away,
     }
@@ -397,10 +426,6 @@ fn advice(error: &TlsError, server: &str, host: &str, tls: &Tls) -> String {
         TlsError::InvalidMessage(_) => format!(
             "{server} greets in plain text: its configuration needs a tls block with `handshake_first: true` (`fleetcast tls nats-conf NAME` writes one)"
         ),
-        TlsError::AlertReceived(AlertDescription::CertificateRequired) => demanded(server),
-        TlsError::AlertReceived(AlertDescription::BadCertificate) if tls.cert.is_none() => {
-            demanded(server)
-        }
         TlsError::AlertReceived(AlertDescription::CertificateExpired) => {
             format!("{server} refuses our certificate {ours}: it has ended; renew it")
         }
@@ -415,6 +440,15 @@ fn advice(error: &TlsError, server: &str, host: &str, tls: &Tls) -> String {
             "{server} refuses our certificate {ours} ({alert:?}): is it signed by the authority that the server asks for?"
         ),
         error => format!("TLS with {server} does not come about: {error}"),
+    }
+}
+
+/// Whether a server says that it wants a certificate: some say that an absent one is bad.
+fn is_demand(error: &TlsError, tls: &Tls) -> bool {
+    match error {
+        TlsError::AlertReceived(AlertDescription::CertificateRequired) => true,
+        TlsError::AlertReceived(AlertDescription::BadCertificate) => tls.cert.is_none(),
+        _ => false,
     }
 }
 

@@ -7,6 +7,7 @@ mod bus;
 mod cluster;
 pub(crate) mod http;
 mod hub;
+pub(crate) mod limits;
 mod plan;
 mod recovery;
 mod sealing;
@@ -18,14 +19,14 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use fleetcast_aggregator::answer::past::At;
-use fleetcast_core::model::ClusterName;
 use fleetcast_core::model::object::ObjectQuery;
+use fleetcast_core::model::{ClusterName, is_dns_label};
 use fleetcast_hub::Address;
 use fleetcast_schemas::envelope::parse_time;
 
 pub(crate) use agent::AgentArgs;
 pub(crate) use bus::BusArgs;
-pub(crate) use cluster::{ClusterCommand, JoinArgs, MemberArgs, RemoveArgs};
+pub(crate) use cluster::{AgentCertificateArgs, ClusterCommand, JoinArgs, MemberArgs, RemoveArgs};
 pub(crate) use http::{HealthArgs, HttpArgs};
 pub(crate) use hub::{HubCommand, HubDiffArgs, ImportArgs, ImportCommand};
 pub(crate) use plan::PlanArgs;
@@ -515,6 +516,13 @@ pub(crate) enum Lines {
 
 fn cluster_name(text: &str) -> Result<ClusterName, String> {
     ClusterName::parse(text).map_err(|refusal| refusal.message)
+}
+
+fn namespace(text: &str) -> Result<String, String> {
+    match is_dns_label(text) {
+        true => Ok(text.to_owned()),
+        false => Err("is no namespace: at most 63 lower-case letters, digits and '-'".to_owned()),
+    }
 }
 
 fn object_query(text: &str) -> Result<ObjectQuery, String> {

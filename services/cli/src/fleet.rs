@@ -283,6 +283,7 @@ impl Fleet {
             sealing_keys: Arc::new(self.keys_of(&member.name)?),
             identity: IDENTITY.to_owned(),
             health: Health::default(),
+            namespace: fleetcast_agent::cluster::NAMESPACE.to_owned(),
             creds_secret: None,
         };
         let stopped = stopped.clone();

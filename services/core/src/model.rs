@@ -21,7 +21,7 @@ pub mod spread;
 pub use cluster::{Cluster, OnHub, Taint, TaintEffect};
 pub use division::{Divide, Division};
 pub use federated::{ApplyPolicy, Dialect, FederatedObject, Override, Placement};
-pub use name::ClusterName;
+pub use name::{ClusterName, is_dns_label};
 pub use object::ObjectKey;
 pub use selector::{Selector, Toleration};
 pub use spread::{Preference, Spread, Topology};

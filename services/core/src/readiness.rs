@@ -18,6 +18,9 @@ pub enum Readiness {
 }
 
 impl Readiness {
+    /// All ways in which a cluster may stand.
+    pub const ALL: [Self; 4] = [Self::Ready, Self::Degraded, Self::Offline, Self::Unknown];
+
     /// Of a cluster whose agent is heard or not (none: never was), and has trouble or not.
     pub fn of(online: Option<bool>, has_trouble: bool) -> Self {
         match (online, has_trouble) {

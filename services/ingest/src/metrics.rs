@@ -36,14 +36,6 @@ pub(crate) struct Metrics {
     pub(crate) health: Health,
 }
 
-/// The ways in which a cluster may stand.
-const READINESS: [Readiness; 4] = [
-    Readiness::Ready,
-    Readiness::Degraded,
-    Readiness::Offline,
-    Readiness::Unknown,
-];
-
 impl Metrics {
     pub(crate) fn of(health: &Health) -> Self {
         let kinds = ["change", "cluster", "decision"];
@@ -88,7 +80,7 @@ impl Metrics {
                 "ingest_clusters",
                 "Registered clusters by how they stand",
                 "readiness",
-                &READINESS.map(Readiness::word),
+                &Readiness::ALL.map(Readiness::word),
             ),
             hops: health.hops(),
             health: health.clone(),
@@ -102,7 +94,7 @@ impl Metrics {
     }
 
     pub(crate) fn clusters(&self, readiness: impl Iterator<Item = Readiness>) {
-        let none = READINESS.map(|readiness| (readiness.word(), 0));
+        let none = Readiness::ALL.map(|readiness| (readiness.word(), 0));
         let mut counts = BTreeMap::<&'static str, u64>::from(none);
         for one in readiness {
             *counts.entry(one.word()).or_default() += 1;

@@ -406,6 +406,7 @@ impl Bed {
             sealing_keys: Arc::new(keys(cluster)),
             identity: identity.to_owned(),
             health: health.clone(),
+            namespace: fleetcast_agent::cluster::NAMESPACE.to_owned(),
             creds_secret: None,
         };
         spawn(|stop| async move { Ok(fleetcast_agent::run(options, stop).await?) })

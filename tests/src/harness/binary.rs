@@ -73,8 +73,14 @@ impl Binary {
 
     /// Runs a command to its end.
     pub fn run(&self, args: &[&str]) -> Output {
+        self.run_with(args, &[])
+    }
+
+    /// The same with more environment variables.
+    pub fn run_with(&self, args: &[&str], env: &[(&str, &Path)]) -> Output {
         let mut child = self
             .command(args)
+            .envs(env.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -133,7 +133,7 @@ fn ends(file: &CredentialsFile) -> i64 {
 }
 
 /// Whether a file, or one in a folder, holds something.
-fn holds(path: &Path, what: &[u8]) -> bool {
+pub(crate) fn holds(path: &Path, what: &[u8]) -> bool {
     if path.is_dir() {
         let entries = std::fs::read_dir(path).expect("a folder");
         return entries.flatten().any(|entry| holds(&entry.path(), what));

@@ -14,7 +14,8 @@ use kube::Client;
 use kube::api::Api;
 use serde_json::{Value, json};
 
-const NAMESPACE: &str = "fleetcast-system";
+/// Where an agent runs that nobody puts elsewhere.
+pub(crate) const NAMESPACE: &str = "fleetcast-system";
 
 /// A pod of the Deployment, run outside of the cluster with the token of its service account and nothing else.
 pub(crate) struct Pod {
@@ -31,13 +32,23 @@ pub(crate) struct Pod {
 impl Pod {
     /// Starts one from what stands in the cluster, as `fleetcast` is applied there.
     pub(crate) async fn start(fleetcast: &Binary, plane: &ControlPlane, name: &str) -> Self {
+        Self::start_in(fleetcast, plane, NAMESPACE, name).await
+    }
+
+    /// The same in another namespace.
+    pub(crate) async fn start_in(
+        fleetcast: &Binary,
+        plane: &ControlPlane,
+        namespace: &str,
+        name: &str,
+    ) -> Self {
         let admin = plane.client().await;
-        let deployment = get_deployment(&admin).await;
+        let deployment = get_deployment(&admin, namespace).await;
         let pod = &deployment["spec"]["template"]["spec"];
         let container = pod["containers"][0].clone();
         let folder = fleetcast.directory.join(name);
         let account = pod["serviceAccountName"].as_str().expect("an account");
-        let token = rights::token(&admin, NAMESPACE, account, None).await;
+        let token = rights::token(&admin, namespace, account, None).await;
         std::fs::create_dir_all(&folder).expect("a folder");
         let kubeconfig = folder.join("kubeconfig");
         let text = plane.kubeconfig_of(&format!("token: {token}"));
@@ -46,13 +57,18 @@ impl Pod {
             let at = folder.join(volume["name"].as_str().expect("a name"));
             std::fs::create_dir_all(&at).expect("a folder");
             if let Some(secret) = volume["secret"]["secretName"].as_str() {
-                mount(&admin, secret, &at).await;
+                mount(&admin, namespace, secret, &at).await;
             }
         }
         let mut env: Vec<(String, String)> = Vec::new();
         for variable in container["env"].as_array().expect("variables") {
             let of = |key: &str| variable[key].as_str().map(str::to_owned);
-            let value = of("value").unwrap_or_else(|| name.to_owned());
+            let value = match variable["valueFrom"]["fieldRef"]["fieldPath"].as_str() {
+                None => of("value").expect("a value"),
+                Some("metadata.name") => name.to_owned(),
+                Some("metadata.namespace") => namespace.to_owned(),
+                Some(other) => panic!("{other} is none of what this kubelet knows"),
+            };
             env.push((
                 of("name").expect("a name"),
                 moved(&container, &folder, &value),
@@ -81,6 +97,17 @@ impl Pod {
             health,
             _agent: agent,
         }
+    }
+
+    /// What a kubelet does within a minute of a change: the Secret as it is now where it is mounted.
+    pub(crate) async fn mount_again(
+        &self,
+        admin: &Client,
+        namespace: &str,
+        secret: &str,
+        volume: &str,
+    ) {
+        mount(admin, namespace, secret, &self.folder.join(volume)).await;
     }
 
     /// Asks as the kubelet would: whether a probe says yes.
@@ -124,31 +151,35 @@ fn free_address() -> SocketAddr {
 }
 
 /// The agent's Deployment.
-pub(crate) async fn get_deployment(admin: &Client) -> Value {
-    let api: Api<Deployment> = Api::namespaced(admin.clone(), NAMESPACE);
+pub(crate) async fn get_deployment(admin: &Client, namespace: &str) -> Value {
+    let api: Api<Deployment> = Api::namespaced(admin.clone(), namespace);
     let found = api.get("fleetcast-agent").await.expect("it was applied");
     json!(found)
 }
 
 /// The credentials that stand in their Secret.
 pub(crate) async fn credentials(admin: &Client) -> String {
-    secret(admin, "fleetcast-agent")
+    secret(admin, NAMESPACE, "fleetcast-agent")
         .await
         .remove("creds")
         .expect("credentials")
 }
 
 /// What a Secret holds.
-async fn secret(admin: &Client, name: &str) -> BTreeMap<String, String> {
-    let api: Api<Secret> = Api::namespaced(admin.clone(), NAMESPACE);
+pub(crate) async fn secret(
+    admin: &Client,
+    namespace: &str,
+    name: &str,
+) -> BTreeMap<String, String> {
+    let api: Api<Secret> = Api::namespaced(admin.clone(), namespace);
     let found = api.get(name).await.expect("it was applied").data;
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
     let data = found.unwrap_or_default().into_iter();
     data.map(|(key, value)| (key, text(value.0))).collect()
 }
 
-async fn mount(admin: &Client, name: &str, at: &Path) {
-    for (key, text) in secret(admin, name).await {
+async fn mount(admin: &Client, namespace: &str, name: &str, at: &Path) {
+    for (key, text) in secret(admin, namespace, name).await {
         let file = at.join(key);
         let _ = std::fs::remove_file(&file);
         std::fs::write(&file, text).expect("written");

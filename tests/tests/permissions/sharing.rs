@@ -54,6 +54,7 @@ impl Agent {
             sealing_keys: Arc::new(keys(cluster.name())),
             identity: identity.to_owned(),
             health: health.clone(),
+            namespace: fleetcast_agent::cluster::NAMESPACE.to_owned(),
             creds_secret: Some(NAME.to_owned()),
         };
         let (stop, stopped) = watch::channel(false);

@@ -41,6 +41,7 @@ fn options(bed: &Bed, cluster: &Cluster, keys: Keys) -> Options {
         sealing_keys: Arc::new(keys),
         identity: "test".to_owned(),
         health: Default::default(),
+        namespace: fleetcast_agent::cluster::NAMESPACE.to_owned(),
         creds_secret: None,
     }
 }

@@ -49,6 +49,7 @@ fn agent(bed: &Bed, cluster: &Cluster) -> (watch::Sender<bool>, std::path::PathB
         sealing_keys: Arc::new(keys(cluster.name())),
         identity: "test".to_owned(),
         health: Default::default(),
+        namespace: fleetcast_agent::cluster::NAMESPACE.to_owned(),
         creds_secret: None,
     };
     tokio::spawn(fleetcast_agent::run(options, stopped));

@@ -8,11 +8,10 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use fleetcast_endpoint::{Health, Part};
 use fleetcast_kubernetes::brief;
-use kube::Client;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::own::Own;
+use super::own::{Home, Own};
 use crate::trouble::Trouble;
 
 /// How long a lease holds after it was renewed.
@@ -36,13 +35,13 @@ pub struct Lease {
 impl Lease {
     /// Waits until the lease is ours. `transitions` become more than `floor`, also where somebody deleted the lease.
     pub async fn take(
-        client: Client,
+        home: &Home,
         identity: &str,
         floor: u64,
         trouble: &Trouble,
         health: &Health,
     ) -> Self {
-        let own = Own::new(client, "coordination.k8s.io", "Lease", "fleetcast-agent");
+        let own = Own::new(home, "coordination.k8s.io", "Lease", "fleetcast-agent");
         let mut seen = Seen::default();
         let mut said = String::new();
         loop {

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use fleetcast_core::reconcile::Memory;
 use fleetcast_kubernetes::brief;
-use kube::Client;
 use serde_json::{Value, json};
 
-use super::own::Own;
+use super::own::{Home, Own};
 use crate::trouble::Trouble;
 
 /// The first pause before a write that failed is repeated; doubled each time up to [`RETRY_MAX`].
@@ -29,9 +28,9 @@ pub struct Kept {
 }
 
 impl Store {
-    /// The store in the cluster that `client` speaks to.
-    pub fn new(client: Client) -> Self {
-        Self(Own::new(client, "", "ConfigMap", "fleetcast-agent"))
+    /// The store at an agent's home.
+    pub fn new(home: &Home) -> Self {
+        Self(Own::new(home, "", "ConfigMap", "fleetcast-agent"))
     }
 
     /// Reads what was kept. A memory that cannot be read counts as none: the agent then asks for everything and writes nothing that is there already.

@@ -1,4 +1,4 @@
-//! Objects that an agent keeps for itself in its cluster, in [`NAMESPACE`].
+//! Objects that an agent keeps for itself in its cluster, in one namespace.
 
 use std::time::Duration;
 
@@ -7,15 +7,32 @@ use kube::core::{ApiResource, DynamicObject, GroupVersionKind, Request, Resource
 use kube::{Client, Error};
 use serde_json::{Value, json};
 
-use super::{MANAGER, NAMESPACE};
+use super::MANAGER;
 
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Where an agent keeps what is its own: a cluster, and a namespace in it.
+#[derive(Clone)]
+pub struct Home {
+    client: Client,
+    namespace: String,
+}
+
+impl Home {
+    /// The namespace in the cluster that `client` speaks to.
+    pub fn new(client: Client, namespace: impl Into<String>) -> Self {
+        Self {
+            client,
+            namespace: namespace.into(),
+        }
+    }
+}
+
 /// One object of the agent's own; every kind of them is served by every cluster.
 #[derive(Clone)]
 pub(crate) struct Own {
-    client: Client,
+    home: Home,
     group: &'static str,
     kind: &'static str,
     name: String,
@@ -24,13 +41,13 @@ pub(crate) struct Own {
 impl Own {
     /// The object `name` of a kind in version `v1` of its group.
     pub(crate) fn new(
-        client: Client,
+        home: &Home,
         group: &'static str,
         kind: &'static str,
         name: impl Into<String>,
     ) -> Self {
         Self {
-            client,
+            home: home.clone(),
             group,
             kind,
             name: name.into(),
@@ -55,7 +72,7 @@ impl Own {
     ) -> Result<Option<Value>, Error> {
         let mut object = content.clone();
         object["metadata"]["name"] = json!(self.name);
-        object["metadata"]["namespace"] = json!(NAMESPACE);
+        object["metadata"]["namespace"] = json!(self.home.namespace);
         object["kind"] = json!(self.kind);
         object["apiVersion"] = json!(self.resource().api_version);
         if let Some(resource_version) = resource_version {
@@ -85,8 +102,8 @@ impl Own {
 
     async fn create_namespace(&self) -> Result<(), Error> {
         let namespace = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Namespace"));
-        let body =
-            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
+        let name = &self.home.namespace;
+        let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         let request = Request::new(DynamicObject::url_path(&namespace, None))
             .create(&parameters(), body.to_string().into_bytes());
         match self.send(request).await {
@@ -100,7 +117,7 @@ impl Own {
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<Value, Error> {
-        fleetcast_kubernetes::send(&self.client, request, PATIENCE).await
+        fleetcast_kubernetes::send(&self.home.client, request, PATIENCE).await
     }
 
     fn resource(&self) -> ApiResource {
@@ -108,7 +125,8 @@ impl Own {
     }
 
     fn requests(&self) -> Request {
-        Request::new(DynamicObject::url_path(&self.resource(), Some(NAMESPACE)))
+        let namespace = Some(self.home.namespace.as_str());
+        Request::new(DynamicObject::url_path(&self.resource(), namespace))
     }
 }
 

@@ -294,6 +294,7 @@ impl Setting {
             sealing_keys: Default::default(),
             identity: "test".to_owned(),
             health: fleetcast_endpoint::Health::default(),
+            namespace: fleetcast_agent::cluster::NAMESPACE.to_owned(),
             creds_secret: None,
         };
         let task = tokio::spawn(run(options, stopped));

@@ -18,9 +18,8 @@ async fn a_lease_is_handed_over() {
     let world = World::bare();
     let trouble = Trouble::default();
     let health = Health::default();
-    let take = |identity: &'static str| {
-        Lease::take(world.simulated.client(), identity, 0, &trouble, &health)
-    };
+    let home = world.home();
+    let take = |identity: &'static str| Lease::take(&home, identity, 0, &trouble, &health);
     let first = take("a").await;
     let begun = first.transitions;
     assert!(begun > 1, "not what a wiped cluster counted before");
@@ -37,22 +36,8 @@ async fn a_lease_is_handed_over() {
 async fn whoever_was_taken_over_loses_the_lease() {
     let world = World::bare();
     let trouble = Trouble::default();
-    let mut first = Lease::take(
-        world.simulated.client(),
-        "a",
-        0,
-        &trouble,
-        &Health::default(),
-    )
-    .await;
-    let mut second = Lease::take(
-        world.simulated.client(),
-        "a",
-        0,
-        &trouble,
-        &Health::default(),
-    )
-    .await;
+    let mut first = Lease::take(&world.home(), "a", 0, &trouble, &Health::default()).await;
+    let mut second = Lease::take(&world.home(), "a", 0, &trouble, &Health::default()).await;
     assert_eq!(first.hold(&trouble).await, "another took it");
     assert!(
         timeout(Duration::from_secs(60), second.hold(&trouble))
@@ -66,14 +51,7 @@ async fn whoever_was_taken_over_loses_the_lease() {
 async fn a_cluster_that_is_cut_off_loses_its_agent() {
     let world = World::bare();
     let trouble = Trouble::default();
-    let mut lease = Lease::take(
-        world.simulated.client(),
-        "a",
-        0,
-        &trouble,
-        &Health::default(),
-    )
-    .await;
+    let mut lease = Lease::take(&world.home(), "a", 0, &trouble, &Health::default()).await;
     let begun = lease.transitions;
     world.simulated.faults().cut_off(true);
     assert_eq!(
@@ -82,15 +60,9 @@ async fn a_cluster_that_is_cut_off_loses_its_agent() {
     );
     world.simulated.faults().cut_off(false);
     assert_eq!(
-        Lease::take(
-            world.simulated.client(),
-            "a",
-            0,
-            &trouble,
-            &Health::default()
-        )
-        .await
-        .transitions,
+        Lease::take(&world.home(), "a", 0, &trouble, &Health::default())
+            .await
+            .transitions,
         begun + 1
     );
 }
@@ -100,14 +72,7 @@ async fn a_cluster_that_is_cut_off_loses_its_agent() {
 async fn an_abandoned_lease_runs_out() {
     let world = World::bare();
     let trouble = Trouble::default();
-    Lease::take(
-        world.simulated.client(),
-        "a",
-        0,
-        &trouble,
-        &Health::default(),
-    )
-    .await;
+    Lease::take(&world.home(), "a", 0, &trouble, &Health::default()).await;
     let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "fleetcast-agent", "namespace": "fleetcast-system"}});
     for renewed in ["2020-01-01T00:00:00.000000Z", "2100-01-01T00:00:00.000000Z"] {
         world
@@ -118,13 +83,7 @@ async fn an_abandoned_lease_runs_out() {
             .await;
         timeout(
             Duration::from_secs(30),
-            Lease::take(
-                world.simulated.client(),
-                "b",
-                0,
-                &trouble,
-                &Health::default(),
-            ),
+            Lease::take(&world.home(), "b", 0, &trouble, &Health::default()),
         )
         .await
         .unwrap();
@@ -134,13 +93,6 @@ async fn an_abandoned_lease_runs_out() {
         .delete("fleetcast-agent", &kube::api::DeleteParams::default())
         .await
         .unwrap();
-    let anew = Lease::take(
-        world.simulated.client(),
-        "b",
-        41,
-        &trouble,
-        &Health::default(),
-    )
-    .await;
+    let anew = Lease::take(&world.home(), "b", 41, &trouble, &Health::default()).await;
     assert_eq!(anew.transitions, 42);
 }

@@ -9,7 +9,8 @@ mod memory;
 mod remove;
 mod run;
 
-use fleetcast_agent::cluster::{Cluster, Report, Reporting, Task};
+use fleetcast_agent::cluster::own::Home;
+use fleetcast_agent::cluster::{Cluster, NAMESPACE, Report, Reporting, Task};
 use fleetcast_core::ack::Outcome;
 use fleetcast_core::digest;
 use fleetcast_core::document::Document;
@@ -52,6 +53,11 @@ impl World {
             cluster: Cluster::new(simulated.client(), Reporting::default()),
             simulated: simulated.clone(),
         }
+    }
+
+    /// Where its agent keeps what is its own.
+    fn home(&self) -> Home {
+        Home::new(self.simulated.client(), NAMESPACE)
     }
 
     fn api(&self, api_version: &str, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {

@@ -24,7 +24,7 @@ fn kept(n: u64, transitions: u64) -> Kept {
 #[tokio::test]
 async fn what_was_kept_comes_back() {
     let world = World::bare();
-    let store = Store::new(world.simulated.client());
+    let store = Store::new(&world.home());
     assert_eq!(store.load().await.unwrap(), Kept::default());
     for n in [1, 2] {
         store.save(&kept(n, 1)).await.unwrap();
@@ -39,7 +39,7 @@ async fn what_was_kept_comes_back() {
 #[tokio::test]
 async fn a_later_agents_memory_stays() {
     let world = World::bare();
-    let store = Store::new(world.simulated.client());
+    let store = Store::new(&world.home());
     store.save(&kept(9, 2)).await.unwrap();
     store.save(&kept(3, 1)).await.unwrap();
     assert_eq!(store.load().await.unwrap(), kept(9, 2));
@@ -49,7 +49,7 @@ async fn a_later_agents_memory_stays() {
 #[tokio::test]
 async fn a_corrupt_memory_is_none() {
     let world = World::bare();
-    let store = Store::new(world.simulated.client());
+    let store = Store::new(&world.home());
     store.save(&kept(9, 2)).await.unwrap();
     let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "fleetcast-agent", "namespace": "fleetcast-system"}});
     for text in ["", "{", "[]", "{\"n\": -1}"] {

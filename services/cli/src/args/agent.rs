@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use fleetcast_core::model::ClusterName;
 
-use super::{AgentSealingArgs, HealthArgs, cluster_name};
+use super::{AgentSealingArgs, HealthArgs, cluster_name, namespace};
 
 #[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct AgentArgs {
@@ -36,7 +36,10 @@ pub(crate) struct AgentArgs {
     /// How often it is measured how much room the cluster has, seconds; 0 for never
     #[arg(long, env = "FLEETCAST_MEASURE_EVERY", default_value_t = fleetcast_agent::measure::EVERY.as_secs(), value_name = "SECONDS")]
     pub(crate) measure_every: u64,
-    /// The Secret in fleetcast-system that --creds is mounted from: what is renewed is written there, through the cluster's own API server [default: the file itself is written]
+    /// The namespace in which it keeps its memory, its lease and its credentials: its own, where it runs in a pod
+    #[arg(long, env = "FLEETCAST_NAMESPACE", default_value = fleetcast_agent::cluster::NAMESPACE, value_parser = namespace)]
+    pub(crate) namespace: String,
+    /// The Secret in that namespace that --creds is mounted from: what is renewed is written there, through the cluster's own API server [default: the file itself is written]
     #[arg(long, env = "FLEETCAST_CREDS_SECRET", value_name = "NAME")]
     pub(crate) creds_secret: Option<String>,
     #[command(flatten)]

@@ -8,6 +8,7 @@ use fleetcast_auth::authority::Key;
 use fleetcast_schemas::role::Role;
 
 use super::http::TokenCommand;
+use super::limits::PublisherLimits;
 use super::ttl::{Ttl, ttl};
 use super::{Document, duration};
 
@@ -117,12 +118,8 @@ pub(crate) struct AuthIssueArgs {
     /// How long they count: 12h, 30d, or never for no end [default: 30d for an agent, which renews them; 365d for others]
     #[arg(long, value_parser = ttl, value_name = "TIME")]
     pub(crate) ttl: Option<Ttl>,
-    /// The kinds that a publisher is limited to: Kind or Kind.group [default: all]
-    #[arg(long, value_delimiter = ',', value_name = "KIND,…")]
-    pub(crate) kinds: Vec<String>,
-    /// The namespaces that a publisher is limited to, _ for objects that are in none [default: all]
-    #[arg(long, value_delimiter = ',', value_name = "NAMESPACE,…")]
-    pub(crate) namespaces: Vec<String>,
+    #[command(flatten)]
+    pub(crate) limits: PublisherLimits,
     /// Where they are written [default: ROLE-NAME.creds in the folder]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,

@@ -8,7 +8,9 @@ use fleetcast_core::model::{Cluster, ClusterName};
 
 use super::auth::AuthFolder;
 use super::ttl::{Ttl, ttl};
-use super::{ClusterSealingArgs, Format, Lines, Manifests, cluster_name, duration, label};
+use super::{
+    ClusterSealingArgs, Format, Lines, Manifests, cluster_name, duration, label, namespace,
+};
 
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum ClusterCommand {
@@ -20,7 +22,7 @@ pub(crate) enum ClusterCommand {
     },
     /// Register a cluster, issue its agent's credentials, and print the manifest that runs the agent there
     #[command(
-        after_help = "Examples:\n  fleetcast cluster join eu-1 --labels tier=prod | kubectl --context eu-1 apply -f -\n  fleetcast cluster join eu-1 --kubeconfig eu-1.kubeconfig --wait       the same without kubectl\n  fleetcast cluster join eu-1 --kinds Deployment.apps,ConfigMap,widgets.example.com\n  fleetcast cluster join eu-1 --dry-run                                 the manifest without credentials; nothing is registered\n\nOnly the manifest goes to standard output. Who joins again gets new credentials, and those from before are revoked.\nA kubeconfig is used here and now; nothing of it goes to the bus or to its services."
+        after_help = "Examples:\n  fleetcast cluster join eu-1 --labels tier=prod | kubectl --context eu-1 apply -f -\n  fleetcast cluster join eu-1 --kubeconfig eu-1.kubeconfig --wait       the same without kubectl\n  fleetcast cluster join eu-1 --kinds Deployment.apps,ConfigMap,widgets.example.com\n  fleetcast cluster join eu-1 --dry-run                                 the manifest without credentials; nothing is registered\n  fleetcast cluster join eu-1 --only-certificate | kubectl --context eu-1 apply -f -     before its agent's certificate ends, where NATS servers ask for one\n\nOnly the manifest goes to standard output. Who joins again gets new credentials, and those from before are revoked.\nA kubeconfig is used here and now; nothing of it goes to the bus or to its services."
     )]
     Join(Box<JoinArgs>),
     /// Register a cluster, or change what is registered of it
@@ -121,6 +123,8 @@ pub(crate) struct JoinArgs {
     #[command(flatten)]
     pub(crate) folder: AuthFolder,
     #[command(flatten)]
+    pub(crate) certificate: AgentCertificateArgs,
+    #[command(flatten)]
     pub(crate) member: MemberArgs,
     /// Wait until its agent is heard
     #[arg(long, requires = "kubeconfig", conflicts_with = "dry_run")]
@@ -145,6 +149,29 @@ pub(crate) struct MemberArgs {
     /// The context in the kubeconfig [default: its current one]
     #[arg(long, requires = "kubeconfig")]
     pub(crate) context: Option<String>,
+    /// The namespace that its agent runs in [default: where one runs already, as far as --kubeconfig tells; else fleetcast-system]
+    #[arg(long, value_parser = namespace, value_name = "NAMESPACE")]
+    pub(crate) namespace: Option<String>,
+}
+
+/// The certificate that an agent shows to NATS servers that ask for one.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct AgentCertificateArgs {
+    /// The folder of the certificate authority that issues its agent's certificate, where the NATS servers ask for one
+    #[arg(long, env = "FLEETCAST_TLS", default_value = "tls", value_name = "DIR")]
+    pub(crate) tls_dir: PathBuf,
+    /// How long that certificate counts
+    #[arg(long, default_value = "365d", value_parser = duration, value_name = "TIME")]
+    pub(crate) tls_ttl: Duration,
+    /// A certificate of another authority for its agent, PEM, in the place of an issued one
+    #[arg(long, value_name = "FILE", requires = "agent_tls_key")]
+    pub(crate) agent_tls_cert: Option<PathBuf>,
+    /// The key of that certificate, PEM
+    #[arg(long, value_name = "FILE", requires = "agent_tls_cert")]
+    pub(crate) agent_tls_key: Option<PathBuf>,
+    /// Only a new certificate, in its Secret: the agent takes it without a restart, and nothing else changes
+    #[arg(long, conflicts_with_all = ["wait", "labels", "region", "zone", "provider", "kinds", "ttl"])]
+    pub(crate) only_certificate: bool,
 }
 
 #[derive(Debug, Clone, ClapArgs)]

@@ -8,6 +8,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use fleetcast_endpoint::tokens;
 use fleetcast_schemas::role::Role;
 
+use super::limits::PublisherLimits;
 use super::ttl::{Ttl, ttl};
 use super::{Document, duration};
 
@@ -127,12 +128,8 @@ pub(crate) struct TokenIssueArgs {
     /// publisher, reader or operator: as on the bus (docs/permissions.md)
     #[arg(long, default_value = "publisher", value_parser = tokens::role_of)]
     pub(crate) role: Role,
-    /// The kinds that a publisher is limited to: Kind or Kind.group [default: all]
-    #[arg(long, value_delimiter = ',', value_name = "KIND,…")]
-    pub(crate) kinds: Vec<String>,
-    /// The namespaces that a publisher is limited to, _ for objects that are in none [default: all]
-    #[arg(long, value_delimiter = ',', value_name = "NAMESPACE,…")]
-    pub(crate) namespaces: Vec<String>,
+    #[command(flatten)]
+    pub(crate) limits: PublisherLimits,
     /// How long it counts: 12h, 30d, or never for no end
     #[arg(long, value_parser = ttl, default_value = "365d", value_name = "TIME")]
     pub(crate) ttl: Ttl,

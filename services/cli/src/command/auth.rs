@@ -14,6 +14,7 @@ use fleetcast_schemas::{Headers, Message};
 use serde_json::{Value, json};
 
 use crate::args::auth::{AuthCommand, AuthInitArgs, AuthIssueArgs};
+use crate::args::limits::PublisherLimits;
 use crate::args::ttl::Ttl;
 use crate::args::{BusArgs, Document};
 use crate::connection;
@@ -81,10 +82,10 @@ fn issue(args: &AuthIssueArgs) -> Result<(), Failure> {
         role,
         name,
         ttl,
-        kinds,
-        namespaces,
+        limits,
         out,
     } = args;
+    let PublisherLimits { kinds, namespaces } = limits;
     let mut authority = Authority::open(&folder.dir)?;
     let issue = Issue {
         role: *role,

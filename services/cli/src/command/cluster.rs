@@ -1,5 +1,6 @@
 //! `fleetcast cluster`: the members of the fleet.
 
+mod certificate;
 mod join;
 mod kinds;
 mod manifest;

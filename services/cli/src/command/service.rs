@@ -84,6 +84,7 @@ pub(crate) async fn agent(bus: &BusArgs, args: AgentArgs) -> Result<(), Failure>
         sealing_keys: Arc::new(sealing::of_agent(args.sealing.sealing_key.as_deref(), bus)?),
         identity: args.identity.unwrap_or_else(host_name),
         health: health.clone(),
+        namespace: args.namespace,
         creds_secret: args.creds_secret,
     };
     fleetcast_agent::run(options, stop(&health))

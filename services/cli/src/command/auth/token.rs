@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::args::Document;
 use crate::args::http::{TokenCommand, TokenIssueArgs};
+use crate::args::limits::PublisherLimits;
 use crate::args::ttl::Ttl;
 use crate::failure::Failure;
 use crate::output::{self, Paint, Table};
@@ -44,10 +45,10 @@ fn issue(args: &TokenIssueArgs) -> Result<(), Failure> {
         file,
         name,
         role,
-        kinds,
-        namespaces,
+        limits,
         ttl,
     } = args;
+    let PublisherLimits { kinds, namespaces } = limits;
     let path = &file.file;
     let (secret, hash) = tokens::mint().map_err(Failure::Refused)?;
     let now = fleetcast_bus::now();

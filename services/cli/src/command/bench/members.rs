@@ -50,6 +50,7 @@ pub(crate) async fn run(bus: &BusArgs, args: MembersArgs) -> Result<(), Failure>
             sealing_keys: Arc::default(),
             identity: "bench".to_owned(),
             health: fleetcast_endpoint::Health::default(),
+            namespace: fleetcast_agent::cluster::NAMESPACE.to_owned(),
             creds_secret: None,
         };
         clusters.push(cluster);

@@ -8,11 +8,13 @@ use fleetcast_bus::{Bus, Connect, Credentials, tls};
 use fleetcast_core::model::{Cluster, ClusterName};
 use fleetcast_core::readiness::Readiness;
 use fleetcast_schemas::role::Role;
+use kube::Client;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::certificate::Source;
 use super::kinds::Kinds;
-use super::manifest::{self, Agent};
+use super::manifest::{self, Agent, Certificate};
 use super::{hand_in, member, summary};
 use crate::args::auth::AuthFolder;
 use crate::args::{BusArgs, JoinArgs, Manifests};
@@ -29,6 +31,11 @@ pub(super) async fn run(arguments: &BusArgs, args: &JoinArgs) -> Result<(), Fail
     let kinds = Kinds::read(&args.kinds)?;
     let client = member::client(&args.member).await?;
     let connect = connection::options(arguments, "fleetcast");
+    let namespace = member::namespace(client.as_ref(), &args.member).await?;
+    let source = Source::of(&connect, args).await?;
+    if args.certificate.only_certificate {
+        return renew(&connect, args, client.as_ref(), &namespace, &source).await;
+    }
     let mut authority = match operator(&args.folder, arguments, &connect)? {
         Some(folder) => Some((Authority::open(&folder)?, folder)),
         None => None,
@@ -46,8 +53,13 @@ pub(super) async fn run(arguments: &BusArgs, args: &JoinArgs) -> Result<(), Fail
     let pem = authority_of(&connect)?;
     let agent = Agent {
         cluster: &args.name,
+        namespace: &namespace,
         nats,
         authority: pem.as_deref(),
+        certificate: match source {
+            Source::None => Certificate::None,
+            Source::Files { .. } | Source::Authority(_) => Certificate::Later,
+        },
         plain_text: connect.plain_text,
         partitions,
         image: &args.image,
@@ -63,6 +75,8 @@ pub(super) async fn run(arguments: &BusArgs, args: &JoinArgs) -> Result<(), Fail
         eprintln!("dry run: nothing is registered, issued or applied");
         return Ok(());
     };
+    // What may be refused comes first: nothing is registered or revoked then.
+    let pair = source.pair(&connect, args).await?;
     let (mut cluster, known) = registration(&bus, args).await?;
     let text = match &mut authority {
         Some((authority, folder)) => {
@@ -83,6 +97,7 @@ pub(super) async fn run(arguments: &BusArgs, args: &JoinArgs) -> Result<(), Fail
         false => eprintln!("{} is registered (log {sequence})", args.name),
     }
     let objects = manifest::objects(&Agent {
+        certificate: pair.as_ref().map_or(Certificate::None, Certificate::Issued),
         credentials: text
             .as_deref()
             .map_or(manifest::Credentials::None, manifest::Credentials::Issued),
@@ -101,25 +116,11 @@ pub(super) async fn run(arguments: &BusArgs, args: &JoinArgs) -> Result<(), Fail
         );
         return Ok(());
     };
-    let applied = member::apply(&client, &objects).await;
-    let applied = applied.map_err(|failure| match failure {
-        Failure::Refused(why) => Failure::Refused(format!(
-            "{why}\nits credentials are issued; next, when that is mended: the same command again"
-        )),
-        other => other,
-    })?;
-    match args.output {
-        Manifests::Json => output::print_json(&json!({
-            "cluster": args.name, "sequence": sequence, "applied": applied,
-        }))?,
-        Manifests::Yaml => {
-            for what in &applied {
-                output::print(&format!("{what} applied\n"))?;
-            }
-        }
-    }
+    let applied = apply(&client, &objects, "its credentials are issued").await?;
+    let mut told = json!({"cluster": args.name, "sequence": sequence});
+    tell(&mut told, &applied, args.output)?;
     if args.wait {
-        until_heard(&bus, &args.name, args.timeout).await?;
+        until_heard(&bus, args, &namespace).await?;
         eprintln!("{} is heard", args.name);
     }
     eprintln!(
@@ -127,6 +128,70 @@ pub(super) async fn run(arguments: &BusArgs, args: &JoinArgs) -> Result<(), Fail
         args.name
     );
     Ok(())
+}
+
+/// A new certificate in its Secret, and nothing else: a pod sees it where it is mounted, and connects anew with it.
+async fn renew(
+    connect: &Connect,
+    args: &JoinArgs,
+    client: Option<&Client>,
+    namespace: &str,
+    source: &Source,
+) -> Result<(), Failure> {
+    let pem = authority_of(connect)?;
+    let pair = match args.dry_run {
+        true => None,
+        false => source.pair(connect, args).await?,
+    };
+    let secret = manifest::tls_secret(&Agent {
+        cluster: &args.name,
+        namespace,
+        nats: &connect.url,
+        authority: pem.as_deref(),
+        certificate: pair
+            .as_ref()
+            .map_or(Certificate::Later, Certificate::Issued),
+        plain_text: connect.plain_text,
+        partitions: 1,
+        image: &args.image,
+        replicas: args.replicas,
+        kinds: &Kinds::Usual,
+        credentials: manifest::Credentials::None,
+    });
+    let Some(client) = client.filter(|_| !args.dry_run) else {
+        print(&secret, args.output)?;
+        eprintln!("next: kubectl apply -f - in {} takes this", args.name);
+        return Ok(());
+    };
+    let applied = apply(client, &secret, "its certificate is issued").await?;
+    tell(&mut json!({"cluster": args.name}), &applied, args.output)
+}
+
+/// Applies objects in the cluster; `done` is what has happened by then.
+async fn apply(client: &Client, objects: &[Value], done: &str) -> Result<Vec<String>, Failure> {
+    let applied = member::apply(client, objects).await;
+    applied.map_err(|failure| match failure {
+        Failure::Refused(why) => Failure::Refused(format!(
+            "{why}\n{done}; next, when that is mended: the same command again"
+        )),
+        other => other,
+    })
+}
+
+/// Says what was applied, as JSON beside what is in `told`.
+fn tell(told: &mut Value, applied: &[String], format: Manifests) -> Result<(), Failure> {
+    match format {
+        Manifests::Json => {
+            told["applied"] = json!(applied);
+            output::print_json(told)
+        }
+        Manifests::Yaml => {
+            for what in applied {
+                output::print(&format!("{what} applied\n"))?;
+            }
+            Ok(())
+        }
+    }
 }
 
 /// The authority that this command trusts the NATS servers by, and so its agent.
@@ -232,8 +297,9 @@ fn print(objects: &[Value], format: Manifests) -> Result<(), Failure> {
     }
 }
 
-async fn until_heard(bus: &Bus, name: &ClusterName, timeout: Duration) -> Result<(), Failure> {
-    let deadline = Instant::now() + timeout;
+async fn until_heard(bus: &Bus, args: &JoinArgs, namespace: &str) -> Result<(), Failure> {
+    let name = &args.name;
+    let deadline = Instant::now() + args.timeout;
     loop {
         let known = summary(bus, name).await?;
         let trouble = match known {
@@ -245,7 +311,7 @@ async fn until_heard(bus: &Bus, name: &ClusterName, timeout: Duration) -> Result
         };
         if Instant::now() > deadline {
             return Err(Failure::Refused(format!(
-                "{name}: {trouble}\nnext: kubectl -n fleetcast-system logs deployment/fleetcast-agent"
+                "{name}: {trouble}\nnext: kubectl -n {namespace} logs deployment/fleetcast-agent"
             )));
         }
         tokio::time::sleep(LOOK).await;

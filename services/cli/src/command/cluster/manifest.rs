@@ -1,11 +1,11 @@
 //! What runs an agent in its cluster: namespace, service account and rights as `compose/agent-rbac.yaml` has them, its credentials, and a Deployment as that of
 //! the chart `compose/charts/fleetcast-agent` (`tests/tests/join.rs` holds one against the other).
 
-use fleetcast_agent::cluster::NAMESPACE;
 use fleetcast_core::digest;
 use fleetcast_core::model::ClusterName;
 use serde_json::{Value, json};
 
+use super::certificate::Pair;
 use super::kinds::Kinds;
 use crate::failure::Failure;
 
@@ -19,7 +19,7 @@ const NONE_ISSUED: &str = "(issued where this is no dry run)";
 const MOUNTED: &str = "/etc/fleetcast/bus";
 /// What the agent may write to: its local copy, and credentials that it renewed.
 const STATE: &str = "/data";
-/// The Secret of the authority that the NATS servers' certificates are signed by, and where it is mounted.
+/// The Secret of the authority that the NATS servers' certificates are signed by, and of a certificate for servers that ask for one; and where it is mounted.
 const TLS: (&str, &str) = ("fleetcast-agent-tls", "/etc/fleetcast/tls");
 
 /// The port of its probes, as in the chart.
@@ -28,10 +28,13 @@ const HEALTH: u16 = 8481;
 /// What is asked for.
 pub(super) struct Agent<'a> {
     pub(super) cluster: &'a ClusterName,
+    /// Where it runs in its cluster.
+    pub(super) namespace: &'a str,
     /// The NATS servers as it reaches them.
     pub(super) nats: &'a str,
     /// The authority of their certificates, PEM; none for those of the image, or where they speak plain text.
     pub(super) authority: Option<&'a str>,
+    pub(super) certificate: Certificate<'a>,
     /// Whether plain text may leave its machine.
     pub(super) plain_text: bool,
     pub(super) partitions: u16,
@@ -39,6 +42,16 @@ pub(super) struct Agent<'a> {
     pub(super) replicas: u8,
     pub(super) kinds: &'a Kinds,
     pub(super) credentials: Credentials<'a>,
+}
+
+/// What NATS servers are shown that ask for a certificate.
+pub(super) enum Certificate<'a> {
+    /// Nothing.
+    None,
+    /// A certificate, which is not issued yet.
+    Later,
+    /// This one.
+    Issued(&'a Pair),
 }
 
 /// What the bus asks the agent for.
@@ -59,18 +72,39 @@ pub(super) fn objects(agent: &Agent<'_>) -> Result<Vec<Value>, Failure> {
         if object["kind"] == "ClusterRole" {
             object["rules"] = agent.kinds.rules(&object["rules"]);
         }
+        put_into(&mut object, agent.namespace);
         objects.push(object);
     }
-    objects.extend(secret(&agent.credentials));
-    objects.extend(agent.authority.map(|pem| {
-        json!({
-            "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
-            "metadata": {"name": TLS.0, "namespace": NAMESPACE},
-            "stringData": {"ca.crt": pem},
-        })
-    }));
+    objects.extend(secret(agent));
+    objects.extend(tls(agent));
     objects.push(deployment(agent));
-    for object in &mut objects {
+    label(&mut objects);
+    Ok(objects)
+}
+
+/// The Secret for TLS alone; none where nothing stands in it.
+pub(super) fn tls_secret(agent: &Agent<'_>) -> Vec<Value> {
+    let mut objects: Vec<Value> = tls(agent).into_iter().collect();
+    label(&mut objects);
+    objects
+}
+
+/// Puts one of the [`RIGHTS`] into `namespace`.
+fn put_into(object: &mut Value, namespace: &str) {
+    if object["kind"] == "Namespace" {
+        object["metadata"]["name"] = json!(namespace);
+    }
+    if object["metadata"]["namespace"].is_string() {
+        object["metadata"]["namespace"] = json!(namespace);
+    }
+    let subjects = object.get_mut("subjects").and_then(Value::as_array_mut);
+    for subject in subjects.into_iter().flatten() {
+        subject["namespace"] = json!(namespace);
+    }
+}
+
+fn label(objects: &mut [Value]) {
+    for object in objects {
         for (key, value) in [
             ("app.kubernetes.io/name", NAME),
             ("app.kubernetes.io/managed-by", "fleetcast"),
@@ -78,18 +112,49 @@ pub(super) fn objects(agent: &Agent<'_>) -> Result<Vec<Value>, Failure> {
             object["metadata"]["labels"][key] = json!(value);
         }
     }
-    Ok(objects)
 }
 
-fn secret(credentials: &Credentials<'_>) -> Option<Value> {
-    let text = match credentials {
+/// What stands in the Secret for TLS, by file.
+fn tls_files<'a>(agent: &Agent<'a>) -> Vec<(&'static str, &'a str)> {
+    let mut files: Vec<_> = agent
+        .authority
+        .map(|pem| ("ca.crt", pem))
+        .into_iter()
+        .collect();
+    match agent.certificate {
+        Certificate::None => {}
+        Certificate::Later => files.extend([("tls.crt", NONE_ISSUED), ("tls.key", NONE_ISSUED)]),
+        Certificate::Issued(Pair { cert, key }) => {
+            files.extend([("tls.crt", cert.as_str()), ("tls.key", key)]);
+        }
+    }
+    files
+}
+
+fn tls(agent: &Agent<'_>) -> Option<Value> {
+    let files = tls_files(agent);
+    let data: serde_json::Map<String, Value> = files
+        .into_iter()
+        .map(|(file, text)| (file.to_owned(), json!(text)))
+        .collect();
+    (!data.is_empty()).then(|| {
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+            "metadata": {"name": TLS.0, "namespace": agent.namespace},
+            "stringData": data,
+        })
+    })
+}
+
+fn secret(agent: &Agent<'_>) -> Option<Value> {
+    let text = match agent.credentials {
         Credentials::None => return None,
         Credentials::Later => NONE_ISSUED,
         Credentials::Issued(text) => text,
     };
     Some(json!({
         "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
-        "metadata": {"name": NAME, "namespace": NAMESPACE},
+        "metadata": {"name": NAME, "namespace": agent.namespace},
         "stringData": {"creds": text},
     }))
 }
@@ -97,8 +162,10 @@ fn secret(credentials: &Credentials<'_>) -> Option<Value> {
 fn deployment(agent: &Agent<'_>) -> Value {
     let Agent {
         cluster,
+        namespace,
         nats,
-        authority,
+        authority: _,
+        certificate: _,
         plain_text,
         partitions,
         image,
@@ -106,8 +173,8 @@ fn deployment(agent: &Agent<'_>) -> Value {
         kinds: _,
         credentials,
     } = agent;
-    let selector =
-        json!({"app.kubernetes.io/name": NAME, "app.kubernetes.io/instance": cluster.as_str()});
+    // As the chart's: what runs an agent can be changed for the other.
+    let selector = json!({"app.kubernetes.io/name": NAME});
     let spread: Vec<Value> = ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
         .map(|key| {
             json!({
@@ -123,6 +190,7 @@ fn deployment(agent: &Agent<'_>) -> Value {
         json!({"name": "FLEETCAST_LOG", "value": "info"}),
         json!({"name": "FLEETCAST_LOG_JSON", "value": "true"}),
         json!({"name": "FLEETCAST_IDENTITY", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}),
+        json!({"name": "FLEETCAST_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}),
         json!({"name": "FLEETCAST_STATE", "value": STATE}),
         json!({"name": "FLEETCAST_HEALTH", "value": format!("0.0.0.0:{HEALTH}")}),
         json!({"name": "FLEETCAST_READY_LAG", "value": fleetcast_endpoint::health::LAG.to_string()}),
@@ -133,10 +201,19 @@ fn deployment(agent: &Agent<'_>) -> Value {
     if *plain_text {
         env.push(json!({"name": "FLEETCAST_ALLOW_PLAIN_TEXT", "value": "true"}));
     }
-    if authority.is_some() {
-        env.push(json!({"name": "FLEETCAST_TLS_CA", "value": format!("{}/ca.crt", TLS.1)}));
+    let files = tls_files(agent);
+    if !files.is_empty() {
+        let mut items = Vec::new();
+        for (file, _) in files {
+            let variable = match file {
+                "ca.crt" => "FLEETCAST_TLS_CA",
+                "tls.crt" => "FLEETCAST_TLS_CERT",
+                _ => "FLEETCAST_TLS_KEY",
+            };
+            env.push(json!({"name": variable, "value": format!("{}/{file}", TLS.1)}));
+            items.push(json!({"key": file, "path": file}));
+        }
         mounts.push(json!({"name": "tls", "mountPath": TLS.1, "readOnly": true}));
-        let items = json!([{"key": "ca.crt", "path": "ca.crt"}]);
         volumes.push(
             json!({"name": "tls", "secret": {"secretName": TLS.0, "defaultMode": 0o440, "items": items}}),
         );
@@ -154,7 +231,7 @@ fn deployment(agent: &Agent<'_>) -> Value {
     }
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": selector},
+        "metadata": {"name": NAME, "namespace": namespace, "labels": selector},
         "spec": {
             "replicas": replicas,
             "selector": {"matchLabels": selector},

@@ -31,6 +31,7 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(super) async fn run(arguments: &BusArgs, bus: &Bus, args: &RemoveArgs) -> Result<(), Failure> {
     let name = &args.name;
     let client = member::client(&args.member).await?;
+    let namespace = member::namespace(client.as_ref(), &args.member).await?;
     let connect = connection::options(arguments, "fleetcast");
     let folder = operator(&args.folder, arguments, &connect)?;
     let mut authority = folder.as_deref().map(Authority::open).transpose()?;
@@ -63,7 +64,9 @@ pub(super) async fn run(arguments: &BusArgs, bus: &Bus, args: &RemoveArgs) -> Re
         }
     }
     let deleted = match &client {
-        Some(client) => Some(member::delete(client, &objects(args)?).await?),
+        Some(client) => {
+            Some(member::delete(client, &namespace, &objects(args, &namespace)?).await?)
+        }
         None => None,
     };
     if removed.is_none() && revoked == 0 && deleted.as_ref().is_none_or(Vec::is_empty) {
@@ -90,7 +93,7 @@ pub(super) async fn run(arguments: &BusArgs, bus: &Bus, args: &RemoveArgs) -> Re
     }
     if deleted.is_none() {
         output::print(&format!(
-            "next, in {name}, where its agent goes on healing what it was told last: kubectl -n fleetcast-system delete deployment,secret,configmap,lease {NAME}\n"
+            "next, in {name}, where its agent goes on healing what it was told last: kubectl -n {namespace} delete deployment,secret,configmap,lease {NAME}\n"
         ))?;
     }
     Ok(())
@@ -169,11 +172,13 @@ fn preview(args: &RemoveArgs, registered: bool, copies: u64, issues: bool) -> St
 }
 
 /// What may be there of an agent.
-fn objects(args: &RemoveArgs) -> Result<Vec<serde_json::Value>, Failure> {
+fn objects(args: &RemoveArgs, namespace: &str) -> Result<Vec<serde_json::Value>, Failure> {
     manifest::objects(&Agent {
         cluster: &args.name,
+        namespace,
         nats: "",
         authority: Some(""),
+        certificate: manifest::Certificate::None,
         plain_text: false,
         partitions: 1,
         image: "",
