@@ -102,10 +102,20 @@ fn withdraw() -> Value {
         "name": "orphan", "in": "query", "schema": {"type": "boolean", "default": false},
         "description": "Whether the clusters keep their copies.",
     });
+    let count = |name: &str, description: &str| json!({"name": name, "in": "query", "schema": {"type": "integer", "minimum": 0}, "description": description});
+    let together = json!({
+        "name": "together", "in": "query", "schema": {"type": "string", "maxLength": 128},
+        "description": "What this withdrawal has in common with others that belong to it: where all of them are too many to go without a word, the first already waits. With objects and in_namespace.",
+    });
+    let objects = count("objects", "How many objects are withdrawn together.");
+    let in_namespace = count(
+        "in_namespace",
+        "How many of them are in this one's namespace.",
+    );
     json!({
         "operationId": "withdraw",
         "summary": "Withdraw an object: a change, after which the clusters remove it",
-        "parameters": [orphan, attribute("ce-source"), attribute("ce-id")],
+        "parameters": [orphan, together, objects, in_namespace, attribute("ce-source"), attribute("ce-id")],
         "responses": answers(json!({
             "200": {"description": "It is in the log.", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Accepted"}}}},
             "404": {"$ref": "#/components/responses/Unknown"},

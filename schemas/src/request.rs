@@ -1,6 +1,7 @@
 //! Requests and their answers: submissions, sync, queries.
 
 use fleetcast_core::Refusal;
+use fleetcast_core::change::Together;
 use fleetcast_core::epoch::Epoch;
 use fleetcast_core::intake::Receipt;
 use fleetcast_core::model::{ClusterName, ObjectKey};
@@ -132,6 +133,9 @@ pub struct Withdrawal {
     /// Whether the members' copies stay.
     #[serde(default)]
     pub orphan: bool,
+    /// What else is withdrawn with it: where all of it is too much to go without a word, the first already waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub together: Option<Together>,
 }
 
 /// What an agent asks on `fc.sync.<p>.<cluster>`.

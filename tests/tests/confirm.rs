@@ -12,6 +12,10 @@ use fleetcast_simulator::Cluster;
 use fleetcast_tests::harness::{Bed, Binary, config_map, digest, eventually, held, nats_server};
 use serde_json::{Value, json};
 
+mod confirm {
+    mod whole;
+}
+
 /// More than four objects, and more than a third of what there is, wait.
 const LIMIT: Limit = Limit {
     objects: 4,

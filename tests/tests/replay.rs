@@ -361,7 +361,7 @@ async fn a_changed_and_a_missing_event_are_named_by_sequence() {
             id: "1".to_owned(),
         },
         time: fleetcast_bus::now(),
-        content: Content::Withdrawn { orphan: false },
+        content: Content::withdrawn(false),
     });
     let other = event::change(&Change {
         object: "ConfigMap/default/o0".parse().expect("valid"),
@@ -371,7 +371,7 @@ async fn a_changed_and_a_missing_event_are_named_by_sequence() {
             id: "1".to_owned(),
         },
         time: Time(0),
-        content: Content::Withdrawn { orphan: true },
+        content: Content::withdrawn(true),
     });
     forged.payload = other.payload;
     let forged = bus

@@ -2,7 +2,7 @@
 
 use fleetcast_core::ack::{Ack, Batch, BatchBody, Observed, Outcome, Seen};
 use fleetcast_core::capacity::{Amounts, Capacity};
-use fleetcast_core::change::{Change, Content, Origin};
+use fleetcast_core::change::{Change, Content, Origin, Together};
 use fleetcast_core::decision::{
     Assigned, Body, Decision, Excluded, Held, HeldCopies, Inputs, Removed,
 };
@@ -120,7 +120,7 @@ fn policies() -> Vec<Sample> {
     };
     [
         ("declared", 1, declared),
-        ("withdrawn", 2, Content::Withdrawn { orphan: false }),
+        ("withdrawn", 2, Content::withdrawn(false)),
     ]
     .map(|(name, revision, content)| {
         let change = Change {
@@ -190,7 +190,7 @@ fn changes() -> Vec<Sample> {
             2,
             "git@example.com:shop",
             "4c1aa",
-            Content::Withdrawn { orphan: false },
+            Content::withdrawn(false),
         ),
         (
             "withdrawn-orphan",
@@ -198,7 +198,22 @@ fn changes() -> Vec<Sample> {
             9,
             "cli",
             "01",
-            Content::Withdrawn { orphan: true },
+            Content::withdrawn(true),
+        ),
+        (
+            "withdrawn-together",
+            WEB,
+            10,
+            "cli",
+            "02",
+            Content::Withdrawn {
+                orphan: false,
+                together: Some(Together {
+                    id: "0199".to_owned(),
+                    objects: 30,
+                    in_namespace: 12,
+                }),
+            },
         ),
     ]
     .into_iter()

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fleetcast_bus::{Bus, Error};
+use fleetcast_core::change::Together;
 use fleetcast_core::dialect::karmada::live::Scopes;
-use fleetcast_core::dialect::{self, Submitted};
+use fleetcast_core::dialect::{self, Submitted, policies};
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_core::planning;
 use fleetcast_core::{Refusal, dialect::native};
@@ -178,20 +179,76 @@ async fn declare(
 
 /// Withdraws an object.
 pub(crate) async fn delete(bus: &Bus, key: &ObjectKey, orphan: bool) -> Result<Answer, Error> {
-    request(bus, subject::delete(key), withdrawal(orphan), false).await
+    withdraw(bus, key, orphan, None, false).await
+}
+
+/// Withdraws one of several objects that are withdrawn together, so that their copies go.
+pub(crate) async fn delete_together(
+    bus: &Bus,
+    key: &ObjectKey,
+    all: &Announcement,
+) -> Result<Answer, Error> {
+    withdraw(bus, key, false, all.with(key), false).await
 }
 
 /// Withdraws an object, also one that is withdrawn.
 pub(crate) async fn delete_anew(bus: &Bus, key: &ObjectKey, orphan: bool) -> Result<Answer, Error> {
-    request(bus, subject::delete(key), withdrawal(orphan), true).await
+    withdraw(bus, key, orphan, None, true).await
+}
+
+async fn withdraw(
+    bus: &Bus,
+    key: &ObjectKey,
+    orphan: bool,
+    together: Option<Together>,
+    anew: bool,
+) -> Result<Answer, Error> {
+    let withdrawal = Withdrawal { orphan, together };
+    let payload = serde_json::to_vec(&withdrawal).expect("a withdrawal has only string keys");
+    request(bus, subject::delete(key), payload, anew).await
+}
+
+/// Objects that one command withdraws: each withdrawal says how many there are, so that the first of too many already waits for a confirmation.
+#[derive(Debug)]
+pub(crate) struct Announcement {
+    id: String,
+    objects: u64,
+    namespaces: BTreeMap<Option<String>, u64>,
+}
+
+impl Announcement {
+    /// Of these; policies and clusters have no copies of their own.
+    pub(crate) fn of<'a>(keys: impl Iterator<Item = &'a ObjectKey>) -> Self {
+        let mut announcement = Self {
+            id: Uuid::now_v7().to_string(),
+            objects: 0,
+            namespaces: BTreeMap::new(),
+        };
+        for key in keys.filter(|key| has_copies(key)) {
+            announcement.objects += 1;
+            let namespace = key.namespace().map(str::to_owned);
+            *announcement.namespaces.entry(namespace).or_default() += 1;
+        }
+        announcement
+    }
+
+    /// What the withdrawal of `key` says of the others; none where there are none.
+    fn with(&self, key: &ObjectKey) -> Option<Together> {
+        let in_namespace = self.namespaces.get(&key.namespace().map(str::to_owned));
+        (self.objects > 1 && has_copies(key)).then(|| Together {
+            id: self.id.clone(),
+            objects: self.objects,
+            in_namespace: in_namespace.copied().unwrap_or(0),
+        })
+    }
+}
+
+fn has_copies(key: &ObjectKey) -> bool {
+    !policies::is_policy(key) && (key.kind(), key.group()) != ("MemberCluster", "fleetcast.dev")
 }
 
 fn bytes(document: &Value) -> Vec<u8> {
     serde_json::to_vec(document).expect("a JSON value has only string keys")
-}
-
-fn withdrawal(orphan: bool) -> Vec<u8> {
-    serde_json::to_vec(&Withdrawal { orphan }).expect("a withdrawal has only string keys")
 }
 
 /// Sends a submission, and the same again where nobody answers: its id makes a repeat harmless.
@@ -215,4 +272,32 @@ async fn request(
         payload,
     };
     bus.submit(message, PATIENCE).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_of_several_withdrawals_says_how_many_there_are() {
+        let keys: Vec<ObjectKey> = [
+            "ConfigMap/shop/a",
+            "ConfigMap/shop/b",
+            "Namespace/shop",
+            "PropagationPolicy.policy.karmada.io/shop/p",
+            "MemberCluster.fleetcast.dev/eu-1",
+        ]
+        .iter()
+        .map(|text| text.parse().expect("valid"))
+        .collect();
+        let announcement = Announcement::of(keys.iter());
+        let said: Vec<Option<(u64, u64)>> = keys
+            .iter()
+            .map(|key| announcement.with(key))
+            .map(|said| said.map(|said| (said.objects, said.in_namespace)))
+            .collect();
+        assert_eq!(said, [Some((3, 2)), Some((3, 2)), Some((3, 1)), None, None]);
+        let alone = Announcement::of(keys[..1].iter());
+        assert_eq!(alone.with(&keys[0]), None, "one is no more than it is");
+    }
 }

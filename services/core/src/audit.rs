@@ -190,7 +190,7 @@ mod tests {
                 id: revision.to_string(),
             },
             time: Time(time),
-            content: Content::Withdrawn { orphan: false },
+            content: Content::withdrawn(false),
         })
     }
 

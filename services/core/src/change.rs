@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Refusal;
 use crate::document::Document;
 use crate::model::{Dialect, ObjectKey};
 use crate::time::Time;
@@ -46,10 +47,61 @@ pub enum Content {
     Withdrawn {
         /// Whether the members' copies stay, whatever `apply.onDelete` says.
         orphan: bool,
+        /// What else is withdrawn with it, as who handed it in announced; none where he announced nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        together: Option<Together>,
     },
 }
 
+/// Withdrawals that belong together, announced with each of them: where all of them are too many to go without a word, the first of them waits already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Together {
+    /// What they have in common, the same for all of them and for no others of this publisher; at most 128 bytes.
+    pub id: String,
+    /// How many objects are withdrawn.
+    pub objects: u64,
+    /// How many of them are in the namespace of this one, or in none as this one.
+    pub in_namespace: u64,
+}
+
+impl Together {
+    /// The longest id, bytes: it is kept with each of its changes.
+    const ID_LIMIT: usize = 128;
+
+    /// Looks whether it can be so.
+    ///
+    /// # Errors
+    /// A refusal that names the field.
+    pub fn check(&self) -> Result<(), Refusal> {
+        let Self {
+            id,
+            objects,
+            in_namespace,
+        } = self;
+        if id.is_empty() || id.len() > Self::ID_LIMIT {
+            let limit = Self::ID_LIMIT;
+            return Err(Refusal::new(
+                "together.id",
+                format!("has 1 to {limit} bytes"),
+            ));
+        }
+        if *in_namespace > *objects {
+            let message = "is more than the objects in all namespaces together";
+            return Err(Refusal::new("together.in_namespace", message));
+        }
+        Ok(())
+    }
+}
+
 impl Content {
+    /// The object should be nowhere; nothing is announced beside it.
+    pub fn withdrawn(orphan: bool) -> Self {
+        Self::Withdrawn {
+            orphan,
+            together: None,
+        }
+    }
+
     /// A digest of what it says: equal content, equal digest.
     pub fn digest(&self) -> String {
         match self {
@@ -57,7 +109,10 @@ impl Content {
                 dialect: _,
                 document,
             } => crate::digest::of_bytes(document.as_bytes()),
-            Self::Withdrawn { orphan } => crate::digest::of_bytes(if *orphan {
+            Self::Withdrawn {
+                orphan,
+                together: _,
+            } => crate::digest::of_bytes(if *orphan {
                 b"withdrawn orphan"
             } else {
                 b"withdrawn"

@@ -190,7 +190,10 @@ impl ChangeView {
             Content::Declared { dialect, document } => {
                 (Some(*dialect), Some(document.clone()), false)
             }
-            Content::Withdrawn { orphan: _ } => {
+            Content::Withdrawn {
+                orphan: _,
+                together: _,
+            } => {
                 let last = before.map(|last| (last.dialect, last.document.clone()));
                 let (dialect, document) = last.unwrap_or_default();
                 (dialect, document, true)

@@ -143,7 +143,10 @@ impl History {
             Content::Declared { dialect, document } => {
                 (Some(*dialect), Some(document.clone()), None)
             }
-            Content::Withdrawn { orphan } => (None, None, Some(*orphan)),
+            Content::Withdrawn {
+                orphan,
+                together: _,
+            } => (None, None, Some(*orphan)),
         };
         let changed = match (&self.document, &document) {
             (Some(before), Some(after)) => differences(before, after),

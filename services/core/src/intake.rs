@@ -234,7 +234,7 @@ mod tests {
 
     fn withdrawn(id: &str) -> Submission {
         Submission {
-            content: Content::Withdrawn { orphan: false },
+            content: Content::withdrawn(false),
             declared_by: None,
             ..declared(id, "")
         }
@@ -369,7 +369,7 @@ mod tests {
         assert_eq!(hand_in(&mut intake, &declared("cli", "x"), 3), Ok(3));
         assert_eq!(hand_in(&mut intake, &late, 4), Err("known 3@3".into()));
         let withdrawal = Submission {
-            content: Content::Withdrawn { orphan: false },
+            content: Content::withdrawn(false),
             ..late.clone()
         };
         let refusal = hand_in(&mut intake, &withdrawal, 4).expect_err("refused");

@@ -6,7 +6,10 @@
 //! **One leader.** Each write expects the sequence of the one before, so that a predecessor that was paused cannot write any more.
 //! [`Placer::take_over`] starts from what the work stream holds; [`Placer::lose`] ends leading after any write that failed.
 
+mod along;
+mod announced;
 mod bulk;
+mod cause;
 mod consider;
 mod copies;
 mod dirty;
@@ -33,7 +36,8 @@ use crate::time::Time;
 use crate::work::{self, Stamp, Work};
 use crate::{change, digest, sealed};
 
-use bulk::{Bulk, Cause};
+use bulk::Bulk;
+use cause::Cause;
 use consider::Considered;
 use dirty::Dirty;
 use object::{Object, Parsed};
@@ -259,7 +263,7 @@ impl Placer {
         object.change_id.clone_from(&entry.id);
         object.source.clone_from(&change.origin.source);
         object.rendered.clear();
-        let cause = Cause::publisher(&change.origin.source);
+        let cause = self.bulk.announced(change);
         self.bulk.caused(entry, cause);
         self.stuck.retain(|(object, _)| *object != change.object);
         match &change.content {
@@ -269,7 +273,10 @@ impl Placer {
                 object.withdrawn = None;
                 object.parsed = None;
             }
-            change::Content::Withdrawn { orphan } => object.withdrawn = Some(*orphan),
+            change::Content::Withdrawn {
+                orphan,
+                together: _,
+            } => object.withdrawn = Some(*orphan),
         }
         self.dirty.insert(change.object.clone(), entry.id.clone());
         self.relate(&change.object, before, entry);

@@ -26,7 +26,7 @@ impl Submission {
 
     /// Withdraws `target`.
     pub fn withdraw(target: &ObjectKey, origin: &Origin) -> Self {
-        let withdrawal = Withdrawal { orphan: false };
+        let withdrawal = Withdrawal::default();
         let payload = serde_json::to_vec(&withdrawal);
         let payload = payload.expect("a withdrawal has only string keys");
         Self::new(subject::delete(target), origin, payload)

@@ -155,6 +155,9 @@ fn read_delete(target: ObjectKey, message: &Message) -> Result<HandedIn, Refusal
         serde_json::from_slice(&message.payload)
             .map_err(|error| Refusal::new("", format!("the body is no withdrawal: {error}")))?
     };
+    if let Some(together) = &withdrawal.together {
+        together.check()?;
+    }
     if (target.kind(), target.group()) == ("MemberCluster", "fleetcast.dev") {
         return Ok(HandedIn::Cluster {
             cluster: ClusterName::parse(target.name())?,
@@ -169,6 +172,7 @@ fn read_delete(target: ObjectKey, message: &Message) -> Result<HandedIn, Refusal
             anew: message.headers.get(ANEW).is_some(),
             content: Content::Withdrawn {
                 orphan: withdrawal.orphan,
+                together: withdrawal.together,
             },
         },
         asked: Asked::Nothing,

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use fleetcast_bus::Bus;
 use fleetcast_core::Refusal;
+use fleetcast_core::change::Together;
 use fleetcast_core::intake::never_declared;
 use fleetcast_endpoint::axum::Router;
 use fleetcast_endpoint::axum::extract::{Path, Request, State};
@@ -145,6 +146,34 @@ fn publisher(parts: &Parts) -> Result<&Caller, Box<Response>> {
 struct Withdrawing {
     #[serde(default)]
     orphan: bool,
+    together: Option<String>,
+    objects: Option<u64>,
+    in_namespace: Option<u64>,
+}
+
+impl Withdrawing {
+    /// What it says; what is announced of others has three parameters.
+    fn read(self) -> Result<Withdrawal, Refusal> {
+        let Self {
+            orphan,
+            together,
+            objects,
+            in_namespace,
+        } = self;
+        let together = match (together, objects, in_namespace) {
+            (None, None, None) => None,
+            (Some(id), Some(objects), Some(in_namespace)) => Some(Together {
+                id,
+                objects,
+                in_namespace,
+            }),
+            _ => {
+                let message = "goes with objects and in_namespace: name all three";
+                return Err(Refusal::new("together", message));
+            }
+        };
+        Ok(Withdrawal { orphan, together })
+    }
 }
 
 impl Door {
@@ -172,12 +201,15 @@ impl Door {
 
     async fn withdraw(&self, text: &str, parts: &Parts) -> Answered {
         let caller = publisher(parts)?;
-        let Withdrawing { orphan } = parameters(&parts.uri)?;
+        let withdrawing: Withdrawing = parameters(&parts.uri)?;
+        let withdrawal = withdrawing
+            .read()
+            .map_err(|refusal| no(StatusCode::BAD_REQUEST, refusal))?;
         let object = view::object(self, caller, text).await?;
         permit(caller, &subject::delete(&object))?;
         let headers = read::origin(&parts.headers, caller)
             .map_err(|refusal| no(StatusCode::BAD_REQUEST, refusal))?;
-        let payload = serde_json::to_vec(&Withdrawal { orphan });
+        let payload = serde_json::to_vec(&withdrawal);
         let message = Message {
             subject: subject::delete(&object),
             headers: headers.with(DATACONTENTTYPE, codec::JSON),

@@ -18,6 +18,7 @@ use super::bus::WorkStream;
 use super::chance::Salt;
 use super::fleet::World;
 use super::member::Member;
+use super::server::Write;
 
 /// How long a fleet at rest is watched: nothing more may happen.
 const WATCHED_MS: [i64; 4] = [1_000, 30_000, 400_000, 400_000];
@@ -27,6 +28,7 @@ pub(super) fn rules(world: &mut World) {
     let mut failures = log_is_consecutive(world);
     failures.extend(answers_are_in_the_log(world));
     failures.extend(writes_are_lawful(world));
+    failures.extend(nothing_just_goes(world));
     failures.extend(confirmed::only_what_is_confirmed_goes(world));
     if world.options.beyond {
         // A copy that is kept may have been rendered for labels that its cluster has no longer (docs/testing.md).
@@ -128,6 +130,32 @@ fn writes_are_lawful(world: &World) -> Vec<String> {
                 failures.push(format!(
                     "writes: {name}: {} was removed for {}, which does not say so",
                     write.object, write.place
+                ));
+            }
+        }
+    }
+    failures
+}
+
+/// Rule 4: a copy that is gone was taken away by somebody's word, or by somebody in its cluster. In nobody's work, as a stray, it stays.
+fn nothing_just_goes(world: &World) -> Vec<String> {
+    let mut failures = Vec::new();
+    for member in &world.members {
+        let server = &member.server;
+        let last: BTreeMap<&ObjectKey, &Write> = server
+            .writes
+            .iter()
+            .map(|write| (&write.object, write))
+            .collect();
+        // What a removal says is looked at among the writes.
+        for (object, write) in last.into_iter().filter(|(_, write)| !write.removal) {
+            let live = server.objects.get(object);
+            let stands = live.is_some_and(|live| live.marks.is_some());
+            let by_hand = (object.clone(), write.place.clone());
+            if !stands && !server.deleted.contains(&by_hand) {
+                failures.push(format!(
+                    "clusters: {}: {object} of {} is gone, and nobody took it away",
+                    member.name, write.place
                 ));
             }
         }

@@ -334,7 +334,8 @@ impl Member {
             Stage::Answered(answer) => {
                 let answer = if lost { None } else { (**answer).clone() };
                 self.sync = None;
-                if let (Some(Plant::RemoveStrays), Some(answer)) = (self.plant, &answer)
+                let goes = matches!(self.plant, Some(Plant::RemoveStrays | Plant::DropStrays));
+                if let Some(answer) = answer.as_ref().filter(|_| goes)
                     && answer.whole
                 {
                     let named: BTreeSet<_> = answer
@@ -342,7 +343,8 @@ impl Member {
                         .iter()
                         .map(|(_, work)| work.object.clone())
                         .collect();
-                    self.server.remove_strays(&named);
+                    let is_told = self.plant == Some(Plant::RemoveStrays);
+                    self.server.remove_strays(&named, is_told);
                 }
                 self.tell(answer.map_or(Fact::SyncFailed, Fact::Synced), now);
             }

@@ -13,6 +13,8 @@ pub enum Plant {
     LetAnOldLeaderWrite,
     /// The agent deletes what is ours and not in the whole answer.
     RemoveStrays,
+    /// What is ours and not in the whole answer goes, and nobody writes down that it went.
+    DropStrays,
     /// An agent is told that a batch of acknowledgements was folded which was lost.
     SeenPastALostBatch,
     /// A GET that fails is read as "it is not there".
@@ -37,12 +39,13 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::SettleBeforeEffect,
         Self::ForgetRevisionCheck,
         Self::HaveFromAnotherIncarnation,
         Self::LetAnOldLeaderWrite,
         Self::RemoveStrays,
+        Self::DropStrays,
         Self::SeenPastALostBatch,
         Self::FailedGetReadAsAbsent,
         Self::RememberWhatWasRead,
@@ -63,6 +66,7 @@ impl Plant {
             Self::HaveFromAnotherIncarnation => "have-from-another-incarnation",
             Self::LetAnOldLeaderWrite => "let-an-old-leader-write",
             Self::RemoveStrays => "remove-strays",
+            Self::DropStrays => "drop-strays",
             Self::SeenPastALostBatch => "seen-past-a-lost-batch",
             Self::FailedGetReadAsAbsent => "failed-get-read-as-absent",
             Self::RememberWhatWasRead => "remember-what-was-read",

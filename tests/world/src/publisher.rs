@@ -66,8 +66,8 @@ impl Publishers {
             draw.below(OBJECTS)
         };
         let content = match draw.below(8) {
-            0 => Content::Withdrawn { orphan: false },
-            1 => Content::Withdrawn { orphan: true },
+            0 => Content::withdrawn(false),
+            1 => Content::withdrawn(true),
             _ => Content::Declared {
                 dialect: Dialect::Native,
                 document: Document::from_value(&document(number, &mut draw)),

@@ -345,8 +345,8 @@ impl Server {
         !gone.is_empty()
     }
 
-    /// What a planted fault does: takes away what is ours and not in `named`.
-    pub(super) fn remove_strays(&mut self, named: &BTreeSet<ObjectKey>) {
+    /// What a planted fault does: takes away what is ours and not in `named`, as a write of the agent's or behind everybody's back.
+    pub(super) fn remove_strays(&mut self, named: &BTreeSet<ObjectKey>, is_told: bool) {
         let strays: Vec<(ObjectKey, Place)> = self
             .objects
             .iter()
@@ -356,7 +356,9 @@ impl Server {
         for (object, place) in strays {
             self.version += 1;
             self.objects.remove(&object);
-            self.record(&object, place, true);
+            if is_told {
+                self.record(&object, place, true);
+            }
             self.show(&object);
         }
     }

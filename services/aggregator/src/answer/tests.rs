@@ -118,11 +118,7 @@ fn answers_are_json_that_reads_back() {
 fn what_is_gone_is_listed_only_by_name_and_a_cluster_lists_only_its_own() {
     let mut story = fleet();
     story.declare("ConfigMap/shop/old", 1, &json!({"clusters": ["eu-1"]}));
-    story.change(
-        "ConfigMap/shop/old",
-        2,
-        Content::Withdrawn { orphan: false },
-    );
+    story.change("ConfigMap/shop/old", 2, Content::withdrawn(false));
     let listed = |named: Option<&str>, cluster: Option<&str>| -> Vec<(String, usize)> {
         objects(
             &story.view,
@@ -271,7 +267,7 @@ fn a_change_without_decision_breaks_every_chain() {
 #[test]
 fn a_removal_is_a_chain_of_its_own() {
     let mut story = fleet();
-    story.change(WEB, 2, Content::Withdrawn { orphan: false });
+    story.change(WEB, 2, Content::withdrawn(false));
     story.decide(
         WEB,
         2,

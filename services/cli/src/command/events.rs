@@ -254,7 +254,7 @@ impl Teller {
                 };
                 let summary = match &change.content {
                     fleetcast_core::change::Content::Declared { .. } => "declared".to_owned(),
-                    fleetcast_core::change::Content::Withdrawn { orphan } => {
+                    fleetcast_core::change::Content::Withdrawn { orphan, .. } => {
                         format!("withdrawn{}", if *orphan { ", copies stay" } else { "" })
                     }
                 };

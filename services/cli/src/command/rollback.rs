@@ -21,7 +21,8 @@ use crate::command::plan::compare::Live;
 use crate::command::service;
 use crate::failure::Failure;
 use crate::output::{self, Paint, Table};
-use crate::{select, submit};
+use crate::select;
+use crate::submit::{self, Announcement};
 
 /// How many objects a person is shown.
 const SHOWN: usize = 40;
@@ -386,10 +387,13 @@ async fn refuse_moved(bus: &Bus, preview: &Preview) -> Result<(), Failure> {
 
 async fn carry_out(bus: &Bus, preview: Preview, format: Lines) -> Result<(), Failure> {
     let mut appended = Appended::new(format, false);
+    let withdrawn = preview.changes.iter();
+    let withdrawn = withdrawn.filter(|change| change.document.is_none());
+    let all = Announcement::of(withdrawn.map(|change| &change.object));
     for change in preview.changes {
         let answer = match &change.document {
             Some(document) => submit::apply(bus, &change.object, document).await?,
-            None => submit::delete(bus, &change.object, false).await?,
+            None => submit::delete_together(bus, &change.object, &all).await?,
         };
         appended.tell(&change.object, answer, "done:", |revision| {
             let what = match change.to_revision {

@@ -79,7 +79,7 @@ fn log_and_answers_may_come_in_any_order_against_each_other() {
         assigns(1, 1, "one", &["eu-1", "us-1"]),
         declared(2),
         assigns(2, 2, "two", &["eu-1"]),
-        change(3, Content::Withdrawn { orphan: false }),
+        change(3, Content::withdrawn(false)),
     ];
     let acks = [
         batch(1, 1, 0, vec![ack(1, 1, Outcome::Applied)]),
@@ -206,7 +206,7 @@ fn each_condition_comes_from_the_newest_decision_and_the_answer_to_it() {
             "to go",
             vec![
                 answered(Outcome::Applied),
-                change(2, Content::Withdrawn { orphan: false }),
+                change(2, Content::withdrawn(false)),
                 removes(2, 2, &["eu-1"]),
             ],
             Condition::Removing,
@@ -290,7 +290,7 @@ fn a_removal_is_a_row_until_it_is_answered() {
         begins(1),
         declared(1),
         assigns(1, 1, "one", &["eu-1"]),
-        change(2, Content::Withdrawn { orphan: false }),
+        change(2, Content::withdrawn(false)),
         removes(2, 2, &["eu-1"]),
     ];
     for (outcome, left) in [

@@ -33,7 +33,7 @@ fn change(sequence: u64, revision: u64, text: Option<&str>) -> Entry {
                 "spec": {"template": {"apiVersion": "v1", "kind": "ConfigMap", "data": {"text": text}}, "placement": {"clusters": ["a", "b"]}},
             })),
         },
-        None => Content::Withdrawn { orphan: false },
+        None => Content::withdrawn(false),
     };
     Entry {
         sequence,

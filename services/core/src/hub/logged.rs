@@ -317,7 +317,7 @@ mod tests {
                     dialect: Dialect::Native,
                     document: Document::from_value(&document(text)),
                 },
-                None => Content::Withdrawn { orphan: false },
+                None => Content::withdrawn(false),
             },
         })
     }

@@ -151,8 +151,7 @@ impl Scene {
                     origin,
                 } => {
                     said.push(format!("withdraw {}", origin.id));
-                    let sequence =
-                        self.append(&target, origin, Content::Withdrawn { orphan: false });
+                    let sequence = self.append(&target, origin, Content::withdrawn(false));
                     self.hub.withdrawn(&place, sequence);
                     self.hub.done(&place);
                 }
@@ -276,7 +275,7 @@ fn what_vanishes_is_reported_and_removes_nothing() {
     restarted.hub.listed("fleetcast.dev", "FederatedObject");
     assert_eq!(restarted.run(), ["report Vanished"]);
     assert_eq!(restarted.log.len(), 1);
-    restarted.by_cli(Content::Withdrawn { orphan: false });
+    restarted.by_cli(Content::withdrawn(false));
     assert_eq!(restarted.run(), [""; 0]);
     assert_eq!(restarted.standings(), [""; 0], "settled");
     let mut again = live(9, "a", true, json!({}));
@@ -484,7 +483,7 @@ fn what_comes_again_before_the_log_shows_its_withdrawal_is_handed_in_when_it_doe
     scene.hub.listed("fleetcast.dev", "FederatedObject");
     assert_eq!(scene.run(), [""; 0], "nor when it is not listed");
     assert_eq!(scene.sees(&live(5, "a", true, again.clone())), [""; 0]);
-    scene.append(&target, origin, Content::Withdrawn { orphan: false });
+    scene.append(&target, origin, Content::withdrawn(false));
     assert_eq!(scene.run(), ["submit v/5/5"]);
     assert_eq!(scene.sees(&live(6, "a", true, again)), [""; 0]);
     assert_eq!(scene.standings(), [""; 0]);

@@ -4,11 +4,16 @@
 //! batch that they wait in ([`crate::decision::Held`]). A [`Confirmation`] is a document among the policies; it asks for new decisions about the copies
 //! that it lets go or keeps. So all of it stands in decisions: whoever folds the log knows what is held.
 
+mod counted;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::Placer;
+use super::along::{along, namespace_of};
+use super::announced::Announced;
+use super::cause::Cause;
 use super::copies::Copies;
 use super::limit::Limit;
 use crate::change::{Change, Content};
@@ -26,56 +31,6 @@ const WINDOW_MS: i64 = 10 * 60_000;
 /// How often what is older than that is looked for.
 const EXPIRY_MS: i64 = 60_000;
 
-/// Why objects are looked at: what removals have in common.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Cause {
-    /// What removals that wait together have in common: a publisher, a policy, a cluster.
-    key: String,
-    /// For a person.
-    by: String,
-    /// Whether somebody confirmed it: what follows from that is not held again.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    confirmed: bool,
-}
-
-impl Cause {
-    /// A change of an object, handed in by `source`.
-    pub(super) fn publisher(source: &str) -> Self {
-        Self {
-            key: format!("publisher {source}"),
-            by: source.to_owned(),
-            confirmed: false,
-        }
-    }
-
-    /// A change of a policy.
-    pub(super) fn policy(change: &Change) -> Self {
-        let policy = change.object.for_people();
-        let (revision, source) = (change.revision, &change.origin.source);
-        Self {
-            key: format!("policy {policy}"),
-            by: format!("{policy} revision {revision}, handed in by {source}"),
-            confirmed: false,
-        }
-    }
-
-    /// News about a cluster.
-    pub(super) fn cluster(cluster: &ClusterName) -> Self {
-        Self {
-            key: format!("cluster {cluster}"),
-            by: format!("what is registered of cluster {cluster}"),
-            confirmed: false,
-        }
-    }
-
-    fn confirmation(change: &Change) -> Self {
-        Self {
-            confirmed: true,
-            ..Self::policy(change)
-        }
-    }
-}
-
 /// Removals that wait together.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Batch {
@@ -85,6 +40,9 @@ struct Batch {
     /// Those that were held lately, and when: they count with what comes now.
     #[serde(default)]
     lately: Copies<Time>,
+    /// What would go with the namespaces among them.
+    #[serde(default)]
+    along: Copies<Time>,
     /// What somebody said about them, until that is decided.
     #[serde(default)]
     rulings: BTreeMap<ObjectKey, BTreeMap<ClusterName, Ruling>>,
@@ -96,9 +54,29 @@ impl Batch {
             cause: cause.to_owned(),
             copies: Copies::default(),
             lately: Copies::default(),
+            along: Copies::default(),
             rulings: BTreeMap::new(),
         }
     }
+
+    /// The copy of `object` in `cluster` waits no more.
+    fn forget(&mut self, object: &ObjectKey, cluster: &ClusterName) {
+        self.copies.remove(object, cluster);
+        self.lately.remove(object, cluster);
+        if let Some(namespace) = namespace_of(object) {
+            let is_inside = |key: &ObjectKey| key.namespace() == Some(namespace);
+            self.along
+                .retain(|key, at, _| !is_inside(key) || at != cluster);
+        }
+    }
+}
+
+/// What would go for one cause.
+#[derive(Debug, Clone, Default)]
+struct Survey {
+    copies: Copies<()>,
+    /// What would go with the namespaces among them, by which.
+    along: Copies<ObjectKey>,
 }
 
 /// How the clusters stood that a decision speaks of, before it.
@@ -119,6 +97,12 @@ pub(super) struct Bulk {
     batches: BTreeMap<String, Batch>,
     /// What went lately without waiting, and when that was decided.
     gone: Copies<Time>,
+    /// What went with the namespaces among that.
+    #[serde(default)]
+    along: Copies<Time>,
+    /// Withdrawals that belong together, by publisher and id.
+    #[serde(default)]
+    announced: BTreeMap<String, Announced>,
     expired: Time,
     #[serde(skip)]
     limit: Limit,
@@ -127,7 +111,7 @@ pub(super) struct Bulk {
     placed: Option<Copies<()>>,
     /// What the objects that are to be decided about would lose, by cause; none before it is asked for.
     #[serde(skip)]
-    survey: Option<BTreeMap<String, Copies<()>>>,
+    survey: Option<BTreeMap<String, Survey>>,
     /// The batch in which a decision that is not in the log holds copies.
     #[serde(default)]
     deciding: BTreeMap<ObjectKey, String>,
@@ -137,6 +121,23 @@ impl Bulk {
     /// Takes note of why an event asks for decisions.
     pub(super) fn caused(&mut self, entry: &Entry, cause: Cause) {
         self.causes.insert(entry.id.clone(), cause);
+    }
+
+    /// Takes note of what a change says of others that belong to it: why there will be a decision.
+    pub(super) fn announced(&mut self, change: &Change) -> Cause {
+        let source = &change.origin.source;
+        let mut cause = Cause::publisher(source);
+        if let Content::Withdrawn {
+            orphan: false,
+            together: Some(together),
+        } = &change.content
+        {
+            cause.key = format!("publisher {source} together {}", together.id);
+            let announced = self.announced.entry(cause.key.clone()).or_default();
+            announced.note(&change.object, together, change.time);
+            cause.together = Some(cause.key.clone());
+        }
+        cause
     }
 
     /// How the clusters stand that `body` speaks of.
@@ -167,14 +168,24 @@ impl Bulk {
             let is_late =
                 |_: &ObjectKey, _: &ClusterName, decided: &Time| now.0 - decided.0 < WINDOW_MS;
             self.gone.retain(is_late);
+            self.along.retain(is_late);
             for batch in self.batches.values_mut() {
                 batch.lately.retain(is_late);
+                batch.along.retain(is_late);
             }
+            self.announced
+                .retain(|_, announced| announced.is_of_now(now, WINDOW_MS));
         }
     }
 
     fn batch_of(&self, cause: &str) -> Option<(&String, &Batch)> {
         self.batches.iter().find(|(_, batch)| batch.cause == cause)
+    }
+
+    /// The copy of `object` in `cluster` goes, without having waited.
+    fn goes(&mut self, object: &ObjectKey, cluster: &ClusterName, at: Time) {
+        self.gone.insert(object, cluster, at);
+        self.along.remove(object, cluster);
     }
 
     fn ruling(&self, id: &str, object: &ObjectKey, cluster: &ClusterName) -> Option<Ruling> {
@@ -189,8 +200,7 @@ impl Bulk {
         };
         if let Some(batch) = self.batches.get_mut(&id) {
             for cluster in batch.copies.of(object, |sequence| *sequence == 0) {
-                batch.copies.remove(object, &cluster);
-                batch.lately.remove(object, &cluster);
+                batch.forget(object, &cluster);
             }
             if batch.copies.is_empty() {
                 self.batches.remove(&id);
@@ -202,8 +212,7 @@ impl Bulk {
         let Some(batch) = self.batches.get_mut(id) else {
             return;
         };
-        batch.copies.remove(object, cluster);
-        batch.lately.remove(object, cluster);
+        batch.forget(object, cluster);
         if let Some(rulings) = batch.rulings.get_mut(object) {
             rulings.remove(cluster);
             if rulings.is_empty() {
@@ -213,50 +222,6 @@ impl Bulk {
         if batch.copies.is_empty() {
             self.batches.remove(id);
         }
-    }
-
-    /// Which limit is passed if `object` goes from `clusters` because of `cause`: with what went lately, with what waits for the same reason, and with
-    /// what is still to be decided for it.
-    fn passed(
-        &self,
-        object: &ObjectKey,
-        clusters: &BTreeSet<ClusterName>,
-        cause: &str,
-    ) -> Option<String> {
-        let empty_held = Copies::default();
-        let held = self
-            .batch_of(cause)
-            .map_or(&empty_held, |(_, batch)| &batch.lately);
-        let empty_survey = Copies::default();
-        let survey = self.survey.as_ref().and_then(|survey| survey.get(cause));
-        let survey = survey.unwrap_or(&empty_survey);
-        let placed = self.placed.as_ref()?;
-        let (gone, limit) = (&self.gone, self.limit);
-        for cluster in clusters {
-            let mut asked = gone.in_cluster(cluster) + held.in_cluster(cluster);
-            asked += survey.in_cluster(cluster) + 1;
-            let of = placed.in_cluster(cluster) + gone.in_cluster(cluster);
-            if limit.is_passed(asked, asked, of) {
-                return Some(format!("{asked} of {of} objects in cluster {cluster}"));
-            }
-        }
-        let namespace = object.namespace().unwrap_or_default();
-        let all = [
-            gone.in_namespace(namespace),
-            held.in_namespace(namespace),
-            survey.in_namespace(namespace),
-        ];
-        let objects = all.iter().map(|share| share.objects).sum::<u64>() + 1;
-        let copies = all.iter().map(|share| share.copies).sum::<u64>() + clusters.len() as u64;
-        let of = placed.in_namespace(namespace).copies + gone.in_namespace(namespace).copies;
-        let passed = limit.is_passed(objects, copies, of);
-        passed.then(|| {
-            let place = match namespace {
-                "" => "without a namespace".to_owned(),
-                namespace => format!("in namespace {namespace}"),
-            };
-            format!("{copies} of {of} copies of objects {place}, {objects} objects")
-        })
     }
 }
 
@@ -309,10 +274,23 @@ impl Placer {
         }
         self.bulk.expire(now);
         self.count(epoch);
-        let Some(limit) = self.bulk.passed(key, &fresh, &cause.key) else {
-            for cluster in fresh {
-                self.bulk.gone.insert(key, &cluster, now);
+        let counted = self.bulk.counted(&cause.key);
+        let mut taken = Copies::default();
+        for (inside, cluster) in along(&self.objects, key, &fresh) {
+            if !counted.holds(&inside, &cluster) {
+                taken.insert(&inside, &cluster, now);
             }
+        }
+        let passed = self.bulk.passed(key, &fresh, &taken, &cause);
+        // From here on it counts by itself.
+        for survey in self.bulk.survey.iter_mut().flat_map(BTreeMap::values_mut) {
+            survey.along.retain_of(key, |at, _| !fresh.contains(at));
+        }
+        let Some(limit) = passed else {
+            for cluster in fresh {
+                self.bulk.goes(key, &cluster, now);
+            }
+            self.bulk.along.take(taken);
             return;
         };
         let id = match self.bulk.batch_of(&cause.key) {
@@ -324,7 +302,9 @@ impl Placer {
         for cluster in &fresh {
             batch.copies.insert(key, cluster, 0);
             batch.lately.insert(key, cluster, now);
+            batch.along.remove(key, cluster);
         }
+        batch.along.take(taken);
         self.bulk.deciding.insert(key.clone(), id.clone());
         body.hold(&fresh, &id, &cause.by, &limit);
     }
@@ -357,16 +337,35 @@ impl Placer {
                 (cause, self.would_remove(&key, epoch))
             });
             let survey = self.bulk.survey.get_or_insert_default();
-            for copies in survey.values_mut() {
-                copies.retain_of(&key, |_, ()| false);
-            }
-            if let Some((cause, clusters)) = asked {
-                for cluster in clusters {
-                    let copies = survey.entry(cause.clone()).or_default();
-                    copies.insert(&key, &cluster, ());
+            for one in survey.values_mut() {
+                one.copies.retain_of(&key, |_, ()| false);
+                if namespace_of(&key).is_some() {
+                    one.along.retain(|_, _, by| *by != key);
                 }
             }
-            survey.retain(|_, copies| !copies.is_empty());
+            if let Some((cause, clusters)) = asked {
+                self.surveyed(&key, &cause, clusters.into_iter().collect());
+            }
+            let survey = self.bulk.survey.get_or_insert_default();
+            survey.retain(|_, one| !one.copies.is_empty());
+        }
+    }
+
+    /// Takes note that `key` would go from `clusters` because of `cause`.
+    fn surveyed(&mut self, key: &ObjectKey, cause: &str, clusters: BTreeSet<ClusterName>) {
+        let counted = self.bulk.counted(cause);
+        let inside = along(&self.objects, key, &clusters).into_iter();
+        let inside: Vec<(ObjectKey, ClusterName)> = inside
+            .filter(|(inside, cluster)| !counted.holds(inside, cluster))
+            .collect();
+        let survey = self.bulk.survey.get_or_insert_default();
+        let one = survey.entry(cause.to_owned()).or_default();
+        for cluster in &clusters {
+            one.copies.insert(key, cluster, ());
+            one.along.remove(key, cluster);
+        }
+        for (inside, cluster) in inside {
+            one.along.insert(&inside, &cluster, key.clone());
         }
     }
 
@@ -395,7 +394,13 @@ impl Placer {
         };
         if !cause.confirmed {
             for cluster in &deleted {
-                bulk.gone.insert(key, cluster, decision.time);
+                bulk.goes(key, cluster, decision.time);
+            }
+            let clusters = deleted.iter().cloned().collect();
+            for (inside, cluster) in along(objects, key, &clusters) {
+                if !bulk.gone.holds(&inside, &cluster) {
+                    bulk.along.insert(&inside, &cluster, decision.time);
+                }
             }
         }
         for (cluster, id) in &held {
@@ -406,11 +411,21 @@ impl Placer {
         if let Some(held) = &decision.body.held {
             let standings = &object.standings;
             let is_held = |cluster: &&ClusterName| hold_in(standings, cluster).is_some();
-            for cluster in held.clusters().filter(is_held) {
+            let clusters: BTreeSet<ClusterName> =
+                held.clusters().filter(is_held).cloned().collect();
+            for cluster in &clusters {
                 let batch = bulk.batches.entry(held.id.clone());
                 let batch = batch.or_insert_with(|| Batch::new(&cause.key));
                 batch.copies.insert(key, cluster, entry.sequence);
                 batch.lately.insert(key, cluster, decision.time);
+                batch.along.remove(key, cluster);
+            }
+            for (inside, cluster) in along(objects, key, &clusters) {
+                let batch = bulk.batches.get_mut(&held.id);
+                let batch = batch.filter(|batch| !batch.lately.holds(&inside, &cluster));
+                if let Some(batch) = batch {
+                    batch.along.insert(&inside, &cluster, decision.time);
+                }
             }
         }
         if let Some(placed) = &mut bulk.placed {
@@ -458,10 +473,12 @@ impl Placer {
         }
         // Somebody has looked: what went before does not count against what comes now.
         let seen = batch.copies.clone();
-        self.bulk.gone.retain(|object, cluster, _| {
+        let is_apart = |object: &ObjectKey, cluster: &ClusterName, _: &Time| {
             let namespace = object.namespace().unwrap_or_default();
             seen.in_cluster(cluster) == 0 && seen.in_namespace(namespace).objects == 0
-        });
+        };
+        self.bulk.gone.retain(is_apart);
+        self.bulk.along.retain(is_apart);
         for object in &ruled {
             self.look_again_because(object, entry);
         }

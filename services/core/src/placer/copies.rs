@@ -30,6 +30,18 @@ pub(super) struct Share {
     pub(super) copies: u64,
 }
 
+impl std::ops::Add for Share {
+    type Output = Self;
+
+    /// Both, where no copy is in both. An object of which each has copies counts twice.
+    fn add(self, other: Self) -> Self {
+        Self {
+            objects: self.objects + other.objects,
+            copies: self.copies + other.copies,
+        }
+    }
+}
+
 impl<V> Default for Copies<V> {
     fn default() -> Self {
         Self {
@@ -78,6 +90,20 @@ impl<V> Copies<V> {
     /// How many of them are in `namespace`; empty for objects without one.
     pub(super) fn in_namespace(&self, namespace: &str) -> Share {
         self.namespaces.get(namespace).copied().unwrap_or_default()
+    }
+
+    pub(super) fn holds(&self, object: &ObjectKey, cluster: &ClusterName) -> bool {
+        let clusters = self.by_object.get(object);
+        clusters.is_some_and(|clusters| clusters.contains_key(cluster))
+    }
+
+    /// Adds those of `other`.
+    pub(super) fn take(&mut self, other: Self) {
+        for (object, clusters) in other.by_object {
+            for (cluster, value) in clusters {
+                self.insert(&object, &cluster, value);
+            }
+        }
     }
 
     pub(super) fn insert(&mut self, object: &ObjectKey, cluster: &ClusterName, value: V) {

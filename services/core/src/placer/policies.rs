@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::bulk::Cause;
+use super::cause::Cause;
 use super::{Object, Parsed, Placer};
 use crate::change::{Change, Content};
 use crate::decision::PolicyUsed;
@@ -66,7 +66,10 @@ impl Policies {
                     },
                 );
             }
-            Content::Withdrawn { orphan: _ } => {
+            Content::Withdrawn {
+                orphan: _,
+                together: _,
+            } => {
                 if let Some(known) = self.known.get_mut(&change.object) {
                     known.withdrawn = true;
                     known.revision = change.revision;

@@ -133,7 +133,7 @@ fn a_withdrawal_removes_and_is_forgotten_when_it_is_answered() {
     let mut scene = Scene::with(&["eu-1", "us-1"]);
     scene.declare(WEB, 1, everywhere());
     scene.told();
-    scene.change(WEB, 2, Content::Withdrawn { orphan: false });
+    scene.change(WEB, 2, Content::withdrawn(false));
     scene.poll();
     assert_eq!(
         scene.told(),
@@ -183,7 +183,7 @@ fn copies_are_orphaned_where_that_is_wanted() {
         let mut scene = Scene::with(&["eu-1"]);
         scene.declare(WEB, 1, spec);
         scene.told();
-        scene.change(WEB, 2, Content::Withdrawn { orphan });
+        scene.change(WEB, 2, Content::withdrawn(orphan));
         scene.poll();
         assert_eq!(
             scene.told(),
@@ -255,7 +255,7 @@ fn suspension_keeps_what_is_there_and_places_nothing_new() {
         ]
     );
     assert!(Exclusion::Suspended.keeps_what_is_there());
-    scene.change(WEB, 3, Content::Withdrawn { orphan: false });
+    scene.change(WEB, 3, Content::withdrawn(false));
     scene.poll();
     assert_eq!(
         scene.told(),

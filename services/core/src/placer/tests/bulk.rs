@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::change::{Change, Origin};
+use crate::change::{Change, Origin, Together};
 use crate::confirmation::{Confirmation, Ruling};
 use crate::document::Document;
 use crate::model::Dialect;
@@ -23,7 +23,7 @@ fn fleet(count: usize) -> Scene {
 }
 
 fn withdrawn() -> Content {
-    Content::Withdrawn { orphan: false }
+    Content::withdrawn(false)
 }
 
 fn confirm(scene: &mut Scene, id: &str, upto: usize, ruling: Ruling) {
@@ -215,7 +215,7 @@ fn who_takes_it_back_needs_no_confirmation_and_writes_nothing() {
 fn what_is_to_stay_in_the_clusters_need_not_be_confirmed() {
     let mut scene = fleet(30);
     for n in 0..30 {
-        scene.change(&object(n), 2, Content::Withdrawn { orphan: true });
+        scene.change(&object(n), 2, Content::withdrawn(true));
     }
     scene.poll();
     assert_eq!(counted(&mut scene), (60, 0));
@@ -360,4 +360,208 @@ fn nothing_is_held_where_the_limit_is_off() {
     }
     scene.poll();
     assert_eq!(counted(&mut scene), (60, 0));
+}
+
+/// One of `objects` withdrawals, `in_namespace` of them in its namespace, that are announced as `id`.
+fn one_of(id: &str, objects: u64, in_namespace: u64) -> Content {
+    Content::Withdrawn {
+        orphan: false,
+        together: Some(Together {
+            id: id.to_owned(),
+            objects,
+            in_namespace,
+        }),
+    }
+}
+
+#[test]
+fn what_is_announced_together_is_held_as_a_whole_though_it_comes_one_by_one() {
+    for (there, announced, expected) in [
+        (40, 30, (0, 30)),
+        (30, 21, (0, 21)),
+        (30, 20, (40, 0)),
+        // No more than a fifth of what there is.
+        (160, 30, (60, 0)),
+    ] {
+        let mut scene = fleet(there);
+        for n in 0..announced {
+            let count = u64::try_from(announced).expect("small");
+            scene.change(&object(n), 2, one_of("a", count, count));
+            scene.poll();
+        }
+        assert_eq!(counted(&mut scene), expected, "{announced} of {there}");
+        assert!(scene.placer.is_idle());
+    }
+}
+
+#[test]
+fn what_is_announced_and_never_comes_holds_what_came_and_nothing_else() {
+    let mut scene = fleet(60);
+    for n in 0..5 {
+        scene.change(&object(n), 2, one_of("a", u64::MAX, u64::MAX));
+        scene.poll();
+    }
+    assert_eq!(counted(&mut scene), (0, 5), "hostile, and only to itself");
+    scene.change(&object(9), 2, withdrawn());
+    scene.poll();
+    assert_eq!(counted(&mut scene), (2, 0), "others go on");
+    let (id, count) = only(&waiting(&scene));
+    assert_eq!(count, 10);
+    let end = scene.log.len();
+    confirm(&mut scene, &id, end, Ruling::Remove);
+    assert_eq!(counted(&mut scene), (10, 0));
+}
+
+#[test]
+fn announcements_wait_apart_and_count_together_with_what_went() {
+    let mut scene = fleet(50);
+    for n in 0..15 {
+        scene.change(&object(n), 2, one_of("a", 15, 15));
+        scene.poll();
+    }
+    assert_eq!(counted(&mut scene), (30, 0), "15 are few");
+    for n in 15..30 {
+        scene.change(&object(n), 2, one_of("b", 15, 15));
+        scene.poll();
+    }
+    assert_eq!(
+        counted(&mut scene),
+        (0, 15),
+        "30 are not, and all of the second wait"
+    );
+    for n in 30..45 {
+        scene.change(&object(n), 2, one_of("c", 15, 15));
+        scene.poll();
+    }
+    counted(&mut scene);
+    let waiting = waiting(&scene);
+    let counts: Vec<usize> = waiting.values().copied().collect();
+    assert_eq!(counts, [30, 30], "each under an id of its own");
+}
+
+#[test]
+fn what_is_announced_counts_in_its_own_namespace() {
+    let mut scene = Scene::with(&["eu-1"]);
+    for n in 0..200 {
+        scene.declare(&format!("ConfigMap/n{n}/web"), 1, everywhere());
+    }
+    scene.told();
+    for n in 0..30 {
+        let object = format!("ConfigMap/n{n}/web");
+        scene.change(&object, 2, one_of("a", 30, 1));
+        scene.poll();
+    }
+    assert_eq!(
+        counted(&mut scene),
+        (30, 0),
+        "15 % of the cluster, one a namespace"
+    );
+}
+
+#[test]
+fn a_restart_knows_what_was_announced() {
+    let mut scene = fleet(40);
+    for n in 0..30 {
+        scene.change(&object(n), 2, one_of("a", 30, 30));
+        scene.poll();
+        if n == 7 {
+            scene.restart();
+            scene.lead_on(2);
+        }
+    }
+    let held = counted(&mut scene).1;
+    assert_eq!(held, 30);
+    assert_eq!(only(&waiting(&scene)).1, 60);
+}
+
+#[test]
+fn a_namespace_counts_with_what_goes_with_it() {
+    for (count, expected) in [(19, (2, 0)), (20, (0, 1))] {
+        let mut scene = fleet(count);
+        scene.declare("Namespace/shop", 1, everywhere());
+        scene.told();
+        scene.change("Namespace/shop", 2, withdrawn());
+        scene.poll();
+        assert_eq!(counted(&mut scene), expected, "{count} objects in it");
+    }
+    let mut scene = fleet(30);
+    scene.declare("Namespace/shop", 1, everywhere());
+    scene.change("Namespace/shop", 2, withdrawn());
+    scene.poll();
+    let hold = scene.placer.objects[&key("Namespace/shop")]
+        .standings
+        .held();
+    let limits: Vec<String> = hold.map(|(_, hold)| hold.limit.clone()).collect();
+    assert_eq!(limits[0], "31 of 31 objects in cluster eu-1");
+}
+
+#[test]
+fn a_namespace_and_what_is_in_it_count_once() {
+    for (count, expected) in [(19, (40, 0)), (20, (0, 21))] {
+        let mut scene = fleet(count);
+        scene.declare("Namespace/shop", 1, everywhere());
+        scene.told();
+        for n in 0..count {
+            scene.change(&object(n), 2, withdrawn());
+        }
+        scene.change("Namespace/shop", 2, withdrawn());
+        scene.poll();
+        assert_eq!(counted(&mut scene), expected, "{count} objects and it");
+    }
+}
+
+#[test]
+fn what_went_with_a_namespace_counts_against_the_next() {
+    let mut scene = Scene::with(&["eu-1"]);
+    for namespace in ["one", "two"] {
+        for n in 0..12 {
+            scene.declare(&format!("ConfigMap/{namespace}/c{n}"), 1, everywhere());
+        }
+        scene.declare(&format!("Namespace/{namespace}"), 1, everywhere());
+    }
+    scene.told();
+    scene.change("Namespace/one", 2, withdrawn());
+    scene.poll();
+    assert_eq!(counted(&mut scene), (1, 0), "13 objects are few");
+    // What went with it is counted already.
+    scene.change("ConfigMap/one/c3", 2, withdrawn());
+    scene.poll();
+    assert_eq!(counted(&mut scene), (1, 0));
+    let before = scene.placer.clone();
+    scene.change("Namespace/two", 2, withdrawn());
+    scene.poll();
+    assert_eq!(counted(&mut scene), (0, 1), "26 are not");
+    // Taken back, and withdrawn when that is long past.
+    scene.placer = before;
+    let mut folded = Placer::default();
+    for entry in &scene.log {
+        folded.logged(entry);
+    }
+    let bulk = |placer: &Placer| serde_json::to_value(&placer.bulk).expect("it serializes");
+    for entry in &scene.log {
+        scene.placer.logged(entry);
+    }
+    for part in ["batches", "gone", "along"] {
+        assert_eq!(bulk(&scene.placer)[part], bulk(&folded)[part], "{part}");
+    }
+}
+
+#[test]
+fn a_namespace_that_waits_counts_until_it_is_taken_back() {
+    let mut scene = fleet(30);
+    scene.declare("Namespace/shop", 1, everywhere());
+    scene.told();
+    scene.change("Namespace/shop", 2, withdrawn());
+    scene.poll();
+    assert_eq!(counted(&mut scene), (0, 1));
+    scene.change(&object(0), 2, withdrawn());
+    scene.poll();
+    assert_eq!(counted(&mut scene), (0, 1), "it goes with what waits");
+    scene.declare("Namespace/shop", 3, everywhere());
+    scene.declare(&object(0), 3, everywhere());
+    scene.told();
+    assert!(scene.placer.bulk.is_empty() && waiting(&scene).is_empty());
+    scene.change(&object(0), 4, withdrawn());
+    scene.poll();
+    assert_eq!(counted(&mut scene), (2, 0));
 }

@@ -100,11 +100,7 @@ fn a_new_making_of_the_stream_is_written_whole_with_counts_from_one() {
         declared("ConfigMap/shop/old", at(&["eu-1"])),
     );
     scene.poll();
-    scene.change(
-        "ConfigMap/shop/old",
-        2,
-        Content::Withdrawn { orphan: false },
-    );
+    scene.change("ConfigMap/shop/old", 2, Content::withdrawn(false));
     scene.poll();
     scene.told();
     scene.restart();
@@ -260,7 +256,7 @@ fn a_digest_that_no_manifest_has_is_named_and_not_written() {
 fn a_count_that_was_taken_away_is_not_given_again() {
     let mut scene = Scene::with(&["eu-1"]);
     scene.declare(WEB, 1, everywhere());
-    scene.change(WEB, 2, Content::Withdrawn { orphan: false });
+    scene.change(WEB, 2, Content::withdrawn(false));
     scene.poll();
     scene.told();
     // Another one leads on from what stands in the stream: the removal was answered and is gone, and its n with it.
@@ -328,7 +324,7 @@ fn nothing_is_written_while_a_second_decision_is_on_its_way() {
     };
     // It is stored, but that is not known; meanwhile the object is withdrawn and decided about again.
     scene.placer.append_failed(&key(WEB));
-    scene.change(WEB, 2, Content::Withdrawn { orphan: false });
+    scene.change(WEB, 2, Content::withdrawn(false));
     assert!(matches!(scene.next(), Some(Effect::Append { .. })));
     scene.log(Event::Decision(*one));
     assert_eq!(
@@ -428,7 +424,7 @@ fn a_rebuild_is_complete_too_where_its_last_work_is_decided_away() {
 fn what_was_to_be_taken_away_from_a_stream_is_not_from_the_next() {
     let mut scene = Scene::with(&["eu-1"]);
     scene.declare(WEB, 1, everywhere());
-    scene.change(WEB, 2, Content::Withdrawn { orphan: false });
+    scene.change(WEB, 2, Content::withdrawn(false));
     scene.poll();
     scene.placer.lose();
     scene

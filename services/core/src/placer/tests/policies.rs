@@ -129,7 +129,7 @@ fn a_policy_that_is_withdrawn_orphans() {
     scene.karmada(POLICY, 1, &propagation(&["eu-1"], json!({})));
     scene.plain(SHOP, 1, &deployment(2));
     scene.told();
-    scene.policy(POLICY, 2, Content::Withdrawn { orphan: false });
+    scene.policy(POLICY, 2, Content::withdrawn(false));
     assert_eq!(
         scene.told(),
         [
@@ -153,7 +153,7 @@ fn copies_go_or_stay_with_the_object_as_its_policy_says() {
         scene.karmada(POLICY, 1, &policy);
         scene.plain(SHOP, 1, &deployment(2));
         scene.told();
-        scene.change(SHOP, 2, Content::Withdrawn { orphan: false });
+        scene.change(SHOP, 2, Content::withdrawn(false));
         scene.poll();
         assert_eq!(
             scene.told(),
@@ -184,7 +184,7 @@ fn an_override_policy_changes_its_clusters_only_and_is_named() {
         "web:2"
     );
     assert_eq!(policy.adopt, crate::model::federated::Adopt::Never);
-    scene.policy(name, 2, Content::Withdrawn { orphan: false });
+    scene.policy(name, 2, Content::withdrawn(false));
     assert_eq!(scene.told(), ["decide 3 of 1: + us-1", "write us-1 3 n3"]);
 }
 
@@ -364,7 +364,7 @@ fn a_preference_schedules_its_target() {
         (replicas(&scene, "eu-1"), replicas(&scene, "us-1")),
         (json!(4), json!(2))
     );
-    scene.policy(name, 2, Content::Withdrawn { orphan: false });
+    scene.policy(name, 2, Content::withdrawn(false));
     assert_eq!(
         scene.told(),
         Vec::<String>::new(),

@@ -95,7 +95,7 @@ fn an_object_of_kubefeds_follows_its_namespace() {
     );
     scene.poll();
     assert_eq!(standing(&scene, SECRET), ["us-1"]);
-    scene.change(NAMESPACE, 3, Content::Withdrawn { orphan: false });
+    scene.change(NAMESPACE, 3, Content::withdrawn(false));
     scene.poll();
     assert!(standing(&scene, SECRET).is_empty());
     assert!(scene.placer.is_idle());

@@ -74,7 +74,7 @@ fn a_removal_that_was_answered_before_the_restore_is_not_written_again_until_the
     scene.stream.clear();
     begin(&mut scene);
     assert_eq!(scene.told(), ["write eu-1 1 n1", "complete"]);
-    scene.change(WEB, 3, Content::Withdrawn { orphan: false });
+    scene.change(WEB, 3, Content::withdrawn(false));
     scene.poll();
     assert_eq!(
         scene.told(),

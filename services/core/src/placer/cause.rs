@@ -1,0 +1,62 @@
+//! Why decisions are asked for: what removals have in common.
+
+use serde::{Deserialize, Serialize};
+
+use crate::change::Change;
+use crate::model::ClusterName;
+
+/// Why objects are looked at: what removals have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Cause {
+    /// What removals that wait together have in common: a publisher, a policy, a cluster.
+    pub(super) key: String,
+    /// For a person.
+    pub(super) by: String,
+    /// Whether somebody confirmed it: what follows from that is not held again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) confirmed: bool,
+    /// Withdrawals that belong together, and that some of may be still to come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) together: Option<String>,
+}
+
+impl Cause {
+    /// A change of an object, handed in by `source`.
+    pub(super) fn publisher(source: &str) -> Self {
+        Self {
+            key: format!("publisher {source}"),
+            by: source.to_owned(),
+            confirmed: false,
+            together: None,
+        }
+    }
+
+    /// A change of a policy.
+    pub(super) fn policy(change: &Change) -> Self {
+        let policy = change.object.for_people();
+        let (revision, source) = (change.revision, &change.origin.source);
+        Self {
+            key: format!("policy {policy}"),
+            by: format!("{policy} revision {revision}, handed in by {source}"),
+            confirmed: false,
+            together: None,
+        }
+    }
+
+    /// News about a cluster.
+    pub(super) fn cluster(cluster: &ClusterName) -> Self {
+        Self {
+            key: format!("cluster {cluster}"),
+            by: format!("what is registered of cluster {cluster}"),
+            confirmed: false,
+            together: None,
+        }
+    }
+
+    pub(super) fn confirmation(change: &Change) -> Self {
+        Self {
+            confirmed: true,
+            ..Self::policy(change)
+        }
+    }
+}
