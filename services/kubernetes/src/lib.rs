@@ -12,6 +12,7 @@ pub mod credentials;
 pub mod kinds;
 pub mod watch;
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use kube::{Client, Error};
@@ -28,11 +29,21 @@ pub fn version(live: &Value) -> u64 {
     text.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// The text of an error without the server's whole answer.
+/// The text of an error without the server's whole answer, with what is at the bottom of it: why no connection comes about, not only that none does.
 pub fn brief(error: &Error) -> String {
-    match error {
-        Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
+    if let Error::Api(status) = error {
+        return status.message.clone();
+    }
+    let text = error.to_string();
+    let mut cause = error.source();
+    let mut last = None;
+    while let Some(error) = cause {
+        last = Some(error.to_string());
+        cause = error.source();
+    }
+    match last {
+        Some(last) if !text.contains(&last) => format!("{text}: {last}"),
+        Some(_) | None => text,
     }
 }
 
