@@ -473,6 +473,21 @@ impl Authority {
             .collect()
     }
 
+    /// Keeps these sealing keys as the hub's, one private xkey a line, the newest first: credentials name them from then on.
+    ///
+    /// # Errors
+    /// Where a line is none, or the file cannot be written.
+    pub fn keep_sealing_keys(&self, text: &str) -> Result<(), Error> {
+        if text
+            .lines()
+            .any(|line| XKey::from_seed(line.trim()).is_err())
+        {
+            let why = "a line is no private xkey (SX…)";
+            return Err(Error::Malformed(why.to_owned()));
+        }
+        Ok(write_secret(&self.key("sealing.keys"), text.as_bytes())?)
+    }
+
     fn key(&self, file: &str) -> PathBuf {
         self.folder.join("keys").join(file)
     }

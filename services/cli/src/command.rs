@@ -45,8 +45,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         log_json: _,
         command,
     } = args;
-    if let Some(key) = &bus.outgoing.seal_to {
-        crate::outgoing::seal_to(key.clone());
+    if let Some(to) = &bus.outgoing.seal_to {
+        crate::outgoing::seal_to(to.clone());
     }
     match command {
         Command::Up(up) => up::run(&up).await,

@@ -8,6 +8,8 @@ use fleetcast_auth::certificates::Certificates;
 use fleetcast_bus::tls::{ServerTls, Tls};
 use fleetcast_schemas::role::Role;
 
+use crate::sealing;
+
 /// One machine needs one partition.
 const PARTITIONS: u16 = 1;
 /// How long the certificate of the NATS server counts.
@@ -44,7 +46,10 @@ impl Local {
                 state.display()
             );
         }
-        Ok(Some(Self::open(state)?))
+        let local = Self::open(state)?;
+        let keys = sealing::read_or_create(&state.join("sealing.keys"))?;
+        local.authority.keep_sealing_keys(&keys.text())?;
+        Ok(Some(local))
     }
 
     /// Opens the operator of the fleet that keeps everything under `state`, or makes it.

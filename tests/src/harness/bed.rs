@@ -122,6 +122,9 @@ impl Bed {
         let now = unix_seconds();
         let authority =
             Authority::init(&directory.path().join("auth"), "test", 1, now).expect("an operator");
+        authority
+            .keep_sealing_keys(&keys("hub").text())
+            .expect("kept");
         let resolver = directory.path().join("jwt");
         let mut bed = Self {
             server: None,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use fleetcast_auth::authority::{Authority, Issue};
+use fleetcast_auth::authority::{Authority, Issue, Key};
 use fleetcast_bus::backup::{Kind, Record};
 use fleetcast_bus::parts;
 use fleetcast_core::ack::Outcome;
@@ -341,6 +341,11 @@ fn issued() -> Vec<String> {
     let now = 1_793_541_780;
     let mut authority =
         Authority::init(&folder.path().join("auth"), "test", 1, now).expect("an operator");
+    // With earlier keys that count beside the newest, and their times.
+    let keys = std::collections::BTreeSet::from([Key::Signing(Role::Agent)]);
+    authority
+        .rotate(&keys, now, now + 60, now)
+        .expect("rotated");
     [
         (Role::Agent, "eu-1"),
         (Role::Ingest, "a"),

@@ -296,9 +296,14 @@ impl Authority {
         let mut issued = known;
         self.equip(role, &mut renewed, &mut issued, now)?;
         // What opens, or was on its way, goes on doing so.
-        let mut sealing = file.sealing_keys.clone();
-        sealing.append(&mut renewed.sealing_keys);
-        renewed.sealing_keys = in_order(sealing);
+        let of_folder = std::mem::take(&mut renewed.sealing_keys);
+        let of_file = file.sealing_keys.clone();
+        let knows_newest = of_folder.first().is_none_or(|key| of_file.contains(key));
+        let (first, then) = match knows_newest {
+            true => (of_file, of_folder),
+            false => (of_folder, of_file),
+        };
+        renewed.sealing_keys = in_order(first.into_iter().chain(then));
         renewed.work_keys.extend(file.work_keys.first().cloned());
         (issued.issued_at, issued.ends_at) = (now, ends);
         issued.signer = Some(signer.public_key());
@@ -349,9 +354,7 @@ impl Authority {
 }
 
 /// Without those that stand there twice, the first of each in its place.
-fn in_order(all: Vec<String>) -> Vec<String> {
+fn in_order(all: impl Iterator<Item = String>) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    all.into_iter()
-        .filter(|one| seen.insert(one.clone()))
-        .collect()
+    all.filter(|one| seen.insert(one.clone())).collect()
 }

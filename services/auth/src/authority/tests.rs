@@ -315,4 +315,21 @@ fn who_hands_in_is_given_the_hubs_public_keys() {
     ] {
         assert_eq!(issued(role).hub_keys, expected, "{}", role.word());
     }
+    // Another key of the hub, put in front of the folder's: who is renewed knows it, and an ingest seals with it.
+    let publisher = issued(Role::Publisher);
+    let (next, before) = (XKey::new(), &ingest.sealing_keys[0]);
+    let text = format!("{}\n{before}\n", seed_of(&next));
+    authority.keep_sealing_keys(&text).expect("kept");
+    assert!(authority.keep_sealing_keys("SXnot\n").is_err());
+    let renewed = authority.renew(&publisher, None, NOW).expect("renewed");
+    assert_eq!(renewed.hub_keys, [next.public_key(), hub.public_key()]);
+    let renewed = authority.renew(&ingest, None, NOW).expect("renewed");
+    assert_eq!(renewed.sealing_keys, [seed_of(&next), before.clone()]);
+    let mut own = renewed.clone();
+    own.sealing_keys.insert(0, seed_of(&XKey::new()));
+    let again = authority.renew(&own, None, NOW).expect("renewed");
+    assert_eq!(
+        again.sealing_keys, own.sealing_keys,
+        "what the file has in front of it stays there"
+    );
 }

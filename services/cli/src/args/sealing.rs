@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Subcommand};
 use fleetcast_sealing::Keys;
 
+use crate::outgoing::SealTo;
+
 #[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct SealingArgs {
     /// The private keys that values of Secrets are sealed with (`fleetcast sealing new` makes the file); without them Secrets are refused [default: those in --creds]
@@ -26,9 +28,9 @@ pub(crate) struct SealingArgs {
 
 #[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct OutgoingArgs {
-    /// The hub's public key that values of Secrets are sealed to before they are handed in [default: what the hub says on the bus]
-    #[arg(long, global = true, env = "FLEETCAST_SEAL_TO", value_parser = public_key, value_name = "KEY")]
-    pub(crate) seal_to: Option<String>,
+    /// The hub's public key that values of Secrets are sealed to before they are handed in; any for whatever the bus says, also where the credentials know other keys [default: what the bus says, if the credentials know it or know none]
+    #[arg(long, global = true, env = "FLEETCAST_SEAL_TO", value_parser = seal_to, value_name = "KEY|any")]
+    pub(crate) seal_to: Option<SealTo>,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -68,6 +70,13 @@ pub(crate) struct ClusterSealingArgs {
     /// The public key of its agent, to which values of Secrets are sealed [default: the one that is registered]
     #[arg(long, value_parser = public_key, value_name = "KEY")]
     pub(crate) sealing_key: Option<String>,
+}
+
+fn seal_to(text: &str) -> Result<SealTo, String> {
+    match text {
+        "any" => Ok(SealTo::Any),
+        key => public_key(key).map(SealTo::Key),
+    }
 }
 
 pub(super) fn public_key(text: &str) -> Result<String, String> {
