@@ -1,15 +1,19 @@
 //! `fleetcast demo`: one change travels through a fleet of simulated clusters, told as it happens.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use fleetcast_aggregator::answer::{ClusterSummary, Clusters, ObjectSummary, Objects, Request};
+use fleetcast_aggregator::answer::{
+    AsOf, ClusterSummary, Clusters, ObjectSummary, Objects, Request,
+};
 use fleetcast_aggregator::client;
-use fleetcast_bus::Bus;
 use fleetcast_bus::read::Stored;
+use fleetcast_bus::{Bus, streams};
 use fleetcast_core::model::ClusterName;
 use fleetcast_ingest::documents;
 use fleetcast_schemas::request::Answer;
+use fleetcast_schemas::subject::{self, Parsed};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -27,7 +31,7 @@ use crate::workspace::Workspace;
 const SHOP: &str = "examples/shop.yaml";
 /// How long one step may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// After how much silence a step is told to its end.
+/// After how much silence the view is looked at.
 const QUIET: Duration = Duration::from_millis(300);
 
 pub(crate) async fn run(bus: &BusArgs, args: &DemoArgs) -> Result<(), Failure> {
@@ -72,14 +76,52 @@ pub(crate) async fn run(bus: &BusArgs, args: &DemoArgs) -> Result<(), Failure> {
 struct Demo {
     bus: Bus,
     happening: mpsc::Receiver<Stored>,
+    told: Told,
     paint: Paint,
+}
+
+/// Up to which sequence each stream is told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Told {
+    log: u64,
+    acks: BTreeMap<String, u64>,
+}
+
+impl Told {
+    fn note(&mut self, stored: &Stored) {
+        let told = match subject::parse(&stored.message.subject) {
+            Some(Parsed::Ack(lane)) => {
+                let token = subject::partition_token(lane.partition);
+                self.acks.entry(token).or_default()
+            }
+            _ => &mut self.log,
+        };
+        *told = stored.sequence.max(*told);
+    }
+
+    /// Whether everything is told that a view was folded from.
+    fn is_up_to(&self, view: &AsOf) -> bool {
+        let told = |partition| self.acks.get(partition).copied().unwrap_or(0);
+        let mut acks = view.acks.iter();
+        self.log >= view.log && acks.all(|(partition, sequence)| told(partition) >= *sequence)
+    }
 }
 
 impl Demo {
     async fn new(fleet: &Fleet) -> anyhow::Result<Self> {
         let bus = Bus::connect(&fleet.connect).await?;
+        let happening = watch::follow(&bus).await?;
+        let mut told = Told {
+            log: bus.last_sequence(streams::LOG).await?,
+            acks: BTreeMap::new(),
+        };
+        for partition in 0..watch::partitions(&bus).await? {
+            let last = bus.last_sequence(&streams::acks(partition)).await?;
+            told.acks.insert(subject::partition_token(partition), last);
+        }
         Ok(Self {
-            happening: watch::follow(&bus).await?,
+            happening,
+            told,
             bus,
             paint: Paint::stdout(),
         })
@@ -150,7 +192,7 @@ impl Demo {
         }
     }
 
-    /// Tells what happens until the view is as wanted and nothing more comes.
+    /// Tells what happens until the view is as wanted, and all that it was folded from is told.
     async fn narrate_until(
         &mut self,
         wanted: impl Fn(&[ObjectSummary]) -> bool,
@@ -158,11 +200,13 @@ impl Demo {
         let begin = Instant::now();
         loop {
             while let Ok(Some(stored)) = tokio::time::timeout(QUIET, self.happening.recv()).await {
+                self.told.note(&stored);
                 for happening in watch::happenings(&stored) {
                     output::print(&format!("  {}\n", happening.line(self.paint)))?;
                 }
             }
-            if wanted(&self.objects().await?) {
+            let view = self.objects().await?;
+            if wanted(&view.objects) && self.told.is_up_to(&view.as_of) {
                 return Ok(());
             }
             if begin.elapsed() > PATIENCE {
@@ -172,21 +216,20 @@ impl Demo {
         }
     }
 
-    async fn objects(&self) -> Result<Vec<ObjectSummary>, Failure> {
-        let objects: Objects =
-            client::query(&self.bus, "objects", None, &Request::default()).await?;
-        Ok(objects.objects)
+    async fn objects(&self) -> Result<Objects, Failure> {
+        Ok(client::query(&self.bus, "objects", None, &Request::default()).await?)
     }
 
     async fn view(&self) -> Result<(), Failure> {
         self.say("The view:")?;
-        output::print(&get::table(&self.objects().await?, true))
+        output::print(&get::table(&self.objects().await?.objects, true))
     }
 
     async fn deployment(&self) -> Result<(), Failure> {
         let objects: Vec<ObjectSummary> = self
             .objects()
             .await?
+            .objects
             .into_iter()
             .filter(|summary| summary.object.kind() == "Deployment")
             .collect();
@@ -235,4 +278,39 @@ fn farewell(took: Duration) -> String {
         "\nThat took {:.1} s. Now with your own hands:\n  fleetcast up                                  the same fleet, until Ctrl-C\n  fleetcast apply -f {SHOP} --wait\n  fleetcast get deployment/shop/web -o wide     where it is\n  fleetcast explain deployment/shop/web         why it is there\n  fleetcast events -o json                      everything that happened\n(the binary is target/debug/fleetcast; `cargo xtask demo --keep` leaves this fleet running)\n",
         took.as_secs_f64()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fleetcast_schemas::{Headers, Message};
+
+    /// A view may know of an answer that has not come here yet: then the step is not told to its end.
+    #[test]
+    fn a_step_is_told_to_its_end_where_all_that_the_view_knows_is_told() {
+        let mut told = Told {
+            log: 4,
+            acks: [("p00".to_owned(), 1)].into(),
+        };
+        let view = |log, acks| AsOf {
+            log,
+            acks: [("p00".to_owned(), acks)].into(),
+            time: fleetcast_core::time::Time::default(),
+            acknowledgements_unknown: false,
+        };
+        let stored = |subject: &str, sequence| Stored {
+            sequence,
+            stored_at: Duration::ZERO,
+            message: Message {
+                subject: subject.to_owned(),
+                headers: Headers::default(),
+                payload: Vec::new(),
+            },
+        };
+        assert!(told.is_up_to(&view(4, 1)) && !told.is_up_to(&view(5, 2)));
+        told.note(&stored("fc.log.change.ConfigMap._.default.web", 5));
+        assert!(told.is_up_to(&view(5, 1)) && !told.is_up_to(&view(5, 2)));
+        told.note(&stored("fc.ack.p00.eu-1", 2));
+        assert!(told.is_up_to(&view(5, 2)) && !told.is_up_to(&view(6, 2)));
+    }
 }
