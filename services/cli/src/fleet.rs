@@ -153,7 +153,7 @@ impl Fleet {
             None => None,
         };
         if serves {
-            let bus = fleet.connect_as(Role::Ingest, "ingest")?;
+            let bus = fleet.connect_as(Role::Aggregator, "aggregator")?;
             let writer = hub.clone().map(|client| fleetcast_hub::status::Options {
                 bus: Connect {
                     name: "status".to_owned(),
