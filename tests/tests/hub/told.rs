@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use fleetcast_core::hub::sighting::REGISTERED;
 use fleetcast_core::log::{ClusterNews, Event};
 use fleetcast_simulator::Cluster;
 use fleetcast_tests::harness::{bare_control_plane, eventually, held};
@@ -61,19 +62,21 @@ async fn node(member: &Client, name: &str, cores: u32) {
     patched.expect("patched");
 }
 
-/// How often clusters were registered, by the log.
-async fn registrations(scene: &Scene) -> usize {
+/// Every registration of a cluster in the log.
+async fn registrations(scene: &Scene) -> Vec<fleetcast_core::model::Cluster> {
     let last = scene.bus.last_sequence("FC_LOG").await.expect("the log");
     let mut log = scene.bus.follow("FC_LOG", &[], 0);
-    let mut count = 0;
+    let mut found = Vec::new();
     loop {
         let stored = log.recv().await.expect("the log goes on");
         let entry = fleetcast_schemas::event::log_entry(&stored.message, stored.sequence);
-        if let Ok(Event::Cluster(event)) = entry.map(|entry| entry.event) {
-            count += usize::from(matches!(event.news, ClusterNews::Registered(_)));
+        if let Ok(Event::Cluster(event)) = entry.map(|entry| entry.event)
+            && let ClusterNews::Registered(cluster) = event.news
+        {
+            found.push(*cluster);
         }
         if stored.sequence >= last {
-            return count;
+            return found;
         }
     }
 }
@@ -171,7 +174,21 @@ async fn clusters_and_failures_are_told(test: &str, hub: Client, kubeconfig: Opt
         }
     }
     replicas_go_where_there_is_room(&scene).await;
+    // Status is written by what the view knows of a cluster, whoever registered it: the hub's own may come in later.
+    for cluster in [&ours, &kubefeds, &karmadas] {
+        let what = format!("{} is handed in", cluster["kind"]);
+        eventually(&what, async || {
+            let now = live(&hub, cluster).await.expect("there");
+            now["metadata"]["annotations"][REGISTERED].is_string()
+        })
+        .await;
+    }
     let registered = registrations(&scene).await;
+    assert_eq!(
+        registered.len(),
+        5,
+        "the test's two, and the hub's three: {registered:#?}"
+    );
 
     // A cluster that its agent does not reach, as each project says that.
     scene.members[0].faults().cut_off(true);
