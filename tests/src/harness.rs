@@ -8,6 +8,7 @@ mod binary;
 pub mod control_plane;
 mod docker;
 mod http;
+mod identities;
 mod python;
 mod spy;
 mod three;
@@ -17,7 +18,6 @@ use std::path::PathBuf;
 
 pub use bed::{
     Bed, Service, apply_as, config_map, digest, eventually, held, keys, request, sealing,
-    unix_seconds,
 };
 pub use binary::{Binary, Output, Up, held_at};
 pub use control_plane::{
@@ -26,6 +26,7 @@ pub use control_plane::{
 };
 pub use docker::{Compose, Engine, docker};
 pub use http::{Http, door, door_within, listens_at, telling, token_file};
+pub use identities::unix_seconds;
 pub use python::{Python, python, python_with_nats};
 pub use spy::Spy;
 pub use three::Three;

@@ -1,7 +1,7 @@
 //! What clusters hold newer than a restored log: listed, never overwritten by itself, and settled either way.
 
 use fleetcast_simulator::Cluster;
-use fleetcast_tests::harness::{Bed, Binary, config_map, eventually, held, nats_server};
+use fleetcast_tests::harness::{Bed, config_map, eventually, held, nats_server};
 use serde_json::{Value, json};
 
 const CLUSTERS: [&str; 2] = ["c1", "c2"];
@@ -26,14 +26,14 @@ async fn what_members_hold_newer_than_the_restored_log_is_listed_and_settled_eit
     ) else {
         return;
     };
-    let mut bed = Bed::new(nats.clone());
+    let mut bed = Bed::new(nats);
     let clusters = CLUSTERS.map(Cluster::new);
     let bus = bed.bus().await;
     let (ingest, aggregator) = (bed.ingest("a"), bed.aggregator());
     let agents = clusters.each_ref().map(|cluster| bed.agent(cluster));
     bed.register(&bus, &CLUSTERS).await;
     let folder = tempfile::tempdir().expect("a folder");
-    let fleetcast = Binary::new(folder.path(), nats);
+    let fleetcast = bed.binary(folder.path());
     let url = bed.connect.url.clone();
 
     // Four objects are in the backup; three of them change behind it.
@@ -164,13 +164,13 @@ async fn a_restore_that_reapplies_waits_for_the_answers_and_settles_in_one_go() 
     else {
         return;
     };
-    let mut bed = Bed::new(nats.clone());
+    let mut bed = Bed::new(nats);
     let cluster = Cluster::new("c1");
     let bus = bed.bus().await;
     let (ingest, aggregator, agent) = (bed.ingest("a"), bed.aggregator(), bed.agent(&cluster));
     bed.register(&bus, &["c1"]).await;
     let folder = tempfile::tempdir().expect("a folder");
-    let fleetcast = Binary::new(folder.path(), nats);
+    let fleetcast = bed.binary(folder.path());
     for name in ["kept", "undone"] {
         bed.accept(&bus, &config_map(name, &["c1"], "one")).await;
         bed.settled(&bus, &format!("ConfigMap/default/{name}"), 1)

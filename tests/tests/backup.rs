@@ -12,7 +12,7 @@ use fleetcast_bus::{Bus, streams};
 use fleetcast_core::fold::Condition;
 use fleetcast_schemas::request::Answer;
 use fleetcast_simulator::Cluster;
-use fleetcast_tests::harness::{Bed, Binary, Output, config_map, eventually, nats_server};
+use fleetcast_tests::harness::{Bed, Output, config_map, eventually, nats_server};
 use futures::StreamExt;
 use serde_json::{Value, json};
 
@@ -123,7 +123,7 @@ async fn a_lost_hub_comes_back_identical_and_the_old_one_is_refused() {
     let agents = clusters.each_ref().map(|cluster| bed.agent(cluster));
     bed.register(&bus, &CLUSTERS).await;
     let folder = tempfile::tempdir().expect("a folder");
-    let fleetcast = Binary::new(folder.path(), nats.clone());
+    let fleetcast = bed.binary(folder.path());
     let url = bed.connect.url.clone();
 
     // 1,000 changes of 200 objects in 3 clusters, while a backup follows.
@@ -222,10 +222,10 @@ async fn a_lost_hub_comes_back_identical_and_the_old_one_is_refused() {
     // The old hub comes back on the old store: its work is refused, and that is said.
     let old = Server::start(&server::Options {
         binary: Some(nats),
+        configuration: bed.configuration(&zombie),
         directory: zombie,
         port: 0,
         tls: None,
-        configuration: String::new(),
     })
     .expect("the old server starts");
     let old_url = old.url();
@@ -275,7 +275,7 @@ async fn a_damaged_backup_is_named_and_nothing_is_restored() {
     let ingest = bed.ingest("a");
     bed.register(&bus, &["c1"]).await;
     let folder = tempfile::tempdir().expect("a folder");
-    let fleetcast = Binary::new(folder.path(), nats.clone());
+    let fleetcast = bed.binary(folder.path());
     let url = bed.connect.url.clone();
     // Three runs, three segments.
     for round in 0..3 {
@@ -303,7 +303,8 @@ async fn a_damaged_backup_is_named_and_nothing_is_restored() {
     let other_bus = other.bus().await;
     let _other = other.ingest("a");
     other.register(&other_bus, &["c1"]).await;
-    let foreign = fleetcast.run(&["--nats", &other.connect.url, "backup", "copy"]);
+    let there = other.binary(folder.path());
+    let foreign = there.run(&["--nats", &other.connect.url, "backup", "copy"]);
     assert!(
         foreign.status == 1 && foreign.err.contains("another log"),
         "{foreign:?}"
@@ -320,8 +321,9 @@ async fn a_damaged_backup_is_named_and_nothing_is_restored() {
         bytes[at] ^= 1;
         std::fs::write(path, bytes).expect("written");
     };
+    let there = empty.binary(folder.path());
     let restore =
-        |what: &str| -> Output { fleetcast.run(&["--nats", &empty.connect.url, "restore", what]) };
+        |what: &str| -> Output { there.run(&["--nats", &empty.connect.url, "restore", what]) };
     for (name, file, damage) in [
         ("flipped-first", "000001.fcb", 0),
         ("flipped-middle", "000002.fcb", 1),
@@ -366,7 +368,7 @@ async fn a_damaged_backup_is_named_and_nothing_is_restored() {
     let again = restore("copy");
     assert_eq!(again.status, 1, "{again:?}");
     // And the backup goes on from the restored log, in the same folder.
-    let on = fleetcast
+    let on = there
         .done(&["--nats", &empty.connect.url, "backup", "copy", "-o", "json"])
         .json();
     assert_eq!(
@@ -384,7 +386,6 @@ async fn two_hubs_from_one_backup_differ_and_an_agent_stays_with_the_first() {
         return;
     };
     let folder = tempfile::tempdir().expect("a folder");
-    let fleetcast = Binary::new(folder.path(), nats.clone());
     let cluster = Cluster::new("c1");
     {
         let lost = Bed::new(nats.clone());
@@ -394,12 +395,13 @@ async fn two_hubs_from_one_backup_differ_and_an_agent_stays_with_the_first() {
         lost.register(&bus, &["c1"]).await;
         lost.accept(&bus, &config_map("web", &["c1"], "one")).await;
         lost.settled(&bus, "ConfigMap/default/web", 1).await;
+        let fleetcast = lost.binary(folder.path());
         fleetcast.done(&["--nats", &lost.connect.url, "backup", "copy"]);
     }
     let hubs = [Bed::new(nats.clone()), Bed::new(nats)];
     let restored = hubs.each_ref().map(|hub| {
-        let restored =
-            fleetcast.done(&["--nats", &hub.connect.url, "restore", "copy", "-o", "json"]);
+        let restore = ["--nats", &hub.connect.url, "restore", "copy", "-o", "json"];
+        let restored = hub.binary(folder.path()).done(&restore);
         restored.json()["epoch"]
             .as_str()
             .expect("an epoch")
@@ -422,6 +424,7 @@ async fn two_hubs_from_one_backup_differ_and_an_agent_stays_with_the_first() {
     // The other one decides otherwise, and is refused.
     let other = hubs[1].bus().await;
     let other_url = hubs[1].connect.url.clone();
+    let fleetcast = hubs[1].binary(folder.path());
     let ingest = [
         "--nats",
         &other_url,
@@ -509,20 +512,18 @@ async fn nothing_begins_on_a_log_whose_restore_was_killed_and_the_next_one_begin
         return;
     };
     let folder = tempfile::tempdir().expect("a folder");
-    let fleetcast = Binary::new(folder.path(), nats.clone());
     let lost = Bed::new(nats.clone());
     let bus = lost.bus().await;
     let _ingest = lost.ingest("a");
     lost.register(&bus, &["c1"]).await;
     lost.accept(&bus, &config_map("web", &["c1"], "one")).await;
+    let fleetcast = lost.binary(folder.path());
     fleetcast.done(&["--nats", &lost.connect.url, "backup", "copy"]);
 
     // What a restore that was killed after its first messages leaves: a marked log.
     let bed = Bed::new(nats);
-    let client = async_nats::connect(&bed.connect.url)
-        .await
-        .expect("connected");
-    let jetstream = async_nats::jetstream::new(client);
+    let fleetcast = bed.binary(folder.path());
+    let jetstream = async_nats::jetstream::new(bed.raw().await);
     jetstream
         .create_stream(async_nats::jetstream::stream::Config {
             name: streams::LOG.to_owned(),

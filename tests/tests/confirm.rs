@@ -9,7 +9,7 @@ use fleetcast_bus::Bus;
 use fleetcast_core::fold::Condition;
 use fleetcast_core::placer::Limit;
 use fleetcast_simulator::Cluster;
-use fleetcast_tests::harness::{Bed, Binary, config_map, digest, eventually, held, nats_server};
+use fleetcast_tests::harness::{Bed, config_map, digest, eventually, held, nats_server};
 use serde_json::{Value, json};
 
 mod confirm {
@@ -88,7 +88,7 @@ async fn a_namespace_that_goes_waits_through_crashes_and_goes_when_it_is_confirm
     else {
         return;
     };
-    let bed = Bed::new(server.clone());
+    let bed = Bed::new(server);
     let clusters = [Cluster::new("c1"), Cluster::new("c2")];
     let bus = bed.bus().await;
     let ingest = bed.ingest_limited("a", LIMIT);
@@ -120,7 +120,7 @@ async fn a_namespace_that_goes_waits_through_crashes_and_goes_when_it_is_confirm
 
     // The commands show it, and what to type.
     let folder = tempfile::tempdir().expect("a folder");
-    let fleetcast = Binary::new(folder.path(), server);
+    let fleetcast = bed.binary(folder.path());
     let url = bed.connect.url.as_str();
     let run = |args: &[&str]| {
         let mut all = vec!["--nats", url];
@@ -225,7 +225,7 @@ async fn a_cluster_that_is_no_longer_selected_keeps_its_copies_until_that_is_con
     ) else {
         return;
     };
-    let bed = Bed::new(server.clone());
+    let bed = Bed::new(server);
     let clusters = [Cluster::new("c1"), Cluster::new("c2")];
     let bus = bed.bus().await;
     let _services = (bed.ingest_limited("a", LIMIT), bed.aggregator());
@@ -282,7 +282,7 @@ async fn a_cluster_that_is_no_longer_selected_keeps_its_copies_until_that_is_con
     let id = one_waits(&bus, 6).await;
     assert_ne!(id, first);
     let folder = tempfile::tempdir().expect("a folder");
-    let fleetcast = Binary::new(folder.path(), server);
+    let fleetcast = bed.binary(folder.path());
     let url = bed.connect.url.as_str();
     let rejected = fleetcast.run(&[
         "--nats", url, "confirm", &id, "--reject", "--yes", "--wait", "-o", "json",
@@ -313,7 +313,7 @@ async fn a_cluster_that_leaves_with_its_copies_waits_for_a_confirmation_and_is_e
     ) else {
         return;
     };
-    let bed = Bed::new(server.clone());
+    let bed = Bed::new(server);
     let clusters = [Cluster::new("c1"), Cluster::new("c2")];
     let bus = bed.bus().await;
     let _services = (bed.ingest_limited("a", LIMIT), bed.aggregator());
@@ -321,7 +321,7 @@ async fn a_cluster_that_leaves_with_its_copies_waits_for_a_confirmation_and_is_e
     bed.register(&bus, &["c1", "c2"]).await;
     fill(&bed, &bus, 6, &["c1", "c2"]).await;
     let folder = tempfile::tempdir().expect("a folder");
-    let fleetcast = Binary::new(folder.path(), server);
+    let fleetcast = bed.binary(folder.path());
     let url = bed.connect.url.clone();
     let remove = |more: &[&str]| {
         let mut all = vec!["--nats", url.as_str(), "cluster", "remove", "c2"];

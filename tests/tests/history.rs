@@ -13,7 +13,7 @@ use fleetcast_core::fold::Condition;
 use fleetcast_core::model::{ClusterName, ObjectKey};
 use fleetcast_schemas::request::Answer;
 use fleetcast_simulator::Cluster;
-use fleetcast_tests::harness::{Bed, Binary, config_map, eventually, nats_server};
+use fleetcast_tests::harness::{Bed, config_map, eventually, nats_server};
 use serde_json::json;
 
 /// How many moments are recorded.
@@ -162,7 +162,7 @@ async fn an_objects_history_tells_each_revision_and_two_of_them_are_compared() {
     else {
         return;
     };
-    let bed = Bed::new(server.clone());
+    let bed = Bed::new(server);
     let clusters = [Cluster::new("c1"), Cluster::new("c2")];
     let bus = bed.bus().await;
     let _services = (bed.ingest("a"), bed.aggregator());
@@ -280,7 +280,7 @@ async fn an_objects_history_tells_each_revision_and_two_of_them_are_compared() {
 
     // And as a person asks.
     let folder = tempfile::tempdir().expect("a folder");
-    let fleetcast = Binary::new(folder.path(), server);
+    let fleetcast = bed.binary(folder.path());
     let url = bed.connect.url.as_str();
     let told = fleetcast.done(&["--nats", url, "history", object]);
     for part in [

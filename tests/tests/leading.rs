@@ -185,15 +185,10 @@ async fn a_leader_that_was_paused_and_comes_back_writes_nothing_over_its_success
     else {
         return;
     };
-    let bed = Bed::new(server.clone());
+    let bed = Bed::new(server);
     let cluster = Cluster::new("c1");
     let directory = tempfile::tempdir().expect("a folder");
-    let binary = tokio::task::spawn_blocking({
-        let path = directory.path().to_owned();
-        move || Binary::new(&path, server)
-    })
-    .await
-    .expect("it builds");
+    let binary = tokio::task::block_in_place(|| bed.binary(directory.path()));
     let start = |name: &str| {
         let args = [
             "ingest",
@@ -280,10 +275,7 @@ async fn a_fleet_works_on_three_servers() {
     let Some(server) = nats_server("a_fleet_works_on_three_servers") else {
         return;
     };
-    let three = Three::start(server.clone());
-    let mut bed = Bed::new(server);
-    bed.connect = three.connect.clone();
-    bed.replicas = 3;
+    let bed = Bed::on_three(server);
     let (cluster, late) = (Cluster::new("c1"), Cluster::new("c2"));
     let bus = bed.bus().await;
     let (_ingest, _aggregator, _agent) = (bed.ingest("a"), bed.aggregator(), bed.agent(&cluster));

@@ -4,9 +4,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use fleetcast_bus::server::{self, Server};
-use fleetcast_bus::{Bus, streams};
+use fleetcast_bus::{Bus, Credentials, streams};
+use fleetcast_schemas::role::Role;
 use fleetcast_simulator::Cluster;
-use fleetcast_tests::harness::{Bed, Binary, config_map, eventually, held, nats_server};
+use fleetcast_tests::harness::{Bed, config_map, eventually, held, nats_server};
 use serde_json::{Value, json};
 
 const CLUSTERS: [&str; 2] = ["c1", "c2"];
@@ -32,7 +33,8 @@ fn start(binary: &Path, directory: PathBuf, domain: &str, more: &str) -> Server 
 fn replace(bed: &mut Bed, binary: &Path, domain: &str, more: &str) {
     bed.kill_server();
     let directory = bed.directory.path().join("nats");
-    let server = start(binary, directory, domain, more);
+    let more = format!("{more}\n{}", bed.configuration(&directory));
+    let server = start(binary, directory, domain, &more);
     bed.connect.url = server.url();
     bed.server = Some(server);
 }
@@ -63,11 +65,17 @@ async fn a_mirror_in_another_region_is_promoted_and_the_old_hub_is_refused() {
     let leaf_port = leaf.local_addr().expect("an address").port();
     drop(leaf);
     let listens = format!("leafnodes {{ listen: \"127.0.0.1:{leaf_port}\" }}");
+    // Both regions trust one operator: agents find the other hub with the credentials that they have.
+    let mut hub = Bed::new(nats.clone());
+    let mut standby = hub.beside();
+    let Credentials::File(line) = hub.credentials(Role::Operator, "line") else {
+        panic!("there is an operator");
+    };
+    let account = hub.authority().account().to_owned();
     let remote = format!(
-        "leafnodes {{ remotes: [ {{ url: \"nats-leaf://127.0.0.1:{leaf_port}\", \
+        "leafnodes {{ remotes: [ {{ url: \"nats-leaf://127.0.0.1:{leaf_port}\", credentials: {line:?}, account: {account}, \
          deny_imports: [\"fc.>\", \"$KV.>\", \"$O.>\"], deny_exports: [\"fc.>\", \"$KV.>\", \"$O.>\"] }} ] }}"
     );
-    let (mut hub, mut standby) = (Bed::new(nats.clone()), Bed::new(nats.clone()));
     replace(&mut hub, &nats, "hub", &listens);
     replace(&mut standby, &nats, "standby", &remote);
 
@@ -85,7 +93,7 @@ async fn a_mirror_in_another_region_is_promoted_and_the_old_hub_is_refused() {
     apply("one").await;
 
     let folder = tempfile::tempdir().expect("a folder");
-    let fleetcast = Binary::new(folder.path(), nats.clone());
+    let fleetcast = hub.binary(folder.path());
     let there = standby.connect.url.clone();
     let here = hub.connect.url.clone();
     // The beginning of history is cut away, its epoch too: the mirror has a base to begin at.
@@ -192,7 +200,8 @@ async fn a_mirror_in_another_region_is_promoted_and_the_old_hub_is_refused() {
 
     // The old hub comes back, its line to the mirror, too: its work is refused, and nothing of it gets into the new log.
     let directory = hub.directory.path().join("nats");
-    let old = start(&nats, directory, "hub", &listens);
+    let more = format!("{listens}\n{}", hub.configuration(&directory));
+    let old = start(&nats, directory, "hub", &more);
     hub.connect.url = old.url();
     hub.server = Some(old);
     let old_bus = hub.bus().await;

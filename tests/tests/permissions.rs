@@ -64,7 +64,7 @@ async fn an_agent_works_with_exactly_what_it_is_allowed() {
     let Some(server) = nats_server("an_agent_works_with_exactly_what_it_is_allowed") else {
         return;
     };
-    let bed = Bed::with_authority(server);
+    let bed = Bed::new(server);
     let bus = bed.bus().await;
     let (_ingest, _aggregator) = (bed.ingest("a"), bed.aggregator());
     let (eu, us) = (Cluster::new("eu"), Cluster::new("us"));
@@ -101,7 +101,7 @@ async fn a_forged_reply_subject_achieves_nothing() {
     let Some(server) = nats_server("a_forged_reply_subject_achieves_nothing") else {
         return;
     };
-    let bed = Bed::with_authority(server);
+    let bed = Bed::new(server);
     let bus = bed.bus().await;
     let _services = (bed.ingest("a"), bed.aggregator());
     bed.register(&bus, &["eu", "us"]).await;

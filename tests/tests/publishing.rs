@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use fleetcast_bus::Credentials;
+use fleetcast_schemas::role::Role;
 use fleetcast_simulator::Cluster;
 use fleetcast_tests::harness::{
     Bed, Python, Service, door, nats_server, python, python_with_nats, token_file,
@@ -92,7 +94,7 @@ async fn a_program_publishes_over_http() {
     assert_eq!(document(&lines, "withdrawn")["revision"], 2, "{lines}");
 }
 
-/// Shows the same over NATS requests, with a name that a subject has to spell.
+/// Shows the same over NATS requests, with a publisher's credentials and a name that a subject has to spell.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_publishes_over_nats() {
     let test = "a_program_publishes_over_nats";
@@ -101,7 +103,14 @@ async fn a_program_publishes_over_nats() {
     };
     let bed = Bed::new(server);
     let (_, _running) = fleet(&bed).await;
-    let variables = [("FLEETCAST_NATS", bed.connect.url.as_str())];
+    let Credentials::File(creds) = bed.credentials(Role::Publisher, "motd") else {
+        panic!("there is an operator");
+    };
+    let variables = [
+        ("FLEETCAST_NATS", bed.connect.url.as_str()),
+        ("FLEETCAST_CREDS", creds.to_str().expect("text")),
+        ("FLEETCAST_NAME", "motd"),
+    ];
     let lines = run(&python, &bed, "publish_nats.py", &variables).await;
     let published = document(&lines, "published");
     assert_eq!(published["object"], "ConfigMap/default/motd.txt", "{lines}");

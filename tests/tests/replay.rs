@@ -7,7 +7,7 @@ use fleetcast_core::fold::Condition;
 use fleetcast_core::time::Time;
 use fleetcast_schemas::{event, subject};
 use fleetcast_simulator::Cluster;
-use fleetcast_tests::harness::{Bed, Binary, Output, config_map, eventually, held, nats_server};
+use fleetcast_tests::harness::{Bed, Output, config_map, eventually, held, nats_server};
 use kube::api::{Api, DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 
@@ -32,7 +32,7 @@ async fn view_and_work_are_rebuilt_equal_while_everything_runs_and_members_see_n
     ) else {
         return;
     };
-    let bed = Bed::new(server.clone());
+    let bed = Bed::new(server);
     let clusters = [Cluster::new("c1"), Cluster::new("c2")];
     let bus = bed.bus().await;
     let (ingest, _aggregator) = (bed.ingest("a"), bed.aggregator());
@@ -61,7 +61,7 @@ async fn view_and_work_are_rebuilt_equal_while_everything_runs_and_members_see_n
     let before = (versions(&clusters[0]).await, versions(&clusters[1]).await);
 
     let folder = tempfile::tempdir().expect("a folder");
-    let fleetcast = Binary::new(folder.path(), server);
+    let fleetcast = bed.binary(folder.path());
     let run = |args: &[&str]| -> Output {
         let mut all = vec!["--nats", bed.connect.url.as_str(), "replay"];
         all.extend(args);
@@ -143,7 +143,7 @@ async fn a_lost_member_gets_everything_back_and_a_replayed_one_writes_nothing_th
     ) else {
         return;
     };
-    let bed = Bed::new(server.clone());
+    let bed = Bed::new(server);
     let clusters = [Cluster::new("c1"), Cluster::new("c2")];
     let bus = bed.bus().await;
     let (_ingest, _aggregator) = (bed.ingest("a"), bed.aggregator());
@@ -195,7 +195,7 @@ async fn a_lost_member_gets_everything_back_and_a_replayed_one_writes_nothing_th
 
     // Everything again, and nothing is written that is right.
     let folder = tempfile::tempdir().expect("a folder");
-    let fleetcast = Binary::new(folder.path(), server);
+    let fleetcast = bed.binary(folder.path());
     let url = bed.connect.url.as_str();
     for cluster in [&wiped, &clusters[1]] {
         let versions_before = versions(cluster).await;
@@ -261,7 +261,7 @@ async fn acknowledgements_that_have_aged_out_are_not_forgotten_and_can_be_given_
     else {
         return;
     };
-    let bed = Bed::new(server.clone());
+    let bed = Bed::new(server);
     let cluster = Cluster::new("c1");
     let bus = bed.bus().await;
     let (ingest, aggregator) = (bed.ingest("a"), bed.aggregator());
@@ -276,7 +276,7 @@ async fn acknowledgements_that_have_aged_out_are_not_forgotten_and_can_be_given_
             .await;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let fleetcast = Binary::new(folder.path(), server);
+    let fleetcast = bed.binary(folder.path());
     let url = bed.connect.url.as_str();
     let run = |args: &[&str]| -> Output {
         let mut all = vec!["--nats", url];
@@ -336,7 +336,7 @@ async fn a_changed_and_a_missing_event_are_named_by_sequence() {
     let Some(server) = nats_server("a_changed_and_a_missing_event_are_named_by_sequence") else {
         return;
     };
-    let bed = Bed::new(server.clone());
+    let bed = Bed::new(server);
     let bus = bed.bus().await;
     let (ingest, _aggregator) = (bed.ingest("a"), bed.aggregator());
     bed.register(&bus, &["c1"]).await;
@@ -345,7 +345,7 @@ async fn a_changed_and_a_missing_event_are_named_by_sequence() {
             .await;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let fleetcast = Binary::new(folder.path(), server);
+    let fleetcast = bed.binary(folder.path());
     let url = bed.connect.url.as_str();
     let verify = || fleetcast.run(&["--nats", url, "replay", "--verify", "-o", "json"]);
     let good = verify().json();

@@ -176,10 +176,7 @@ async fn what_can_be_rebuilt_is_rebuilt_the_same_without_one_write_to_a_member()
     for name in ["a", "aggregator"] {
         std::fs::remove_dir_all(bed.directory.path().join(name)).expect("checkpoints were kept");
     }
-    let plain = async_nats::connect(&bed.connect.url)
-        .await
-        .expect("connected");
-    let jetstream = async_nats::jetstream::new(plain);
+    let jetstream = async_nats::jetstream::new(bed.raw().await);
     jetstream
         .delete_stream(streams::work(0))
         .await
@@ -239,10 +236,7 @@ async fn work_that_is_lost_while_somebody_leads_is_written_anew_without_one_writ
     let all = works().await;
     assert_eq!(all, 2 * OBJECTS + 1, "with a fence");
 
-    let plain = async_nats::connect(&bed.connect.url)
-        .await
-        .expect("connected");
-    let jetstream = async_nats::jetstream::new(plain);
+    let jetstream = async_nats::jetstream::new(bed.raw().await);
     for _ in 0..2 {
         jetstream
             .delete_stream(streams::work(0))

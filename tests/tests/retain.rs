@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use fleetcast_aggregator::VIEW;
 use fleetcast_bus::base::{Content, Cut};
 use fleetcast_bus::range::Part;
-use fleetcast_bus::{Bus, Connect, Credentials, streams};
+use fleetcast_bus::{Bus, streams};
 use fleetcast_core::ack::Outcome;
 use fleetcast_core::audit::Audit;
 use fleetcast_core::fold::{Condition, View};
@@ -14,6 +14,7 @@ use fleetcast_core::hub::Logged;
 use fleetcast_hub::state::HUB;
 use fleetcast_ingest::{Answered, INGEST, REMOVALS, State};
 use fleetcast_schemas::request::Answer;
+use fleetcast_schemas::role::Role;
 use fleetcast_schemas::{event, subject};
 use fleetcast_simulator::Cluster;
 use fleetcast_tests::harness::{
@@ -28,18 +29,6 @@ mod retain {
 const OBJECTS: usize = 6;
 const CLUSTERS: [&str; 2] = ["c1", "c2"];
 
-/// Services may do all but cut; the operator may cut, too.
-const ROLES: &str = r#"authorization { users: [
-    {user: services, password: secret, permissions: {publish: {deny: [
-        "$JS.API.STREAM.PURGE.FC_LOG", "$JS.API.STREAM.PURGE.FC_BASE", "$JS.API.STREAM.DELETE.FC_LOG", "$JS.API.STREAM.DELETE.FC_BASE"
-    ]}}},
-    {user: operator, password: secret},
-] }"#;
-
-fn password(user: &str) -> Credentials {
-    Credentials::Password(user.to_owned(), "secret".to_owned())
-}
-
 /// A fleet of two clusters with some history.
 struct Fleet {
     bed: Bed,
@@ -52,11 +41,8 @@ struct Fleet {
 }
 
 impl Fleet {
-    async fn new(server: std::path::PathBuf, roles: bool) -> Self {
-        let bed = match roles {
-            true => Bed::with_configuration(server.clone(), ROLES, password("services")),
-            false => Bed::new(server.clone()),
-        };
+    async fn new(server: std::path::PathBuf) -> Self {
+        let bed = Bed::new(server);
         let clusters = CLUSTERS.map(Cluster::new);
         let bus = bed.bus().await;
         let running = vec![bed.ingest("a"), bed.aggregator()];
@@ -64,7 +50,7 @@ impl Fleet {
         bed.register(&bus, &CLUSTERS).await;
         let folder = tempfile::tempdir().expect("a folder");
         let fleet = Self {
-            fleetcast: Binary::new(folder.path(), server),
+            fleetcast: bed.binary(folder.path()),
             bed,
             clusters,
             folder,
@@ -110,7 +96,7 @@ impl Fleet {
         self.fleetcast.run(&all)
     }
 
-    /// As the operator, where there are roles: the URL carries who it is.
+    /// Runs a command that should end well.
     fn done(&self, args: &[&str]) -> Output {
         let output = self.run(args);
         assert_eq!(output.status, 0, "{args:?}: {output:?}");
@@ -190,7 +176,7 @@ async fn what_is_cut_away_is_known_from_the_base_and_no_member_sees_a_write() {
     else {
         return;
     };
-    let mut fleet = Fleet::new(server.clone(), false).await;
+    let mut fleet = Fleet::new(server.clone()).await;
     // Under an id that comes again when it is long cut away.
     let repeated = config_map("repeated", &["c1"], "one");
     let Answer::Accepted(first) = apply_as(&fleet.bus, &repeated, "once").await else {
@@ -358,12 +344,11 @@ async fn what_is_cut_away_is_known_from_the_base_and_no_member_sees_a_write() {
 async fn restored_is_the_same(fleet: &Fleet, server: std::path::PathBuf, copy: &str, view: &Value) {
     let bed = Bed::new(server);
     let url = bed.connect.url.as_str();
-    fleet.fleetcast.done(&["--nats", url, "restore", copy]);
+    let fleetcast = bed.binary(fleet.folder.path());
+    fleetcast.done(&["--nats", url, "restore", copy]);
     let _running = [bed.ingest("a"), bed.aggregator()];
     eventually("the restored hub knows the same", async || {
-        let verified = fleet
-            .fleetcast
-            .run(&["--nats", url, "replay", "--verify", "-o", "json"]);
+        let verified = fleetcast.run(&["--nats", url, "replay", "--verify", "-o", "json"]);
         verified.status == 0 && verified.json()["view"]["digest"] == *view
     })
     .await;
@@ -423,7 +408,7 @@ async fn a_cut_that_is_killed_leaves_the_old_state_or_the_new_one() {
     else {
         return;
     };
-    let mut fleet = Fleet::new(server, false).await;
+    let mut fleet = Fleet::new(server).await;
     let before = fleet.digests().await;
     let held_before = fleet.versions().await;
     let cut = fleet.last().await - 5;
@@ -548,7 +533,7 @@ async fn acknowledgements_that_have_aged_out_are_known_from_the_base() {
     else {
         return;
     };
-    let mut fleet = Fleet::new(server, false).await;
+    let mut fleet = Fleet::new(server).await;
     let before = fleet.digests().await;
     let held_before = fleet.versions().await;
     let told = fleet.done(&["retain", "--acks", "2d"]);
@@ -602,7 +587,7 @@ async fn only_the_operator_cuts() {
     let Some(server) = nats_server("only_the_operator_cuts") else {
         return;
     };
-    let fleet = Fleet::new(server, true).await;
+    let fleet = Fleet::new(server).await;
     let last = fleet.last().await;
     let (place, sections) = contents(&fleet.bus, last).await;
     let base = fleet
@@ -611,14 +596,17 @@ async fn only_the_operator_cuts() {
         .await
         .expect("written");
     fleet.bus.finish_base(&base).await.expect("stored");
-    assert!(fleet.bus.cut_log(&base).await.is_err(), "not permitted");
+    let cuts = [Role::Ingest, Role::Aggregator].map(async |role| {
+        let service = fleet.bed.bus_as(role).await;
+        service.cut_log(&base).await.is_ok()
+    });
+    assert_eq!(
+        futures::future::join_all(cuts).await,
+        [false, false],
+        "neither may"
+    );
     assert_eq!(fleet.first().await, 1);
-    let operator = Connect {
-        credentials: password("operator"),
-        ..fleet.bed.connect.clone()
-    };
-    let operator = Bus::connect_patiently(&operator).await.expect("fit");
-    operator.cut(&base).await.expect("cut");
+    fleet.bus.cut(&base).await.expect("the operator cuts");
     assert_eq!(fleet.first().await, last + 1);
     assert_eq!(fleet.change("three").await, 3);
     drop(fleet.folder);

@@ -6,7 +6,7 @@ use fleetcast_aggregator::client;
 use fleetcast_bus::streams;
 use fleetcast_core::model::ObjectKey;
 use fleetcast_simulator::Cluster;
-use fleetcast_tests::harness::{Bed, Binary, config_map, eventually, held, nats_server};
+use fleetcast_tests::harness::{Bed, config_map, eventually, held, nats_server};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -14,7 +14,7 @@ async fn going_back_is_shown_first_and_then_appended() {
     let Some(server) = nats_server("going_back_is_shown_first_and_then_appended") else {
         return;
     };
-    let bed = Bed::new(server.clone());
+    let bed = Bed::new(server);
     let clusters = [Cluster::new("c1"), Cluster::new("c2")];
     let bus = bed.bus().await;
     let _services = (bed.ingest("a"), bed.aggregator());
@@ -47,7 +47,7 @@ async fn going_back_is_shown_first_and_then_appended() {
     bed.settled(&bus, &object("new"), 1).await;
 
     let folder = tempfile::tempdir().expect("a folder");
-    let fleetcast = Binary::new(folder.path(), server);
+    let fleetcast = bed.binary(folder.path());
     let url = bed.connect.url.as_str();
     let run = |args: &[&str]| {
         let mut all = vec!["--nats", url, "rollback"];
@@ -137,7 +137,7 @@ async fn one_policy_goes_back_to_a_revision_with_what_it_places() {
     let Some(server) = nats_server("one_policy_goes_back_to_a_revision_with_what_it_places") else {
         return;
     };
-    let bed = Bed::new(server.clone());
+    let bed = Bed::new(server);
     let clusters = [Cluster::new("c1"), Cluster::new("c2")];
     let bus = bed.bus().await;
     let _services = (bed.ingest("a"), bed.aggregator());
@@ -154,7 +154,7 @@ async fn one_policy_goes_back_to_a_revision_with_what_it_places() {
     };
     let web = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web", "namespace": "default"}, "data": {"text": "one"}});
     let folder = tempfile::tempdir().expect("a folder");
-    let fleetcast = Binary::new(folder.path(), server);
+    let fleetcast = bed.binary(folder.path());
     let url = bed.connect.url.as_str();
     let apply = |document: &Value| {
         let file = folder.path().join("it.json");

@@ -12,6 +12,7 @@ use fleetcast_aggregator::client;
 use fleetcast_bus::streams::PLACER;
 use fleetcast_bus::{Bus, Connect};
 use fleetcast_schemas::request::Answer;
+use fleetcast_schemas::role::Role;
 use fleetcast_simulator::Cluster;
 use fleetcast_tests::harness::{
     Bed, Binary, Http, Up, apply_as, config_map, eventually, nats_server,
@@ -110,10 +111,8 @@ impl Process {
 
 /// Hands changes in, one after the other, until it is told to stop: how many each object got. A thread of its own, since the test waits for processes.
 #[tokio::main(flavor = "current_thread")]
-async fn hand_in(url: &str, stop: &AtomicBool) -> Vec<u64> {
-    let bus = Bus::connect_patiently(&Connect::new(url, "publisher"))
-        .await
-        .expect("it is fit");
+async fn hand_in(publisher: &Connect, stop: &AtomicBool) -> Vec<u64> {
+    let bus = Bus::connect_patiently(publisher).await.expect("it is fit");
     let mut revisions = vec![0; OBJECTS];
     for round in 1.. {
         for (object, revision) in revisions.iter_mut().enumerate() {
@@ -191,10 +190,10 @@ async fn a_rolling_restart_under_load_loses_nothing_and_hands_leases_over_at_onc
     let Some(server) = nats_server(test) else {
         return;
     };
-    let bed = Bed::new(server.clone());
+    let bed = Bed::new(server);
     let bus = bed.bus().await;
     let url = bed.connect.url.clone();
-    let binary = Binary::new(bed.directory.path(), server);
+    let binary = bed.binary(bed.directory.path());
     let clusters = CLUSTERS.map(Cluster::new);
     let mut served = Vec::new();
     for cluster in &clusters {
@@ -249,8 +248,9 @@ async fn a_rolling_restart_under_load_loses_nothing_and_hands_leases_over_at_onc
         tokio::spawn(async move { written(&cluster, stop).await })
     });
     let publisher = {
-        let (url, stop) = (url.clone(), Arc::clone(&stop));
-        std::thread::spawn(move || hand_in(&url, &stop))
+        let publisher = bed.connect_as(Role::Publisher, "publisher");
+        let stop = Arc::clone(&stop);
+        std::thread::spawn(move || hand_in(&publisher, &stop))
     };
     eventually("changes flow", async || is_there(&bus).await).await;
 

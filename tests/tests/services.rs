@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use fleetcast_simulator::Cluster;
-use fleetcast_tests::harness::{Bed, Binary, held, nats_server};
+use fleetcast_tests::harness::{Bed, Binary, config_map, held, nats_server};
 
 /// Waits until a file of the folder holds `text`.
 fn wait_for(binary: &Binary, file: &str, text: &str) -> String {
@@ -28,7 +28,7 @@ async fn each_service_runs_alone_and_clusters_are_reached_by_kubeconfig() {
     else {
         return;
     };
-    let bed = Bed::new(server.clone());
+    let bed = Bed::new(server);
     let url = bed.connect.url.clone();
     let directory = tempfile::tempdir().expect("a folder");
     let path = directory.path().to_owned();
@@ -43,9 +43,9 @@ async fn each_service_runs_alone_and_clusters_are_reached_by_kubeconfig() {
     )
     .expect("written");
 
+    let fleetcast = tokio::task::block_in_place(|| bed.binary(&path));
     // The commands block: they have a thread of their own, the cluster's server has the runtime.
     tokio::task::spawn_blocking(move || {
-        let fleetcast = Binary::new(&path, server);
         let with = |args: &[&'static str]| -> Vec<String> {
             let nats = ["--nats".to_owned(), url.clone()];
             args.iter().map(ToString::to_string).chain(nats).collect()
@@ -129,4 +129,24 @@ async fn each_service_runs_alone_and_clusters_are_reached_by_kubeconfig() {
             .is_some(),
         "uncordoned: it is placed"
     );
+}
+
+/// The one test on servers that ask nobody who he is: such a bus works, too, from `up` without `--auth` and without credentials anywhere. All others have them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bus_that_asks_for_no_credentials_needs_none() {
+    let Some(server) = nats_server("a_bus_that_asks_for_no_credentials_needs_none") else {
+        return;
+    };
+    let bed = Bed::open(server);
+    let bus = bed.bus().await;
+    let (_ingest, _aggregator) = (bed.ingest("a"), bed.aggregator());
+    let cluster = Cluster::new("c1");
+    let _agent = bed.agent(&cluster);
+    bed.register(&bus, &["c1"]).await;
+    bed.accept(&bus, &config_map("web", &["c1"], "text")).await;
+    bed.settled(&bus, "ConfigMap/default/web", 1).await;
+    let url = bed.connect.url.as_str();
+    let fleetcast = tokio::task::block_in_place(|| bed.binary(bed.directory.path()));
+    let got = tokio::task::block_in_place(|| fleetcast.done(&["get", "--nats", url]));
+    assert!(got.out.contains("configmap/default/web"), "{got:?}");
 }

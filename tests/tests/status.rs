@@ -9,7 +9,7 @@ use fleetcast_schemas::envelope::{DATACONTENTTYPE, ID, SOURCE};
 use fleetcast_schemas::request::Answer;
 use fleetcast_schemas::{Headers, Message, codec, subject};
 use fleetcast_simulator::Cluster;
-use fleetcast_tests::harness::{Bed, Binary, control_plane, eventually, nats_server};
+use fleetcast_tests::harness::{Bed, control_plane, eventually, nats_server};
 use kube::api::{Api, DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
@@ -160,7 +160,7 @@ async fn status_comes_back(test: &str, client: kube::Client, kubeconfig: &str) {
     let Some(server) = nats_server(test) else {
         return;
     };
-    let bed = Bed::new(server.clone());
+    let bed = Bed::new(server);
     let bus = bed.bus().await;
     let hub = Hub::new(client.clone());
     let id = hub.id().await.expect("a hub has an id");
@@ -314,14 +314,12 @@ async fn status_comes_back(test: &str, client: kube::Client, kubeconfig: &str) {
     let before = desk.live(&web).await;
     first.stop().await;
     std::fs::write(bed.directory.path().join("hub.kubeconfig"), kubeconfig).expect("written");
-    let (directory, url) = (bed.directory.path().to_owned(), bed.connect.url.clone());
-    let start = move || {
+    let start = || {
         let hub = ["--hub", "hub.kubeconfig"];
-        let args = [&["aggregator", "--nats", &url], &hub[..]].concat();
-        Binary::new(&directory, server).start("aggregator", &args)
+        let args = [&["aggregator", "--nats", &bed.connect.url], &hub[..]].concat();
+        bed.binary(bed.directory.path()).start("aggregator", &args)
     };
-    let started = tokio::task::spawn_blocking(start);
-    let aggregator = started.await.expect("it starts");
+    let aggregator = tokio::task::block_in_place(start);
     let next = json!({
         "apiVersion": "fleetcast.dev/v1alpha1", "kind": "FederatedObject", "metadata": {"name": "zzz", "namespace": "default"},
         "spec": {"template": {"apiVersion": "v1", "kind": "ConfigMap"}, "placement": {"clusters": ["eu"]}},

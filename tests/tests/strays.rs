@@ -5,7 +5,7 @@ use fleetcast_aggregator::answer::strays::Strays;
 use fleetcast_aggregator::client;
 use fleetcast_bus::Bus;
 use fleetcast_simulator::Cluster;
-use fleetcast_tests::harness::{Bed, Binary, config_map, eventually, held, nats_server};
+use fleetcast_tests::harness::{Bed, config_map, eventually, held, nats_server};
 use kube::api::{Api, DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::json;
@@ -60,7 +60,7 @@ async fn what_is_in_nobodys_work_is_told_and_stays() {
     let Some(server) = nats_server("what_is_in_nobodys_work_is_told_and_stays") else {
         return;
     };
-    let bed = Bed::new(server.clone());
+    let bed = Bed::new(server);
     let clusters = [Cluster::new("c1"), Cluster::new("c2")];
     let bus = bed.bus().await;
     let _ingest = bed.ingest("a");
@@ -77,7 +77,7 @@ async fn what_is_in_nobodys_work_is_told_and_stays() {
     plant(&clusters[0], "old").await;
     told(&bus, &["lost", "old"]).await;
     let folder = tempfile::tempdir().expect("a folder");
-    let fleetcast = Binary::new(folder.path(), server);
+    let fleetcast = bed.binary(folder.path());
     let url = bed.connect.url.as_str();
     let shown = fleetcast.run(&["--nats", url, "get", "--strays"]);
     assert!(

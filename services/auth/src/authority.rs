@@ -39,6 +39,11 @@ pub const PUSH: &str = "$SYS.REQ.CLAIMS.UPDATE";
 /// How long a name may be, bytes: it stands in subjects and file names.
 const NAME_LIMIT: usize = 253;
 
+/// What the file of a user's credentials is called unless somebody says otherwise.
+pub fn file_name(role: Role, name: &str) -> String {
+    format!("{}-{}.creds", role.word(), subject::token(name))
+}
+
 /// The operator of a fleet's bus, as his folder has it.
 pub struct Authority {
     folder: PathBuf,
@@ -162,6 +167,11 @@ impl Authority {
         self.state.partitions
     }
 
+    /// The public key of the account that everything of ours is in, `A…`.
+    pub fn account(&self) -> &str {
+        &self.state.account
+    }
+
     /// The configuration that the servers include.
     pub fn server_configuration(&self) -> PathBuf {
         self.folder.join("nats-auth.conf")
@@ -174,8 +184,7 @@ impl Authority {
 
     /// Where the credentials of a user are written unless somebody says otherwise.
     pub fn credentials_path(&self, role: Role, name: &str) -> PathBuf {
-        let file = format!("{}-{}.creds", role.word(), subject::token(name));
-        self.folder.join(file)
+        self.folder.join(file_name(role, name))
     }
 
     /// The account as it is now, to be pushed to [`PUSH`]. It counts as issued after whatever knew of one revocation less, within one second too: of two, a

@@ -1,8 +1,8 @@
 //! A bus and services that a test starts, stops and kills.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fleetcast_aggregator::answer::{Digest, ObjectSummary, Objects, Request};
@@ -30,16 +30,21 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::binary::Binary;
+use super::identities::Identities;
+use super::three::Three;
+
 /// How long anything may take on a busy machine before a test gives it up.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// A NATS server, and a folder for all that the services keep.
+/// A NATS server with an operator of its own, and a folder for all that the services keep: each service and each agent connects with its role's credentials,
+/// what is handed in goes in as a publisher, and the test looks around as the operator.
 pub struct Bed {
     /// The server; a test may kill it.
     pub server: Option<Server>,
     /// The folder.
     pub directory: tempfile::TempDir,
-    /// How services and the test connect.
+    /// How the test connects; services and agents do so with credentials of their own.
     pub connect: Connect,
     /// How many servers hold each stream.
     pub replicas: usize,
@@ -48,8 +53,11 @@ pub struct Bed {
     binary: PathBuf,
     tls: Option<ServerTls>,
     configuration: String,
-    authority: Option<Mutex<Authority>>,
+    identities: Option<Arc<Identities>>,
+    // The bus that it speaks to, and the connection.
+    publisher: tokio::sync::Mutex<Option<(String, Bus)>>,
     submissions: std::sync::atomic::AtomicU64,
+    _three: Option<Three>,
 }
 
 /// A service that runs as a task.
@@ -77,39 +85,14 @@ impl Service {
 }
 
 impl Bed {
-    /// A server without authorization.
+    /// A server with an operator of its own.
     pub fn new(binary: PathBuf) -> Self {
-        Self::with_configuration(binary, "", Credentials::None)
-    }
-
-    /// A server with more configuration, to which services connect with `credentials`.
-    pub fn with_configuration(
-        binary: PathBuf,
-        configuration: &str,
-        credentials: Credentials,
-    ) -> Self {
-        let mut bed = Self {
-            server: None,
-            directory: tempfile::tempdir().expect("a folder"),
-            connect: Connect {
-                credentials,
-                ..Connect::new("", "test")
-            },
-            replicas: 1,
-            measure_every: None,
-            binary,
-            tls: None,
-            configuration: configuration.to_owned(),
-            authority: None,
-            submissions: 0.into(),
-        };
-        bed.start_server();
-        bed
-    }
-
-    /// A server with an operator of its own: each service and each agent connects with its role's credentials, the test with the operator's.
-    pub fn with_authority(binary: PathBuf) -> Self {
         Self::secured(binary, None, Tls::default())
+    }
+
+    /// The same, where the operator himself is what a test is about.
+    pub fn with_authority(binary: PathBuf) -> Self {
+        Self::new(binary)
     }
 
     /// The same over TLS: what the server has, and what everybody connects with.
@@ -117,17 +100,54 @@ impl Bed {
         Self::secured(binary, Some(server), client)
     }
 
+    /// A server that asks nobody who he is, for the tests that are about that.
+    pub fn open(binary: PathBuf) -> Self {
+        let mut bed = Self::begin(binary, None, Tls::default());
+        bed.start_server();
+        bed
+    }
+
+    /// Another server that trusts the same operator, with streams of its own.
+    pub fn beside(&self) -> Self {
+        let mut bed = Self::begin(self.binary.clone(), None, Tls::default());
+        bed.configuration = self.configuration(&bed.server_directory());
+        bed.identities = self.identities.clone();
+        bed.connect.credentials = bed.credentials(Role::Operator, "test");
+        bed.start_server();
+        bed
+    }
+
+    /// Three servers that hold each stream together, in the place of one.
+    pub fn on_three(binary: PathBuf) -> Self {
+        let three = Three::start(binary.clone());
+        Self {
+            connect: three.connect.clone(),
+            replicas: 3,
+            identities: Some(three.identities.clone()),
+            _three: Some(three),
+            ..Self::begin(binary, None, Tls::default())
+        }
+    }
+
     fn secured(binary: PathBuf, server: Option<ServerTls>, client: Tls) -> Self {
-        let directory = tempfile::tempdir().expect("a folder");
-        let now = unix_seconds();
-        let authority =
-            Authority::init(&directory.path().join("auth"), "test", 1, now).expect("an operator");
-        authority
-            .keep_sealing_keys(&keys("hub").text())
+        let mut bed = Self::begin(binary, server, client);
+        let identities = Identities::make(&bed.directory.path().join("auth"));
+        let hub = keys("hub").text();
+        identities
+            .authority()
+            .keep_sealing_keys(&hub)
             .expect("kept");
-        let resolver = directory.path().join("jwt");
-        let mut bed = Self {
+        bed.configuration = identities.configuration(&bed.server_directory());
+        bed.identities = Some(Arc::new(identities));
+        bed.connect.credentials = bed.credentials(Role::Operator, "test");
+        bed.start_server();
+        bed
+    }
+
+    fn begin(binary: PathBuf, server: Option<ServerTls>, client: Tls) -> Self {
+        Self {
             server: None,
+            directory: tempfile::tempdir().expect("a folder"),
             connect: Connect {
                 tls: client,
                 ..Connect::new("", "test")
@@ -136,58 +156,62 @@ impl Bed {
             measure_every: None,
             binary,
             tls: server,
-            configuration: authority.configuration(&resolver, now).expect("keys"),
-            authority: Some(Mutex::new(authority)),
-            directory,
+            configuration: String::new(),
+            identities: None,
+            publisher: tokio::sync::Mutex::default(),
             submissions: 0.into(),
-        };
-        bed.connect.credentials = bed.credentials(Role::Operator, "test");
-        bed.start_server();
-        bed
+            _three: None,
+        }
     }
 
-    /// The operator, where there is one.
-    pub fn authority(&self) -> MutexGuard<'_, Authority> {
-        let authority = self.authority.as_ref().expect("the bed has an operator");
-        authority.lock().expect("nobody panicked")
+    fn identities(&self) -> &Arc<Identities> {
+        let identities = self.identities.as_ref();
+        identities.expect("the bed has an operator")
     }
 
-    /// Lets go of the operator's folder, for a command that needs it; what is issued afterwards is none of the bed's.
+    /// The operator; whoever else needs his folder waits meanwhile.
+    pub fn authority(&self) -> Authority {
+        self.identities().authority()
+    }
+
+    /// Nothing is issued any more: a command does that from now on.
     pub fn close_authority(&mut self) {
-        self.authority = None;
+        self.identities = None;
     }
 
     /// Credentials of a role, issued at the first call; none where there is no operator.
     pub fn credentials(&self, role: Role, name: &str) -> Credentials {
-        if self.authority.is_none() {
-            return self.connect.credentials.clone();
+        match &self.identities {
+            Some(identities) => Credentials::File(identities.path(role, name)),
+            None => self.connect.credentials.clone(),
         }
-        let path = self.authority().credentials_path(role, name);
-        if !path.exists() {
-            let issue = Issue {
-                role,
-                name: name.to_owned(),
-                ttl_s: Some(24 * 60 * 60),
-                kinds: Vec::new(),
-                namespaces: Vec::new(),
-            };
-            self.issue(&issue).write(&path).expect("written");
-        }
-        Credentials::File(path)
     }
 
     /// Issues what a test asks for.
     pub fn issue(&self, issue: &Issue) -> CredentialsFile {
-        self.authority()
-            .issue(issue, unix_seconds())
-            .expect("issued")
+        self.identities().issue(issue)
+    }
+
+    /// The binary in `directory`, where each command has the credentials of the role that its user needs ([`Binary`]).
+    pub fn binary(&self, directory: &Path) -> Binary {
+        let binary = Binary::new(directory, self.binary.clone());
+        binary.with_identities(self.identities.clone())
+    }
+
+    fn server_directory(&self) -> PathBuf {
+        self.directory.path().join("nats")
+    }
+
+    /// What a server beside the bed's own, or in its place, needs in its configuration to trust the same operator; it keeps accounts in `directory`.
+    pub fn configuration(&self, directory: &Path) -> String {
+        self.identities().configuration(directory)
     }
 
     /// Starts the server (again, on the same store and port).
     pub fn start_server(&mut self) {
         let server = Server::start(&Options {
             binary: Some(self.binary.clone()),
-            directory: self.directory.path().join("nats"),
+            directory: self.server_directory(),
             port: 0,
             tls: self.tls.clone(),
             configuration: self.configuration.clone(),
@@ -211,11 +235,55 @@ impl Bed {
             .expect("the bus is fit")
     }
 
-    fn connect_as(&self, role: Role, name: &str) -> Connect {
+    /// A connection of its own for a role.
+    pub async fn bus_as(&self, role: Role) -> Bus {
+        let connect = self.connect_as(role, role.word());
+        Bus::connect_patiently(&connect).await.expect("it is fit")
+    }
+
+    /// A connection without anything of ours, as the operator.
+    pub async fn raw(&self) -> async_nats::Client {
+        let options = match &self.connect.credentials {
+            Credentials::File(path) => {
+                let options = async_nats::ConnectOptions::with_credentials_file(path);
+                options.await.expect("credentials")
+            }
+            Credentials::None | Credentials::Password(..) => async_nats::ConnectOptions::new(),
+        };
+        let servers: Vec<&str> = self.connect.url.split(',').collect();
+        options.connect(servers).await.expect("connected")
+    }
+
+    /// How a role connects under a name, an agent under its cluster's.
+    pub fn connect_as(&self, role: Role, name: &str) -> Connect {
         Connect {
             name: name.to_owned(),
-            credentials: self.credentials(role, "test"),
+            credentials: self.credentials(role, name),
             ..self.connect.clone()
+        }
+    }
+
+    /// How a service connects, under a name that the server shows.
+    fn service(&self, role: Role, shown: String) -> Connect {
+        Connect {
+            name: shown,
+            ..self.connect_as(role, "test")
+        }
+    }
+
+    /// The connection that hands in: a publisher's; where nobody is asked who he is, `bus`.
+    async fn publisher(&self, bus: &Bus) -> Bus {
+        if self.identities.is_none() {
+            return bus.clone();
+        }
+        let mut kept = self.publisher.lock().await;
+        match &*kept {
+            Some((url, publisher)) if *url == self.connect.url => publisher.clone(),
+            _ => {
+                let publisher = self.bus_as(Role::Publisher).await;
+                *kept = Some((self.connect.url.clone(), publisher.clone()));
+                publisher
+            }
         }
     }
 
@@ -275,7 +343,7 @@ impl Bed {
         sealing: Sealing,
     ) -> Service {
         let options = fleetcast_ingest::Options {
-            bus: self.connect_as(Role::Ingest, &format!("ingest {identity}")),
+            bus: self.service(Role::Ingest, format!("ingest {identity}")),
             directory: self.directory.path().join(identity),
             identity: identity.to_owned(),
             layout: Layout {
@@ -299,7 +367,7 @@ impl Bed {
     /// The same with other sealing keys than [`keys`] of `hub`.
     pub fn hub_sealing(&self, identity: &str, client: kube::Client, sealing: Sealing) -> Service {
         let options = fleetcast_hub::Options {
-            bus: self.connect_as(Role::Ingest, &format!("hub {identity}")),
+            bus: self.service(Role::Ingest, format!("hub {identity}")),
             client,
             directory: self.directory.path().join(identity),
             identity: identity.to_owned(),
@@ -318,7 +386,7 @@ impl Bed {
         let (told, receiver) = mpsc::channel(16);
         let (wants, wanted) = watch::channel(false);
         let writer = fleetcast_hub::status::Options {
-            bus: self.connect_as(Role::Aggregator, &format!("status {name}")),
+            bus: self.service(Role::Aggregator, format!("status {name}")),
             client: hub,
             identity: name.to_owned(),
         };
@@ -350,7 +418,7 @@ impl Bed {
         health: &Health,
     ) -> Service {
         let options = fleetcast_aggregator::Options {
-            bus: self.connect_as(Role::Aggregator, "aggregator"),
+            bus: self.service(Role::Aggregator, "aggregator".to_owned()),
             directory: self.directory.path().join(name),
             statuses,
             http,
@@ -361,29 +429,24 @@ impl Bed {
 
     /// Starts the agent of a simulated cluster.
     pub fn agent(&self, cluster: &Cluster) -> Service {
-        let connect = Connect {
-            credentials: self.credentials(Role::Agent, cluster.name()),
-            ..self.connect.clone()
-        };
-        self.agent_through(cluster, connect)
+        self.agent_of(cluster.name(), cluster.client())
+    }
+
+    /// Starts the agent of whatever cluster a client speaks to.
+    pub fn agent_of(&self, cluster: &str, client: kube::Client) -> Service {
+        let connect = self.connect_as(Role::Agent, cluster);
+        self.agent_with(cluster, client, connect, "test", &Health::default())
     }
 
     /// Starts the agent of a simulated cluster that connects in another way.
     pub fn agent_through(&self, cluster: &Cluster, connect: Connect) -> Service {
-        self.agent_of(cluster.name(), cluster.client(), connect)
-    }
-
-    /// Starts the agent of whatever cluster a client speaks to.
-    pub fn agent_of(&self, cluster: &str, client: kube::Client, connect: Connect) -> Service {
-        self.agent_with(cluster, client, connect, "test", &Health::default())
+        let (name, client) = (cluster.name(), cluster.client());
+        self.agent_with(name, client, connect, "test", &Health::default())
     }
 
     /// Starts an agent of a simulated cluster that tells of itself, under an identity of its own.
     pub fn agent_telling(&self, cluster: &Cluster, identity: &str, health: &Health) -> Service {
-        let connect = Connect {
-            credentials: self.credentials(Role::Agent, cluster.name()),
-            ..self.connect.clone()
-        };
+        let connect = self.connect_as(Role::Agent, cluster.name());
         self.agent_with(cluster.name(), cluster.client(), connect, identity, health)
     }
 
@@ -415,12 +478,12 @@ impl Bed {
         spawn(|stop| async move { Ok(fleetcast_agent::run(options, stop).await?) })
     }
 
-    /// Hands a document in under a new id.
+    /// Hands a document in under a new id, as a publisher.
     pub async fn apply(&self, bus: &Bus, document: &Value) -> Answer {
         let count = self
             .submissions
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        apply_as(bus, document, &format!("{count}")).await
+        apply_as(&self.publisher(bus).await, document, &format!("{count}")).await
     }
 
     /// Hands a document in and expects it to be accepted: its revision.
@@ -445,13 +508,14 @@ impl Bed {
         }
     }
 
-    /// Withdraws an object.
+    /// Withdraws an object, as a publisher.
     pub async fn withdraw(&self, bus: &Bus, object: &str) -> Answer {
         let key: ObjectKey = object.parse().expect("an object");
         let count = self
             .submissions
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        request(bus, subject::delete(&key), &json!({}), &format!("{count}")).await
+        let (publisher, subject) = (self.publisher(bus).await, subject::delete(&key));
+        request(&publisher, subject, &json!({}), &format!("{count}")).await
     }
 
     /// What the view says about an object; none where it is not known.
@@ -609,11 +673,6 @@ pub fn config_map(name: &str, clusters: &[&str], text: &str) -> Value {
             "placement": {"clusters": clusters},
         },
     })
-}
-
-/// The time now, as NATS has it in credentials.
-pub fn unix_seconds() -> i64 {
-    fleetcast_bus::now().0.div_euclid(1_000)
 }
 
 fn name(text: &str) -> ClusterName {

@@ -2,20 +2,54 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use fleetcast_schemas::role::Role;
 use serde_json::Value;
+
+use super::identities::Identities;
 
 /// How long a command may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// The binary, working in a folder.
+/// The binary, working in a folder. One of a [`super::Bed`] runs each command with the credentials of the role that docs/operating.md names for it, unless it
+/// names others.
 #[derive(Clone)]
 pub struct Binary {
     /// The folder that it works in.
     pub directory: PathBuf,
     nats_server: PathBuf,
+    identities: Option<Arc<Identities>>,
+}
+
+/// Who runs a command: the role, and the name of its user.
+fn runs(args: &[&str]) -> (Role, String) {
+    let mut words = args.iter().copied();
+    let mut command = Vec::new();
+    let mut cluster = None;
+    while let Some(word) = words.next() {
+        match word {
+            "--nats" => drop(words.next()),
+            "--cluster" => cluster = words.next(),
+            word => command.push(word),
+        }
+    }
+    let role = match command.as_slice() {
+        ["agent", ..] => Role::Agent,
+        ["ingest", ..] => Role::Ingest,
+        ["aggregator", ..] => Role::Aggregator,
+        ["apply" | "delete", ..] => Role::Publisher,
+        ["get" | "explain" | "history" | "diff", ..] | ["cluster", "list" | "lag", ..] => {
+            Role::Reader
+        }
+        _ => Role::Operator,
+    };
+    let name = match (role, cluster) {
+        (Role::Agent, Some(cluster)) => cluster,
+        _ => role.word(),
+    };
+    (role, name.to_owned())
 }
 
 /// How a command ended.
@@ -52,7 +86,12 @@ impl Binary {
         Self {
             directory: directory.to_owned(),
             nats_server,
+            identities: None,
         }
+    }
+
+    pub(super) fn with_identities(self, identities: Option<Arc<Identities>>) -> Self {
+        Self { identities, ..self }
     }
 
     /// Where the binary itself is.
@@ -67,7 +106,15 @@ impl Binary {
             .current_dir(&self.directory)
             .env("FLEETCAST_NATS_SERVER", &self.nats_server)
             .env_remove("FLEETCAST_NATS")
+            .env_remove("FLEETCAST_CREDS")
+            .env_remove("FLEETCAST_AUTH")
             .stdin(Stdio::null());
+        if let Some(identities) = &self.identities {
+            let (role, name) = runs(args);
+            command
+                .env("FLEETCAST_CREDS", identities.path(role, &name))
+                .env("FLEETCAST_AUTH", identities.folder());
+        }
         command
     }
 
@@ -142,12 +189,12 @@ impl Binary {
         self.start(name, &[&who[..], &place].concat())
     }
 
-    /// Starts `fleetcast up` and waits until it is up.
+    /// Starts `fleetcast up --auth` and waits until it is up.
     pub fn up(&self) -> Up {
-        self.up_with(&[])
+        self.up_with(&["--auth"])
     }
 
-    /// The same with more arguments.
+    /// The same with `up` and these arguments alone.
     pub fn up_with(&self, more: &[&str]) -> Up {
         let log = std::fs::OpenOptions::new()
             .append(true)

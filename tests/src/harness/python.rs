@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use super::skip;
 
 /// The client for NATS in Python that the documentation's programs are run with.
-const NATS_PY: &str = "nats-py==2.16.0";
+const NATS_PY: &str = "nats-py[nkeys]==2.16.0";
 
 /// Python 3, with or without the client for NATS.
 #[derive(Debug, Clone)]
@@ -28,7 +28,8 @@ pub fn python(test: &str) -> Option<Python> {
 /// Python 3 with the client for NATS, brought by pip once; none (said so) where that cannot be had.
 pub fn python_with_nats(test: &str) -> Option<Python> {
     let plain = python(test)?;
-    if run(Command::new("python3").args(["-c", "import nats"])) {
+    const IMPORT: [&str; 2] = ["-c", "import nats, nkeys"];
+    if run(Command::new("python3").args(IMPORT)) {
         return Some(plain);
     }
     let this = std::env::current_exe().ok()?;
@@ -36,7 +37,7 @@ pub fn python_with_nats(test: &str) -> Option<Python> {
     let modules = target.join("tools").join(NATS_PY);
     let is_there = |folder: &Path| {
         let mut import = Command::new("python3");
-        run(import.args(["-c", "import nats"]).env("PYTHONPATH", folder))
+        run(import.args(IMPORT).env("PYTHONPATH", folder))
     };
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "install", "--quiet", "--upgrade", "--target"])

@@ -9,7 +9,7 @@ use fleetcast_hub::{Api, state, survey};
 use fleetcast_schemas::request::Answer;
 use fleetcast_schemas::{event, subject};
 use fleetcast_simulator::Cluster;
-use fleetcast_tests::harness::{Binary, Output, eventually, held, nats_server, sealing};
+use fleetcast_tests::harness::{Binary, Output, eventually, held, sealing};
 use serde_json::json;
 
 use super::scene::{Scene, apply, changes, delete, live, map, merge, withdraws};
@@ -26,7 +26,7 @@ impl Cutting {
         let scene = Scene::new(test, hub).await?;
         let folder = tempfile::tempdir().expect("a folder");
         Some(Self {
-            fleetcast: Binary::new(folder.path(), nats_server(test)?),
+            fleetcast: scene.bed.binary(folder.path()),
             scene,
             _folder: folder,
         })

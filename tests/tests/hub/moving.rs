@@ -121,7 +121,7 @@ fn rows(report: &Value) -> Vec<(String, &Value)> {
 fn services(bed: &Bed, fleet: &Fleet, which: &str) -> Vec<Service> {
     let mut services = vec![bed.ingest(which), bed.aggregator_for(fleet.hub.clone())];
     for member in &fleet.members {
-        services.push(bed.agent_of(&member.name, member.client.clone(), bed.connect.clone()));
+        services.push(bed.agent_of(&member.name, member.client.clone()));
     }
     services.push(bed.hub(which, fleet.hub.clone()));
     services

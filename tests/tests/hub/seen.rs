@@ -78,7 +78,7 @@ async fn place(test: &str, names: [&str; 3]) -> Option<Place> {
     ];
     let bus = bed.bus().await;
     for (name, client) in names.iter().zip(&clients[1..]) {
-        services.push(bed.agent_of(name, client.clone(), bed.connect.clone()));
+        services.push(bed.agent_of(name, client.clone()));
     }
     bed.register(&bus, &names).await;
     let pods = clients[1..].iter().cloned().map(pods::run_pods).collect();

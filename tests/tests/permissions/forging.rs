@@ -32,7 +32,7 @@ async fn work_that_ingest_did_not_write_is_refused_and_told() {
     let Some(server) = nats_server("work_that_ingest_did_not_write_is_refused_and_told") else {
         return;
     };
-    let bed = Bed::with_authority(server);
+    let bed = Bed::new(server);
     let bus = bed.bus().await;
     let _services = (bed.ingest("a"), bed.aggregator());
     let eu = Cluster::new("eu");
@@ -126,7 +126,7 @@ async fn an_agent_renews_its_credentials_before_they_end_and_works_on() {
     else {
         return;
     };
-    let bed = Bed::with_authority(server);
+    let bed = Bed::new(server);
     let bus = bed.bus().await;
     let _services = (bed.ingest("a"), bed.aggregator());
     let eu = Cluster::new("eu");

@@ -18,7 +18,7 @@ fn a_local_fleet_runs_with_credentials_and_lets_nobody_in_without() {
     std::fs::write(folder.path().join("web.yaml"), CONFIG_MAP).expect("written");
     let fleetcast_server = server.clone();
     let fleetcast = Binary::new(folder.path(), server);
-    let up = fleetcast.up_with(&["--auth"]);
+    let up = fleetcast.up();
     let apply = ["apply", "-f", "web.yaml", "--clusters", "eu,us", "--wait"];
     fleetcast.done(&apply);
     for cluster in ["eu", "us"] {
@@ -91,6 +91,6 @@ fn a_local_fleet_runs_with_credentials_and_lets_nobody_in_without() {
 
     // Started again without the word it goes on as it was.
     drop(up);
-    let _up = fleetcast.up();
+    let _up = fleetcast.up_with(&[]);
     assert!(fleetcast.done(&["get"]).out.contains("web"));
 }

@@ -22,13 +22,11 @@ async fn whoever_is_revoked_is_out_within_seconds_and_others_stay() {
     else {
         return;
     };
-    let mut bed = Bed::with_authority(server.clone());
+    let mut bed = Bed::new(server.clone());
     let fleetcast = Binary::new(bed.directory.path(), server);
     let (eu, _) = raw(&bed, Role::Agent, "eu").await;
     let (us, _) = raw(&bed, Role::Agent, "us").await;
     let url = bed.connect.url.clone();
-    // The bed's own hold on the folder would keep the command waiting.
-    bed.close_authority();
     let revoke = ["auth", "revoke", "eu", "--dir", "auth", "--nats", &url];
     let said = tokio::task::block_in_place(|| fleetcast.done(&revoke));
     assert!(
@@ -88,7 +86,7 @@ async fn whose_time_is_over_is_out() {
     let Some(server) = nats_server("whose_time_is_over_is_out") else {
         return;
     };
-    let bed = Bed::with_authority(server);
+    let bed = Bed::new(server);
     let issue = Issue {
         role: Role::Reader,
         name: "short".to_owned(),

@@ -319,7 +319,7 @@ async fn a_server_allows_each_role_what_its_row_has_and_nothing_else() {
         return;
     };
     // No streams: whatever is allowed here and would be done does no harm.
-    let bed = Bed::with_authority(server);
+    let bed = Bed::new(server);
     let mut total = (0, 0);
     for (asked, at_least) in [
         (issue(Role::Agent, "eu", &[], &[]), 500),

@@ -29,7 +29,7 @@ impl Fleet {
     pub(crate) async fn start(test: &str, clusters: u32) -> Option<Self> {
         let server = nats_server(test)?;
         let planes = control_planes(test, clusters).await?;
-        let bed = Bed::new(server.clone());
+        let bed = Bed::new(server);
         let folder = tempfile::tempdir().expect("a folder");
         let mut clients = Vec::new();
         for (index, plane) in planes.iter().enumerate() {
@@ -39,7 +39,7 @@ impl Fleet {
             clients.push(plane.client().await);
         }
         let mut fleet = Self {
-            binary: Binary::new(folder.path(), server),
+            binary: bed.binary(folder.path()),
             _services: Vec::new(),
             agents: Vec::new(),
             clients,

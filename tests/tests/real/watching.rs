@@ -85,7 +85,7 @@ async fn watches_on(test: &str, client: &kube::Client, forgets: impl AsyncFnOnce
     let bed = Bed::new(server);
     let services = [bed.ingest("one"), bed.aggregator()];
     let (short, record) = short_lived(client);
-    let agent = bed.agent_of("c1", short, bed.connect.clone());
+    let agent = bed.agent_of("c1", short);
     let bus = bed.bus().await;
     bed.register(&bus, &["c1"]).await;
     bed.accept(&bus, &config_map("ours", &["c1"], "1")).await;

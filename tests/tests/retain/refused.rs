@@ -16,7 +16,7 @@ async fn what_is_still_needed_is_not_cut() {
     let Some(server) = nats_server("what_is_still_needed_is_not_cut") else {
         return;
     };
-    let mut fleet = Fleet::new(server, false).await;
+    let mut fleet = Fleet::new(server).await;
     let cut = fleet.last().await;
     let nobody = ["--without-backup"];
     refused(

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use fleetcast_agent::Options;
 use fleetcast_auth::authority::Issue;
-use fleetcast_bus::Connect;
 use fleetcast_core::fold::Condition;
 use fleetcast_core::model::ClusterName;
 use fleetcast_schemas::request::Answer;
@@ -33,7 +32,7 @@ fn options(bed: &Bed, cluster: &Cluster, keys: Keys) -> Options {
     Options {
         cluster: ClusterName::parse(cluster.name()).expect("a name"),
         partitions: 1,
-        bus: bed.connect.clone(),
+        bus: bed.connect_as(Role::Agent, cluster.name()),
         client: cluster.client(),
         reporting: fleetcast_agent::cluster::Reporting::default(),
         state: None,
@@ -230,7 +229,7 @@ async fn credentials_bring_the_keys_along() {
     let Some(server) = nats_server("credentials_bring_the_keys_along") else {
         return;
     };
-    let bed = Bed::with_authority(server);
+    let bed = Bed::new(server);
     let bus = bed.bus().await;
     let issue = |role, name: &str| {
         let credentials = bed.issue(&Issue {
@@ -261,10 +260,6 @@ async fn credentials_bring_the_keys_along() {
     let _ingest = bed.ingest_sealing("two", of_ingest("two"));
     let eu = Cluster::new("eu");
     let options = Options {
-        bus: Connect {
-            credentials: bed.credentials(Role::Agent, "eu"),
-            ..bed.connect.clone()
-        },
         ..options(&bed, &eu, agents_keys)
     };
     let (_stop, stopped) = watch::channel(false);

@@ -10,8 +10,9 @@ use fleetcast_core::fold::Condition;
 use fleetcast_core::model::ClusterName;
 use fleetcast_core::sealed;
 use fleetcast_schemas::request::Answer;
+use fleetcast_schemas::role::Role;
 use fleetcast_simulator::Cluster;
-use fleetcast_tests::harness::{Bed, Binary, config_map, eventually, keys, nats_server};
+use fleetcast_tests::harness::{Bed, config_map, eventually, keys, nats_server};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -41,7 +42,7 @@ fn agent(bed: &Bed, cluster: &Cluster) -> (watch::Sender<bool>, std::path::PathB
     let options = Options {
         cluster: ClusterName::parse(cluster.name()).expect("a name"),
         partitions: 1,
-        bus: bed.connect.clone(),
+        bus: bed.connect_as(Role::Agent, cluster.name()),
         client: cluster.client(),
         reporting: fleetcast_agent::cluster::Reporting::default(),
         state: Some(state.clone()),
@@ -72,7 +73,7 @@ async fn the_values_of_secrets_stand_nowhere_but_in_their_clusters() {
         .with_writer(move || writer.clone())
         .init();
 
-    let bed = Bed::new(server.clone());
+    let bed = Bed::new(server);
     let bus = bed.bus().await;
     let ingest = bed.ingest("ingest");
     let aggregator = bed.aggregator();
@@ -180,7 +181,7 @@ async fn the_values_of_secrets_stand_nowhere_but_in_their_clusters() {
     assert!(opened > 2, "agents open what is theirs");
 
     // What commands print.
-    let fleetcast = Binary::new(bed.directory.path(), server);
+    let fleetcast = bed.binary(bed.directory.path());
     let url = bed.connect.url.clone();
     std::fs::write(
         bed.directory.path().join("plan.yaml"),

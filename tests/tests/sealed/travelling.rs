@@ -34,7 +34,7 @@ async fn values_are_sealed_before_they_travel() {
     let Some(server) = nats_server("values_are_sealed_before_they_travel") else {
         return;
     };
-    let bed = Bed::new(server.clone());
+    let bed = Bed::new(server);
     let bus = bed.bus().await;
     let door = door(&token_file(
         bed.directory.path(),
@@ -52,7 +52,7 @@ async fn values_are_sealed_before_they_travel() {
     let spy = Spy::on(&bus).await;
     // The files are a person's own.
     let home = tempfile::tempdir().expect("a folder");
-    let fleetcast = Binary::new(home.path(), server);
+    let fleetcast = bed.binary(home.path());
 
     let file = written(home.path(), "by-cli", "one");
     let nats = bed.connect.url.clone();
@@ -114,13 +114,13 @@ async fn without_keys_nothing_is_handed_in() {
     let Some(server) = nats_server("without_keys_nothing_is_handed_in") else {
         return;
     };
-    let bed = Bed::new(server.clone());
+    let bed = Bed::new(server);
     let bus = bed.bus().await;
     let _ingest = bed.ingest_sealing("ingest", Sealing::Refused);
     bed.register(&bus, &["eu"]).await;
     let spy = Spy::on(&bus).await;
     let home = tempfile::tempdir().expect("a folder");
-    let fleetcast = Binary::new(home.path(), server);
+    let fleetcast = bed.binary(home.path());
     let file = written(home.path(), "db", "one");
     let nats = bed.connect.url.clone();
     let refused = run(&fleetcast, &["apply", "-f", &file, "--nats", &nats]).await;
@@ -141,7 +141,7 @@ async fn a_reader_sees_digests_and_nothing_else() {
     let Some(server) = nats_server("a_reader_sees_digests_and_nothing_else") else {
         return;
     };
-    let bed = Bed::with_authority(server.clone());
+    let bed = Bed::new(server);
     let bus = bed.bus().await;
     let _ingest = bed.ingest("ingest");
     let _aggregator = bed.aggregator();
@@ -149,7 +149,7 @@ async fn a_reader_sees_digests_and_nothing_else() {
     let eu = Cluster::new("eu");
     let _agent = bed.agent(&eu);
     let home = tempfile::tempdir().expect("a folder");
-    let fleetcast = Binary::new(home.path(), server);
+    let fleetcast = bed.binary(home.path());
     let creds = |role, name| match bed.credentials(role, name) {
         Credentials::File(path) => path.display().to_string(),
         _ => panic!("there is an operator"),

@@ -73,8 +73,8 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("xtask", &[]),
 ];
 
-/// What a crate's own tests may use beside: a cluster to act on.
-const IN_TESTS: [(&str, &[&str]); 1] = [("agent", &["simulator"])];
+/// What a crate's own tests may use beside: a cluster to act on, credentials.
+const IN_TESTS: [(&str, &[&str]); 2] = [("agent", &["simulator"]), ("aggregator", &["auth"])];
 
 /// Crates from outside that only some of ours may use, so that only those change with them.
 const OWNED: [(&str, &[&str]); 6] = [

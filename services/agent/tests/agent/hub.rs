@@ -13,6 +13,7 @@ use fleetcast_core::model::ClusterName;
 use fleetcast_core::work::Work;
 use fleetcast_schemas::envelope::DATAREF;
 use fleetcast_schemas::request::{PART, SEQUENCE, SyncAsk, SyncEnd};
+use fleetcast_schemas::role::Role;
 use fleetcast_schemas::subject::Lane;
 use fleetcast_schemas::{Headers, Message, codec, event};
 use tempfile::TempDir;
@@ -20,14 +21,20 @@ use tokio::sync::watch;
 
 use super::{World, eventually};
 
-/// What an agent may do, and nothing else; the hub may do everything.
-const AUTHORIZATION: &str = r#"authorization { users: [
-  {user: hub, password: hub},
-  {user: agent, password: agent, permissions: {
-    publish: ["fc.ack.p00.eu", "fc.heartbeat.p00.eu", "fc.sync.p00.eu"]
-    subscribe: ["fc.live.p00.eu.>", "fc.seen.p00.eu", "_IN.eu.>"]
-  }}
-]}"#;
+/// What an agent may do by its role, and nothing else; the hub may do everything.
+fn authorization() -> String {
+    let grant = Role::Agent.grant();
+    let own = |subject: &str| subject.replace("{p}", "p00").replace("{name}", "eu");
+    let publish: Vec<String> = grant.publish.iter().map(|subject| own(subject)).collect();
+    let mut subscribe: Vec<String> = grant.subscribe.iter().map(|subject| own(subject)).collect();
+    subscribe.push(own(grant.inbox) + ".>");
+    format!(
+        "authorization {{ users: [\n\
+         {{user: hub, password: hub}},\n\
+         {{user: agent, password: agent, permissions: {{publish: {publish:?}, subscribe: {subscribe:?}}}}}\n\
+         ]}}"
+    )
+}
 
 /// What the hub holds and has heard.
 #[derive(Default)]
@@ -250,7 +257,7 @@ impl Setting {
             directory: directory.path().join("nats"),
             port: 0,
             tls: None,
-            configuration: AUTHORIZATION.to_owned(),
+            configuration: authorization(),
         };
         let server = Server::start(&options).unwrap();
         Some(Self {

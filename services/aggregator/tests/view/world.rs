@@ -1,14 +1,15 @@
-//! A server, a connection of the test's own, and an aggregator.
+//! A server with an operator of its own, a connection as that, and an aggregator with the credentials of its role.
 
 use std::time::Duration;
 
 use fleetcast_aggregator::answer::Objects;
 use fleetcast_aggregator::client::{self, Request, query};
 use fleetcast_aggregator::{Options, run};
+use fleetcast_auth::authority::{Authority, Issue};
 use fleetcast_bus::append::Expected;
 use fleetcast_bus::server::{self, Server};
 use fleetcast_bus::streams::Layout;
-use fleetcast_bus::{Bus, Connect};
+use fleetcast_bus::{Bus, Connect, Credentials};
 use fleetcast_core::ack::{Ack, Batch, BatchBody, Observed, Outcome};
 use fleetcast_core::change::{Change, Content, Origin};
 use fleetcast_core::decision::{Assigned, Body, Decision};
@@ -17,15 +18,17 @@ use fleetcast_core::epoch::{Beginning, Epoch};
 use fleetcast_core::log::{ClusterEvent, ClusterNews};
 use fleetcast_core::model::{Cluster, ClusterName, Dialect, ObjectKey};
 use fleetcast_core::time::Time;
+use fleetcast_schemas::role::Role;
 use fleetcast_schemas::subject::Lane;
 use fleetcast_schemas::{Message, event};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// A server, a connection of the test's own, and an aggregator.
+/// A server with an operator of its own, a connection as that, and an aggregator with the credentials of its role.
 pub(crate) struct World {
-    server: Server,
+    _server: Server,
+    aggregators: Connect,
     pub(crate) bus: Bus,
     pub(crate) directory: TempDir,
     aggregator: Option<Running>,
@@ -41,12 +44,16 @@ impl World {
     /// None where this machine has no server; the test says so.
     pub(crate) async fn begin() -> Option<Self> {
         let directory = tempfile::tempdir().expect("a directory");
+        let now = fleetcast_bus::now().0.div_euclid(1_000);
+        let folder = directory.path().join("auth");
+        let mut authority = Authority::init(&folder, "test", 1, now).expect("an operator");
+        let accounts = directory.path().join("nats/jwt");
         let started = Server::start(&server::Options {
             binary: None,
             directory: directory.path().join("nats"),
             port: 0,
             tls: None,
-            configuration: String::new(),
+            configuration: authority.configuration(&accounts, now).expect("keys"),
         });
         let server = match started {
             Ok(server) => server,
@@ -56,11 +63,28 @@ impl World {
             }
             Err(error) => panic!("{error}"),
         };
-        let bus = Bus::connect(&Connect::new(server.url(), "test"))
+        let mut connect = |role: Role| {
+            let issue = Issue {
+                role,
+                name: "test".to_owned(),
+                ttl_s: None,
+                kinds: Vec::new(),
+                namespaces: Vec::new(),
+            };
+            let path = authority.credentials_path(role, "test");
+            let issued = authority.issue(&issue, now).expect("issued");
+            issued.write(&path).expect("written");
+            Connect {
+                credentials: Credentials::File(path),
+                ..Connect::new(server.url(), role.word())
+            }
+        };
+        let bus = Bus::connect(&connect(Role::Operator))
             .await
             .expect("connected");
         let mut world = Self {
-            server,
+            aggregators: connect(Role::Aggregator),
+            _server: server,
             bus,
             directory,
             aggregator: None,
@@ -75,7 +99,7 @@ impl World {
             statuses: None,
             http: None,
             health: fleetcast_endpoint::Health::default(),
-            bus: Connect::new(self.server.url(), "aggregator"),
+            bus: self.aggregators.clone(),
             directory: self.directory.path().join("state"),
         };
         self.aggregator = Some((stop, tokio::spawn(run(options, stopped))));
