@@ -147,12 +147,11 @@ impl Asker {
                 let closed = "the connection was closed".to_owned();
                 return Err(fleetcast_bus::Error::Unavailable(closed).into());
             };
-            let message = delivery.message;
-            if message.headers.iter().next().is_none() && message.payload.is_empty() {
-                let nobody = format!("nobody answers {subject}");
+            if delivery.is_nobody {
+                let nobody = format!("nobody answers {subject}: no ingest process leads now");
                 return Err(fleetcast_bus::Error::Unavailable(nobody).into());
             }
-            if let Some(collected) = collector.take(message)? {
+            if let Some(collected) = collector.take(delivery.message)? {
                 return Ok(collected);
             }
         }

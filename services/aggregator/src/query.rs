@@ -41,7 +41,7 @@ pub(crate) async fn serve(
 ) -> crate::Error {
     let bus = historian.bus();
     let mut open = JoinSet::new();
-    while let Some(Delivery { message, reply }) = queries.next().await {
+    while let Some(Delivery { message, reply, .. }) = queries.next().await {
         while open.try_join_next().is_some() {}
         let subject = message.subject.clone();
         let Some(reply) = reply.filter(|reply| subject::is_client_inbox(reply)) else {

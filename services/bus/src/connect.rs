@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream;
-use async_nats::{Client, ConnectOptions, Event, HeaderMap};
+use async_nats::{Client, ConnectOptions, Event, HeaderMap, StatusCode};
 use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use fleetcast_core::expiry::Expiry;
@@ -111,6 +111,8 @@ pub struct Delivery {
     pub message: Message,
     /// Where an answer goes, if one is wanted.
     pub reply: Option<String>,
+    /// Whether it is the server's own word that nobody listens to what was asked (503, no responders).
+    pub is_nobody: bool,
 }
 
 /// Messages of one subject as they come, at most once: treat it as lossy.
@@ -121,6 +123,7 @@ impl Subscription {
     pub async fn next(&mut self) -> Option<Delivery> {
         self.0.next().await.map(|message| Delivery {
             reply: message.reply.as_ref().map(ToString::to_string),
+            is_nobody: message.status == Some(StatusCode::NO_RESPONDERS),
             message: from_nats(message),
         })
     }

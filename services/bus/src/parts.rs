@@ -199,16 +199,13 @@ impl Bus {
         let mut assembler = Assembler::new(answer_limit);
         let answer = async {
             loop {
-                let Some(Delivery { message, .. }) = answers.next().await else {
+                let Some(Delivery {
+                    message, is_nobody, ..
+                }) = answers.next().await
+                else {
                     return Err(Error::Unavailable("the connection was closed".to_owned()));
                 };
-                // The server's own answer where nobody listens (503): empty, with at most the subject that nobody listens to.
-                if message.payload.is_empty()
-                    && message
-                        .headers
-                        .iter()
-                        .all(|(name, _)| name == "Nats-Subject")
-                {
+                if is_nobody {
                     return Err(Error::Unavailable(format!("nobody answers {subject}")));
                 }
                 if let Some(whole) = assembler.take(message, "")? {

@@ -39,7 +39,7 @@ pub(crate) async fn serve(bus: Bus, keys: Keys, metrics: Metrics) -> Result<(), 
 }
 
 async fn answer(bus: &Bus, keys: &Keys, metrics: &Metrics, delivery: Delivery) {
-    let Delivery { message, reply } = delivery;
+    let Delivery { message, reply, .. } = delivery;
     let (Some(Parsed::Sync(lane)), Some(reply)) = (subject::parse(&message.subject), reply) else {
         tracing::warn!(
             subject = message.subject,

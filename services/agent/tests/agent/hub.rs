@@ -100,7 +100,7 @@ impl Hub {
         hub
     }
 
-    async fn hear(&self, Delivery { message, reply }: Delivery) {
+    async fn hear(&self, Delivery { message, reply, .. }: Delivery) {
         if message.subject == self.lane.heartbeat() {
             event::read_heartbeat(&message.headers, &message.payload).unwrap();
             self.heard.lock().unwrap().heartbeats += 1;

@@ -87,11 +87,13 @@ fn policies(policies: &[PolicySummary]) -> String {
 /// One line that says which moment is shown.
 pub(crate) fn then(as_of: &AsOf) -> String {
     let paint = Paint::stdout();
-    let moment = format!(
-        "as of log {}, {}",
-        as_of.log,
-        fleetcast_schemas::envelope::format_time(as_of.time)
-    );
+    let moment = match as_of.log {
+        0 => "as of log 0: before anything was logged".to_owned(),
+        log => format!(
+            "as of log {log}, {}",
+            fleetcast_schemas::envelope::format_time(as_of.time)
+        ),
+    };
     let mut text = format!("{}\n", paint.dim(&moment));
     if as_of.acknowledgements_unknown {
         let unknown = "acknowledgements unknown: some of that time are older than what is kept";

@@ -26,7 +26,7 @@ impl Ingest {
         if !self.leads() {
             return;
         }
-        let Delivery { message, reply } = delivery;
+        let Delivery { message, reply, .. } = delivery;
         let reply =
             reply.filter(|reply| subject::is_client_inbox(reply) || reply.starts_with("_IN."));
         if message.subject == subject::IN_SEALING {
