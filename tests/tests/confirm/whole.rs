@@ -22,12 +22,12 @@ struct Scene {
 
 impl Scene {
     async fn of(server: std::path::PathBuf) -> Self {
-        let bed = Bed::new(server.clone());
+        let bed = Bed::new(server);
         let bus = bed.bus().await;
         let folder = tempfile::tempdir().expect("a folder");
         Self {
             cluster: Cluster::new("c1"),
-            fleetcast: Binary::new(folder.path(), server),
+            fleetcast: bed.binary(folder.path()),
             bus,
             bed,
             folder,
