@@ -125,7 +125,7 @@ async fn a_fleet_exports_what_the_documentation_lists() {
     let Some(server) = nats_server("a_fleet_exports_what_the_documentation_lists") else {
         return;
     };
-    let bed = Bed::with_authority(server);
+    let bed = Bed::new(server);
     let bus = bed.bus().await;
     let (ingest, ingest_http) = tells(&[]);
     let (view, view_http) = tells(&[]);

@@ -90,11 +90,6 @@ impl Bed {
         Self::secured(binary, None, Tls::default())
     }
 
-    /// The same, where the operator himself is what a test is about.
-    pub fn with_authority(binary: PathBuf) -> Self {
-        Self::new(binary)
-    }
-
     /// The same over TLS: what the server has, and what everybody connects with.
     pub fn with_tls(binary: PathBuf, server: ServerTls, client: Tls) -> Self {
         Self::secured(binary, Some(server), client)
@@ -172,11 +167,6 @@ impl Bed {
     /// The operator; whoever else needs his folder waits meanwhile.
     pub fn authority(&self) -> Authority {
         self.identities().authority()
-    }
-
-    /// Nothing is issued any more: a command does that from now on.
-    pub fn close_authority(&mut self) {
-        self.identities = None;
     }
 
     /// Credentials of a role, issued at the first call; none where there is no operator.

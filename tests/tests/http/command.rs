@@ -13,7 +13,7 @@ async fn a_token_is_issued_used_listed_and_revoked_while_ingest_runs() {
     let Some(server) = nats_server(test) else {
         return;
     };
-    let bed = Bed::with_authority(server.clone());
+    let bed = Bed::new(server.clone());
     let fleetcast = Binary::new(bed.directory.path(), server);
     let token = |args: &[&str]| fleetcast.run(&[&["auth", "token"], args].concat());
 

@@ -51,11 +51,10 @@ async fn where_the_bus_asks_for_a_certificate_a_cluster_joins_with_one() {
         key: certificates.join("nats.key"),
         client_ca: tls.ca.clone(),
     };
-    let mut bed = Bed::with_tls(server, servers, tls.clone());
+    let bed = Bed::with_tls(server, servers, tls.clone());
     let _ingest = bed.ingest("a");
     let _aggregator = bed.aggregator();
     let bus = bed.bus().await;
-    bed.close_authority();
     let Credentials::File(creds) = bed.connect.credentials.clone() else {
         panic!("the operator's credentials are a file");
     };

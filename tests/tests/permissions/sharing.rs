@@ -98,7 +98,7 @@ async fn two_agents_that_renew_into_one_secret_at_once_both_go_on() {
     let Some(server) = nats_server(test) else {
         return;
     };
-    let bed = Bed::with_authority(server);
+    let bed = Bed::new(server);
     let bus = bed.bus().await;
     let _services = (bed.ingest("a"), bed.aggregator());
     let eu = Cluster::new("eu");

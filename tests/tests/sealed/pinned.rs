@@ -31,7 +31,7 @@ async fn a_forged_answer_about_the_hubs_key_is_refused() {
     let Some(server) = nats_server("a_forged_answer_about_the_hubs_key_is_refused") else {
         return;
     };
-    let bed = Bed::with_authority(server.clone());
+    let bed = Bed::new(server.clone());
     let bus = bed.bus().await;
     let Credentials::File(publisher) = bed.credentials(Role::Publisher, "ci") else {
         panic!("the bed has an operator");

@@ -110,7 +110,7 @@ async fn processes_log_and_count_no_value_and_hub_diff_prints_none() {
     let Some(server) = nats_server(test) else {
         return;
     };
-    let bed = Bed::with_authority(server.clone());
+    let bed = Bed::new(server.clone());
     let bus = bed.bus().await;
     let folder = bed.directory.path().join("run");
     std::fs::create_dir(&folder).expect("a folder");
