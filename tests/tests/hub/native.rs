@@ -1,7 +1,10 @@
 //! Objects of ours on a hub: applied, changed, refused, deleted, gone without a deletion.
 
+use fleetcast_aggregator::answer::{Clusters, Request};
+use fleetcast_aggregator::client;
 use fleetcast_core::hub::sighting::{FINALIZER, LET_GO};
 use fleetcast_core::hub::{Difference, Standing};
+use fleetcast_core::readiness::Readiness;
 use fleetcast_hub::{Api, survey};
 use fleetcast_simulator::Cluster;
 use fleetcast_tests::harness::{eventually, held, sealing};
@@ -76,6 +79,21 @@ async fn what_is_applied_on_the_hub_lands_and_what_is_deleted_there_goes() {
     scene.end().await;
 }
 
+/// A hub waits for nobody whose agent was never heard.
+async fn all_are_heard(scene: &Scene) {
+    eventually("all agents are heard", async || {
+        let asked = client::query(&scene.bus, "clusters", None, &Request::default()).await;
+        let Ok(Clusters { clusters, .. }) = asked else {
+            return false;
+        };
+        let ready = clusters
+            .iter()
+            .filter(|cluster| cluster.readiness == Readiness::Ready);
+        ready.count() == scene.members.len()
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_is_held_until_its_clusters_have_answered_or_somebody_lets_it_go() {
     let test = "an_object_is_held_until_its_clusters_have_answered_or_somebody_lets_it_go";
@@ -87,6 +105,7 @@ async fn an_object_is_held_until_its_clusters_have_answered_or_somebody_lets_it_
         apply(&hub, &map(name, "1")).await;
         is_everywhere(&scene, name, Some("1")).await;
     }
+    all_are_heard(&scene).await;
     // A member in which the copies are kept for a while.
     let member = scene.members[1].client();
     let copy = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}});
