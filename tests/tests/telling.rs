@@ -176,6 +176,7 @@ async fn a_fleet_exports_what_the_documentation_lists() {
             && value(&view, "fleetcast_aggregator_heartbeats_total") > 0.0
             && value(&view, "fleetcast_lag_messages") == 0.0
             && value(&agent, "fleetcast_agent_heartbeats_total{cluster=\"eu\"}") > 0.0
+            && value(&agent, "fleetcast_agent_work_position{cluster=\"eu\"}") >= 2.0
             && value(&agent, "fleetcast_lag_messages{cluster=\"eu\"}") == 0.0
     })
     .await;
