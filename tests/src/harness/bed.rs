@@ -35,7 +35,7 @@ use super::identities::Identities;
 use super::three::Three;
 
 /// How long anything may take on a busy machine before a test gives it up.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A NATS server with an operator of its own, and a folder for all that the services keep: each service and each agent connects with its role's credentials,
 /// what is handed in goes in as a publisher, and the test looks around as the operator.
