@@ -21,36 +21,36 @@ pub(super) struct Cause {
 }
 
 impl Cause {
-    /// A change of an object, handed in by `source`.
-    pub(super) fn publisher(source: &str) -> Self {
+    fn new(key: String, by: String) -> Self {
         Self {
-            key: format!("publisher {source}"),
-            by: source.to_owned(),
+            key,
+            by,
             confirmed: false,
             together: None,
         }
+    }
+
+    /// A change of an object, handed in by `source`.
+    pub(super) fn publisher(source: &str) -> Self {
+        Self::new(format!("publisher {source}"), source.to_owned())
     }
 
     /// A change of a policy.
     pub(super) fn policy(change: &Change) -> Self {
         let policy = change.object.for_people();
         let (revision, source) = (change.revision, &change.origin.source);
-        Self {
-            key: format!("policy {policy}"),
-            by: format!("{policy} revision {revision}, handed in by {source}"),
-            confirmed: false,
-            together: None,
-        }
+        Self::new(
+            format!("policy {policy}"),
+            format!("{policy} revision {revision}, handed in by {source}"),
+        )
     }
 
     /// News about a cluster.
     pub(super) fn cluster(cluster: &ClusterName) -> Self {
-        Self {
-            key: format!("cluster {cluster}"),
-            by: format!("what is registered of cluster {cluster}"),
-            confirmed: false,
-            together: None,
-        }
+        Self::new(
+            format!("cluster {cluster}"),
+            format!("what is registered of cluster {cluster}"),
+        )
     }
 
     pub(super) fn confirmation(change: &Change) -> Self {
