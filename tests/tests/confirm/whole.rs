@@ -4,34 +4,55 @@ use std::collections::BTreeSet;
 
 use fleetcast_bus::streams;
 use fleetcast_simulator::Cluster;
-use fleetcast_tests::harness::{Bed, Binary, Output, config_map, nats_server};
+use fleetcast_tests::harness::{Bed, Binary, Output, Service, config_map, nats_server};
 use serde_json::json;
 
 use crate::{LIMIT, fill, object, one_waits, there, waiting};
 
 const COUNT: usize = 10;
 
-/// A fleet of one cluster with ten objects, and the binary to type with.
+/// A fleet of one cluster, of which no more than a few objects may go without a word, and the binary to type with.
 struct Scene {
     bed: Bed,
     cluster: Cluster,
     bus: fleetcast_bus::Bus,
+    services: Vec<Service>,
+    _agent: Service,
     fleetcast: Binary,
     folder: tempfile::TempDir,
 }
 
 impl Scene {
-    async fn of(server: std::path::PathBuf) -> Self {
-        let bed = Bed::new(server);
+    /// None without a NATS server.
+    async fn begin(test: &str) -> Option<Self> {
+        let bed = Bed::new(nats_server(test)?);
+        let services = services(&bed);
         let bus = bed.bus().await;
+        bed.register(&bus, &["c1"]).await;
+        let cluster = Cluster::new("c1");
         let folder = tempfile::tempdir().expect("a folder");
-        Self {
-            cluster: Cluster::new("c1"),
+        Some(Self {
             fleetcast: bed.binary(folder.path()),
+            _agent: bed.agent(&cluster),
+            services,
+            cluster,
             bus,
             bed,
             folder,
+        })
+    }
+
+    /// Puts services that remember nothing in the place of those that there are.
+    async fn forget(&mut self) {
+        for service in self.services.drain(..) {
+            service.stop().await;
         }
+        for folder in ["a", "aggregator"] {
+            drop(std::fs::remove_dir_all(
+                self.bed.directory.path().join(folder),
+            ));
+        }
+        self.services = services(&self.bed);
     }
 
     fn done(&self, args: &[&str]) -> Output {
@@ -61,17 +82,17 @@ impl Scene {
     }
 }
 
+fn services(bed: &Bed) -> Vec<Service> {
+    vec![bed.ingest_limited("a", LIMIT), bed.aggregator()]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_command_withdraws_waits_as_a_whole() {
     let test = "what_one_command_withdraws_waits_as_a_whole";
-    let Some(server) = nats_server(test) else {
+    let Some(scene) = Scene::begin(test).await else {
         return;
     };
-    let scene = Scene::of(server).await;
     let (bed, bus) = (&scene.bed, &scene.bus);
-    let _services = (bed.ingest_limited("a", LIMIT), bed.aggregator());
-    bed.register(bus, &["c1"]).await;
-    let _agent = bed.agent(&scene.cluster);
     let all: BTreeSet<usize> = (0..COUNT).collect();
     fill(bed, bus, 2, &["c1"]).await;
     let early = bus.last_sequence(streams::LOG).await.expect("a log");
@@ -107,14 +128,10 @@ async fn what_one_command_withdraws_waits_as_a_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_waits_for_what_is_in_it() {
     let test = "a_namespace_waits_for_what_is_in_it";
-    let Some(server) = nats_server(test) else {
+    let Some(scene) = Scene::begin(test).await else {
         return;
     };
-    let scene = Scene::of(server).await;
     let (bed, bus) = (&scene.bed, &scene.bus);
-    let _services = (bed.ingest_limited("a", LIMIT), bed.aggregator());
-    bed.register(bus, &["c1"]).await;
-    let _agent = bed.agent(&scene.cluster);
     let namespace = |name: &str| {
         json!({
             "apiVersion": "fleetcast.dev/v1alpha1", "kind": "ClusterFederatedObject",
@@ -148,34 +165,24 @@ async fn a_namespace_waits_for_what_is_in_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_while_removals_wait_takes_none_of_them_away() {
     let test = "a_cut_while_removals_wait_takes_none_of_them_away";
-    let Some(server) = nats_server(test) else {
+    let Some(mut scene) = Scene::begin(test).await else {
         return;
     };
-    let scene = Scene::of(server).await;
-    let (bed, bus) = (&scene.bed, &scene.bus);
-    let ingest = bed.ingest_limited("a", LIMIT);
-    let aggregator = bed.aggregator();
-    bed.register(bus, &["c1"]).await;
-    let _agent = bed.agent(&scene.cluster);
-    fill(bed, bus, COUNT, &["c1"]).await;
+    fill(&scene.bed, &scene.bus, COUNT, &["c1"]).await;
     scene.write_folder(8);
     scene.done(&["delete", "-f", "all"]);
-    let id = one_waits(bus, 8).await;
+    let id = one_waits(&scene.bus, 8).await;
 
     // Everything up to now is cut, the withdrawals and the decisions that hold included.
-    let last = bus.last_sequence(streams::LOG).await.expect("a log");
+    let last = scene.bus.last_sequence(streams::LOG).await.expect("a log");
     let to = last.to_string();
     scene.done(&["retain", "--to", &to, "--without-backup", "--yes"]);
-    let bounds = bus.bounds(streams::LOG).await.expect("a log");
+    let bounds = scene.bus.bounds(streams::LOG).await.expect("a log");
     assert_eq!(bounds.first, last + 1);
 
     // Services that remember nothing begin at the base: the same waits, and nothing goes meanwhile.
-    ingest.stop().await;
-    aggregator.stop().await;
-    for folder in ["a", "aggregator"] {
-        drop(std::fs::remove_dir_all(bed.directory.path().join(folder)));
-    }
-    let _services = (bed.ingest_limited("a", LIMIT), bed.aggregator());
+    scene.forget().await;
+    let (bed, bus) = (&scene.bed, &scene.bus);
     assert_eq!(one_waits(bus, 8).await, id);
     // Changes flow, so whoever leads has read everything; what joins waits with the rest.
     let web = config_map("web", &["c1"], "one");
